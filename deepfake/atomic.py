@@ -1,0 +1,55 @@
+"""Files and folders that appear whole or not at all: written under a temporary name, then renamed.
+
+The temporary name follows from the final one, so whoever redoes a killed piece of work also removes what
+the killed run left.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+PARTIAL_PREFIX = ".partial-"
+_REPLACED_PREFIX = ".replaced-"
+
+
+@contextlib.contextmanager
+def atomic_file(path: Path) -> Iterator[Path]:
+    """Yields a temporary path beside `path`; on success it becomes `path`, on an exception it is removed."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(PARTIAL_PREFIX + path.name)
+    try:
+        yield partial
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def atomic_folder(path: Path) -> Iterator[Path]:
+    """Yields an empty temporary folder beside `path`; on success it replaces `path`, else it is removed."""
+    partial = path.with_name(PARTIAL_PREFIX + path.name)
+    replaced = path.with_name(_REPLACED_PREFIX + path.name)
+    for leftover in (partial, replaced):
+        shutil.rmtree(leftover, ignore_errors=True)
+    partial.mkdir(parents=True)
+    try:
+        yield partial
+        if path.exists():
+            os.replace(path, replaced)
+        os.replace(partial, path)
+        shutil.rmtree(replaced, ignore_errors=True)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    with atomic_file(path) as partial:
+        partial.write_bytes(data)
+
+
+def write_text(path: Path, text: str) -> None:
+    write_bytes(path, text.encode("utf-8"))

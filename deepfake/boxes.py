@@ -1,0 +1,145 @@
+"""Face boxes: geometry and the box file.
+
+A box is (x1, y1, x2, y2) in pixels; its coordinate space is full-frame pixels everywhere in this project. Only
+the detector knows the reduced frames it looks at, and it scales its boxes back before it hands them out.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from deepfake import atomic
+
+MARGIN = 3
+"""A crop is wider than its box by `size // MARGIN` on each side (first place)."""
+
+FRAME_SPACE = "frame"
+BOX_FILE_FORMAT = 1
+
+PUBLISHED_SPACE_SCALE = 2.0
+"""The first-place code stored boxes of frames halved before detection."""
+
+
+@dataclass(frozen=True)
+class Face:
+    """One detected face, in full-frame pixels.
+
+    `box` is (x1, y1, x2, y2) and may reach over the frame's edge; `score` is the detector's confidence in 0..1;
+    `landmarks`, if known, are five (x, y): left eye, right eye, nose, left and right mouth corner as seen in the
+    picture.
+    """
+
+    box: tuple[float, float, float, float]
+    score: float | None = None
+    landmarks: tuple[tuple[float, float], ...] | None = None
+
+    @property
+    def area(self) -> float:
+        x1, y1, x2, y2 = self.box
+        return (x2 - x1) * (y2 - y1)
+
+    def scaled(self, factor: float) -> Face:
+        points = self.landmarks
+        return Face(
+            box=tuple(v * factor for v in self.box),  # type: ignore[arg-type]
+            score=self.score,
+            landmarks=None if points is None else tuple((x * factor, y * factor) for x, y in points),
+        )
+
+
+@dataclass(frozen=True)
+class BoxFile:
+    """The faces of one video: frame index -> faces (largest first). `settings` tells how they were found."""
+
+    frames: dict[int, list[Face]]
+    settings: dict[str, Any] = field(default_factory=dict)
+
+
+def crop_window(
+    box: tuple[float, float, float, float], height: int, width: int, margin: int = MARGIN
+) -> tuple[int, int, int, int]:
+    """The crop of a box: truncated to integers, widened by `size // margin` a side, clipped to the frame.
+
+    Returns (x1, y1, x2, y2) with 0 <= x1 <= x2 <= width and 0 <= y1 <= y2 <= height; the window is empty for a box
+    outside of the frame.
+    """
+    x1, y1, x2, y2 = (int(v) for v in box)
+    pad_x, pad_y = (x2 - x1) // margin, (y2 - y1) // margin
+    left, top = min(max(x1 - pad_x, 0), width), min(max(y1 - pad_y, 0), height)
+    right, bottom = min(max(x2 + pad_x, left), width), min(max(y2 + pad_y, top), height)
+    return left, top, right, bottom
+
+
+def crop_face(frame: np.ndarray, box: tuple[float, float, float, float], margin: int = MARGIN) -> np.ndarray:
+    """A view of `frame` (H, W, C) on the box and its margin; may be empty."""
+    left, top, right, bottom = crop_window(box, *frame.shape[:2], margin)
+    return frame[top:bottom, left:right]
+
+
+def write_boxes(path: Path, boxes: BoxFile) -> None:
+    """Writes a box file, atomically. Coordinates keep 4 decimals."""
+    content = {
+        "format": BOX_FILE_FORMAT,
+        "space": FRAME_SPACE,
+        "settings": boxes.settings,
+        "frames": {str(i): [_face_to_json(f) for f in faces] for i, faces in sorted(boxes.frames.items())},
+    }
+    atomic.write_text(path, json.dumps(content))
+
+
+def read_boxes(path: Path) -> BoxFile:
+    """Reads a box file: this project's, or the published bare dictionary in half-size coordinates.
+
+    Raises:
+        ValueError: the file is neither.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(content, dict):
+            raise ValueError(f"expected a mapping, found {type(content).__name__}")
+        if "format" not in content:
+            return _published_boxes(content)
+        if content["format"] != BOX_FILE_FORMAT or content["space"] != FRAME_SPACE:
+            raise ValueError(
+                f"format {content['format']!r} in space {content.get('space')!r}; "
+                f"this version reads {BOX_FILE_FORMAT} in {FRAME_SPACE!r}"
+            )
+        frames = {int(i): [_face_from_json(f) for f in faces] for i, faces in content["frames"].items()}
+        return BoxFile(frames, dict(content["settings"]))
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise ValueError(f"{path}: not a box file: {error}; remove it and detect again") from error
+
+
+def _published_boxes(content: dict[str, Any]) -> BoxFile:
+    frames = {}
+    for index, boxes in content.items():
+        frames[int(index)] = [Face(_four(box)).scaled(PUBLISHED_SPACE_SCALE) for box in boxes or []]
+    return BoxFile(frames, {"layout": "published"})
+
+
+def _face_to_json(face: Face) -> dict[str, Any]:
+    entry: dict[str, Any] = {"box": [round(v, 4) for v in face.box]}
+    if face.score is not None:
+        entry["score"] = round(face.score, 6)
+    if face.landmarks is not None:
+        entry["landmarks"] = [[round(x, 4), round(y, 4)] for x, y in face.landmarks]
+    return entry
+
+
+def _face_from_json(entry: dict[str, Any]) -> Face:
+    points = entry.get("landmarks")
+    return Face(
+        box=_four(entry["box"]),
+        score=entry.get("score"),
+        landmarks=None if points is None else tuple((float(x), float(y)) for x, y in points),
+    )
+
+
+def _four(values: Any) -> tuple[float, float, float, float]:
+    x1, y1, x2, y2 = (float(v) for v in values)
+    return x1, y1, x2, y2

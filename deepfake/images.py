@@ -1,0 +1,113 @@
+"""Pictures as networks want them: isotropic resize, centre pad, normalise; and reading and writing picture files.
+
+Arrays are (H, W, 3) uint8 in RGB order everywhere but in the file functions, which convert.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+JPEG_QUALITY = 95
+WEBP_QUALITY = 95
+PNG_COMPRESSION = 1
+"""zlib's fastest level: 3 times faster than OpenCV's default for files about a tenth larger."""
+
+
+@dataclass(frozen=True)
+class Normalization:
+    """Per-channel mean and standard deviation, RGB, of pictures in 0..1."""
+
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+
+
+IMAGENET = Normalization((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+
+
+class ImageError(ValueError):
+    """A picture file cannot be read or written."""
+
+
+def isotropic_resize(
+    image: np.ndarray, size: int, down: int = cv2.INTER_AREA, up: int = cv2.INTER_CUBIC
+) -> np.ndarray:
+    """Resizes so that the longer side is `size`, the shorter one truncated (first place's prediction)."""
+    height, width = image.shape[:2]
+    longer = max(height, width)
+    if longer == size:
+        return image
+    scale = size / longer
+    new = (size, int(height * scale)) if width > height else (int(width * scale), size)
+    return cv2.resize(image, (max(new[0], 1), max(new[1], 1)), interpolation=up if scale > 1 else down)
+
+
+def center_pad(image: np.ndarray, size: int) -> np.ndarray:
+    """Puts a picture of at most `size` a side on the centre of a black (size, size) square."""
+    height, width = image.shape[:2]
+    if (height, width) == (size, size):
+        return image
+    square = np.zeros((size, size, *image.shape[2:]), image.dtype)
+    top, left = (size - height) // 2, (size - width) // 2
+    square[top : top + height, left : left + width] = image
+    return square
+
+
+def fit_square(image: np.ndarray, size: int) -> np.ndarray:
+    """`isotropic_resize`, then `center_pad`: what a network of input `size` is given for a crop."""
+    return center_pad(isotropic_resize(image, size), size)
+
+
+def read_image(path: Path) -> np.ndarray:
+    """A picture file as RGB.
+
+    Raises:
+        ImageError: missing or no picture.
+    """
+    image = _decode(path, cv2.IMREAD_COLOR)
+    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+
+
+def read_gray(path: Path) -> np.ndarray:
+    """A picture file as (H, W) grey.
+
+    Raises:
+        ImageError: missing or no picture.
+    """
+    return _decode(path, cv2.IMREAD_GRAYSCALE)
+
+
+def _decode(path: Path, flag: int) -> np.ndarray:
+    # imdecode on bytes rather than imread: names in any alphabet work on every system.
+    try:
+        data = np.fromfile(path, np.uint8)
+    except OSError as error:
+        raise ImageError(f"{path}: cannot be read: {error.strerror}") from error
+    image = cv2.imdecode(data, flag) if data.size else None
+    if image is None:
+        raise ImageError(f"{path}: not a picture, or truncated")
+    return image
+
+
+def encode_image(image: np.ndarray, suffix: str) -> bytes:
+    """The bytes of a .png, .jpg or .webp file of an RGB or grey picture."""
+    options = {
+        ".png": [cv2.IMWRITE_PNG_COMPRESSION, PNG_COMPRESSION],
+        ".jpg": [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY],
+        ".webp": [cv2.IMWRITE_WEBP_QUALITY, WEBP_QUALITY],
+    }
+    if suffix not in options:
+        raise ImageError(f"picture format {suffix!r} unknown; expected one of {', '.join(options)}")
+    bgr = cv2.cvtColor(image, cv2.COLOR_RGB2BGR) if image.ndim == 3 else image
+    done, data = cv2.imencode(suffix, bgr, options[suffix])
+    if not done:
+        raise ImageError(f"a picture of shape {image.shape} cannot be written as {suffix}")
+    return data.tobytes()
+
+
+def write_image(path: Path, image: np.ndarray) -> None:
+    """Writes an RGB or grey picture in the format its suffix names. Callers make it atomic."""
+    path.write_bytes(encode_image(image, path.suffix))

@@ -1,0 +1,34 @@
+"""The landmark file: five points of a crop as (5, 2) int16, x and y in pixels of the crop.
+
+Order: left eye, right eye, nose, left and right mouth corner, as seen in the picture.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+LEFT_EYE, RIGHT_EYE, NOSE, MOUTH_LEFT, MOUTH_RIGHT = range(5)
+SHAPE = (5, 2)
+
+
+def write_landmarks(path: Path, points: np.ndarray) -> None:
+    """Writes (5, 2) points, rounded. Callers make it atomic."""
+    with path.open("wb") as file:
+        np.save(file, np.rint(points).astype(np.int16).reshape(SHAPE), allow_pickle=False)
+
+
+def read_landmarks(path: Path) -> np.ndarray:
+    """Reads (5, 2) int16 points.
+
+    Raises:
+        ValueError: not a landmark file.
+    """
+    try:
+        points = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise ValueError(f"{path}: not a landmark file: {error}") from error
+    if points.shape != SHAPE:
+        raise ValueError(f"{path}: holds an array of shape {points.shape}; expected {SHAPE}")
+    return points

@@ -1,0 +1,127 @@
+"""First place's classifiers: a timm encoder, a pooling, one logit (fake against real).
+
+Three variants: plain global average pooling, SRM noise maps as the encoder's input, and global weighted average
+pooling. State-dict keys are those of the published checkpoints, the encoder's own unused `classifier` included.
+"""
+
+from __future__ import annotations
+
+import re
+
+import timm
+import torch
+from torch import nn
+
+from deepfake.models.registry import register
+
+DROP_PATH_RATE = 0.2
+DROP_PATH_RATES = {"tf_efficientnet_b4_ns": 0.5}
+"""Stochastic depth by encoder, where the published recipe deviates from `DROP_PATH_RATE`."""
+
+VARIANT_DROPOUT = 0.5
+"""Dropout before the last layer of the SRM and weighted-pooling variants; the plain one has none."""
+
+_NOISY_STUDENT = re.compile(r"(tf_efficientnet_(?:b\d|l2))_ns")
+
+# Spatial rich model kernels (Fridrich & Kodovsky 2012): second-order, 5x5 square, and linear residuals.
+_SRM_KERNELS = (
+    (4, ((0, 0, 0, 0, 0), (0, -1, 2, -1, 0), (0, 2, -4, 2, 0), (0, -1, 2, -1, 0), (0, 0, 0, 0, 0))),
+    (12, ((-1, 2, -2, 2, -1), (2, -6, 8, -6, 2), (-2, 8, -12, 8, -2), (2, -6, 8, -6, 2), (-1, 2, -2, 2, -1))),
+    (2, ((0, 0, 0, 0, 0), (0, 0, 0, 0, 0), (0, 1, -2, 1, 0), (0, 0, 0, 0, 0), (0, 0, 0, 0, 0))),
+)
+
+
+class DeepFakeClassifier(nn.Module):
+    """Encoder, global average pooling, dropout, one logit.
+
+    Args:
+        encoder: a timm network with `forward_features` and `num_features`.
+        dropout: probability before the last layer.
+    """
+
+    def __init__(self, encoder: nn.Module, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.avg_pool: nn.Module = nn.AdaptiveAvgPool2d(1)
+        self.dropout = nn.Dropout(dropout)
+        self.fc = nn.Linear(encoder.num_features, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(n, 3, h, w) normalised pictures -> (n, 1) logits."""
+        x = self.encoder.forward_features(x)
+        return self.fc(self.dropout(self.avg_pool(x).flatten(1)))
+
+
+class DeepFakeClassifierSRM(DeepFakeClassifier):
+    """The encoder sees three fixed high-pass noise maps of the picture instead of its colours."""
+
+    def __init__(self, encoder: nn.Module, dropout: float = VARIANT_DROPOUT) -> None:
+        super().__init__(encoder, dropout)
+        kernels = torch.stack([torch.tensor(k, dtype=torch.float32) / divisor for divisor, k in _SRM_KERNELS])
+        self.srm_conv = nn.Conv2d(3, 3, 5, padding=2, bias=False)
+        self.srm_conv.weight = nn.Parameter(kernels[:, None].repeat(1, 3, 1, 1), requires_grad=False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(n, 3, h, w) normalised pictures -> (n, 1) logits."""
+        return super().forward(self.srm_conv(x))
+
+
+class WeightedAveragePool(nn.Module):
+    """Pools with weights exp(sigmoid(1x1 convolution)), normalised over space: (n, c, h, w) -> (n, c)."""
+
+    def __init__(self, features: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(features, 1, 1, bias=True)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        weights = self.conv(x).sigmoid().exp()
+        return (x * (weights / weights.sum((2, 3), keepdim=True))).sum((2, 3))
+
+
+class DeepFakeClassifierGWAP(DeepFakeClassifier):
+    """Global weighted average pooling: where to look is learnt."""
+
+    def __init__(self, encoder: nn.Module, dropout: float = VARIANT_DROPOUT) -> None:
+        super().__init__(encoder, dropout)
+        self.avg_pool = WeightedAveragePool(encoder.num_features)
+
+
+def create_encoder(name: str, pretrained: bool = False, drop_path_rate: float | None = None) -> nn.Module:
+    """A timm encoder by today's name or by the published one (`tf_efficientnet_b7_ns`).
+
+    Raises:
+        ValueError: timm knows no such network, or its ImageNet weights cannot be had.
+    """
+    rate = DROP_PATH_RATES.get(name, DROP_PATH_RATE) if drop_path_rate is None else drop_path_rate
+    today = _NOISY_STUDENT.sub(r"\1.ns_jft_in1k", name)
+    if not timm.is_model(today.split(".")[0]):
+        raise ValueError(f"encoder {name!r}: timm {timm.__version__} knows no such network")
+    try:
+        return timm.create_model(today, pretrained=pretrained, drop_path_rate=rate)
+    except TypeError as error:
+        if "drop_path_rate" not in str(error):
+            raise
+        return timm.create_model(today, pretrained=pretrained)
+    except (OSError, RuntimeError) as error:
+        if not pretrained:
+            raise
+        raise ValueError(
+            f"encoder {name!r}: ImageNet weights of {today} cannot be had ({type(error).__name__}: {error}). "
+            "Connect once so that timm can fetch them, or train from random weights with --from-scratch"
+        ) from error
+
+
+def _builder(network: type[DeepFakeClassifier]) -> None:
+    @register(network.__name__)
+    def build(
+        encoder: str,
+        pretrained: bool = False,
+        drop_path_rate: float | None = None,
+        dropout: float | None = None,
+    ) -> nn.Module:
+        options = {} if dropout is None else {"dropout": dropout}
+        return network(create_encoder(encoder, pretrained, drop_path_rate), **options)
+
+
+for _network in (DeepFakeClassifier, DeepFakeClassifierSRM, DeepFakeClassifierGWAP):
+    _builder(_network)

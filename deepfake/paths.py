@@ -1,0 +1,113 @@
+"""Every name under DATA_ROOT, in one place.
+
+DATA_ROOT/dfdc_train_part_N/ID.mp4, metadata.json   the videos, as DFDC ships them
+DATA_ROOT/boxes/ID.json                             face boxes of an original
+DATA_ROOT/crops/ID/{frame}_{face}.png               face crops of originals and fakes
+DATA_ROOT/landmarks/ID/{frame}_{face}.npy           five points per crop of an original
+DATA_ROOT/diffs/ID/{frame}_{face}_diff.png          SSIM masks of a fake against its original
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+METADATA_NAME = "metadata.json"
+VIDEO_SUFFIXES = (".mp4", ".mov", ".avi", ".mkv", ".webm")
+CROP_SUFFIXES = (".png", ".jpg", ".webp")
+FAILURES_DIR = "failures"
+
+_CROP_STEM = re.compile(r"(\d+)_(\d+)")
+
+
+@dataclass(frozen=True)
+class DataRoot:
+    """The layout of one preprocessed data set below `root`. `crops_name` is a folder name below it."""
+
+    root: Path
+    crops_name: str = "crops"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "root", Path(self.root))
+        if Path(self.crops_name).name != self.crops_name:
+            raise ValueError(
+                f"crops folder {self.crops_name!r}: expected a plain folder name below {self.root}"
+            )
+
+    @property
+    def boxes(self) -> Path:
+        return self.root / "boxes"
+
+    @property
+    def crops(self) -> Path:
+        return self.root / self.crops_name
+
+    @property
+    def landmarks(self) -> Path:
+        return self.root / "landmarks"
+
+    @property
+    def diffs(self) -> Path:
+        return self.root / "diffs"
+
+    def boxes_file(self, video_id: str) -> Path:
+        return self.boxes / f"{video_id}.json"
+
+    def failures_file(self, step: str) -> Path:
+        """Where a preprocessing step lists the videos it could not process."""
+        return self.root / FAILURES_DIR / f"{step}.csv"
+
+
+def crop_name(frame: int, face: int, suffix: str = ".png") -> str:
+    return f"{frame}_{face}{suffix}"
+
+
+def landmark_name(frame: int, face: int) -> str:
+    return f"{frame}_{face}.npy"
+
+
+def diff_name(frame: int, face: int) -> str:
+    return f"{frame}_{face}_diff.png"
+
+
+def parse_crop_name(name: str) -> tuple[int, int] | None:
+    """(frame, face) of a crop's file name, None if the name is not a crop's."""
+    path = Path(name)
+    match = _CROP_STEM.fullmatch(path.stem)
+    if match is None or path.suffix not in CROP_SUFFIXES:
+        return None
+    return int(match[1]), int(match[2])
+
+
+def list_crops(folder: Path) -> list[Path]:
+    """The crops in one video's crop folder, ordered by frame, then face."""
+    found = [
+        (parsed, path) for path in folder.iterdir() if (parsed := parse_crop_name(path.name)) is not None
+    ]
+    return [path for _, path in sorted(found)]
+
+
+def is_plain_name(name: str) -> bool:
+    """True if `name` names a file directly in a folder: no separators, no `..`, not hidden, not empty."""
+    return (
+        bool(name) and not name.startswith(".") and "/" not in name and "\\" not in name and "\0" not in name
+    )
+
+
+def find_videos(sources: list[Path]) -> list[Path]:
+    """Videos among files and folders (searched recursively), each once, in a stable order.
+
+    Raises:
+        ValueError: a source does not exist.
+    """
+    found: dict[Path, None] = {}
+    for source in sources:
+        if source.is_dir():
+            inside = (p for p in source.rglob("*") if p.suffix.lower() in VIDEO_SUFFIXES and p.is_file())
+            found.update(dict.fromkeys(sorted(p for p in inside if not p.name.startswith("."))))
+        elif source.exists():
+            found[source] = None
+        else:
+            raise ValueError(f"{source}: no such file or folder")
+    return list(found)

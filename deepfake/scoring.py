@@ -1,0 +1,60 @@
+"""How the face scores of a video become one number."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+FAKE_THRESHOLD = 0.8
+REAL_THRESHOLD = 0.2
+REAL_SHARE = 0.9
+MIN_FAKE_FACES = 11
+FAKE_FRACTION = 2.5
+
+NEUTRAL_SCORE = 0.5
+"""What a submission says of a video that could not be scored. Nothing else may use it."""
+
+Aggregation = Callable[[Sequence[float] | np.ndarray], float]
+
+
+def confident_score(scores: Sequence[float] | np.ndarray, threshold: float = FAKE_THRESHOLD) -> float:
+    """First place's rule: trust the faces that are sure.
+
+    If more than `n // 2.5` and more than 11 faces score over `threshold`, their mean; else, if over 90 % score under
+    0.2, the mean of those; else the mean of all.
+
+    Args:
+        scores: (n,) probabilities of being fake, n >= 1.
+
+    Raises:
+        ValueError: no scores: a video without a face has no score.
+    """
+    values = np.asarray(scores)
+    if values.size == 0:
+        raise ValueError("no face scores: a video without a face has no score")
+    over = values > threshold
+    fakes = int(over.sum())
+    if fakes > values.size // FAKE_FRACTION and fakes > MIN_FAKE_FACES:
+        return float(values[over].mean())
+    under = values < REAL_THRESHOLD
+    if int(under.sum()) > REAL_SHARE * values.size:
+        return float(values[under].mean())
+    return float(values.mean())
+
+
+def mean_score(scores: Sequence[float] | np.ndarray) -> float:
+    """The mean over faces.
+
+    Raises:
+        ValueError: no scores.
+    """
+    values = np.asarray(scores)
+    if values.size == 0:
+        raise ValueError("no face scores: a video without a face has no score")
+    return float(values.mean())
+
+
+def ensemble_score(model_scores: Sequence[float]) -> float:
+    """The mean over models of their video scores (first place)."""
+    return mean_score(model_scores)

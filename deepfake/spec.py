@@ -1,0 +1,115 @@
+"""The model spec: what a checkpoint tells its user, so that nobody has to repeat it.
+
+Prediction, export and pictures read architecture, input size, normalisation and crop recipe from here.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import asdict, dataclass, field, fields, replace
+from typing import Any
+
+from torch import nn
+
+from deepfake.boxes import MARGIN
+from deepfake.detectors.base import PRESETS, DetectorSettings
+from deepfake.images import IMAGENET, Normalization
+from deepfake.models.registry import build_model
+
+SPEC_FORMAT = 1
+PUBLISHED_INPUT_SIZE = 380
+
+OUTPUT_LOGIT = "logit"
+"""One logit; its sigmoid is the probability of fake."""
+
+_PUBLISHED_NAME = re.compile(
+    r"(DeepFakeClassifier(?:SRM|GWAP)?)_(tf_efficientnet_b\d_ns)_\d+_(?:\d+|last|best_dice)"
+)
+
+
+@dataclass(frozen=True)
+class CropRecipe:
+    """How the faces a model is to see are cut out of frames.
+
+    Attributes:
+        detector: the detector's name.
+        settings: its settings.
+        margin: the crop is wider than the box by `size // margin` on each side.
+    """
+
+    detector: str = "mtcnn"
+    settings: DetectorSettings = PRESETS["prediction"]
+    margin: int = MARGIN
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """What must be known to use a network's weights.
+
+    Attributes:
+        architecture: name in the model registry.
+        options: the builder's options (encoder, ...), without `pretrained`.
+        input_size: side of the square input in pixels.
+        normalization: per-channel mean and standard deviation of the input in 0..1.
+        crop: how faces were cropped.
+        output: kind of the output; `logit`.
+        training: how the weights came about: config, fold, seed, epoch, metric; empty if unknown.
+    """
+
+    architecture: str
+    options: dict[str, Any]
+    input_size: int
+    normalization: Normalization = IMAGENET
+    crop: CropRecipe = field(default_factory=CropRecipe)
+    output: str = OUTPUT_LOGIT
+    training: dict[str, Any] = field(default_factory=dict)
+
+    def build(self) -> nn.Module:
+        """The network with random weights."""
+        return build_model(self.architecture, **self.options)
+
+    def with_training(self, **facts: Any) -> ModelSpec:
+        return replace(self, training={**self.training, **facts})
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values only, so that a checkpoint that holds them loads without unpickling code."""
+        content = asdict(self)
+        content["crop"]["settings"] = self.crop.settings.to_dict()
+        content["normalization"] = {
+            "mean": list(self.normalization.mean),
+            "std": list(self.normalization.std),
+        }
+        return {"format": SPEC_FORMAT, **content}
+
+    @staticmethod
+    def from_dict(content: dict[str, Any]) -> ModelSpec:
+        """Raises ValueError if `content` is not a spec that this version understands."""
+        try:
+            values = dict(content)
+            if values.pop("format") != SPEC_FORMAT:
+                raise ValueError(f"model spec format {content['format']!r}; this version reads {SPEC_FORMAT}")
+            crop = dict(values.pop("crop"))
+            settings = dict(crop.pop("settings"))
+            settings["thresholds"] = tuple(settings["thresholds"])
+            normalization = {name: tuple(v) for name, v in values.pop("normalization").items()}
+            return ModelSpec(
+                normalization=Normalization(**normalization),
+                crop=CropRecipe(settings=DetectorSettings(**settings), **crop),
+                **values,
+            )
+        except (KeyError, TypeError, AttributeError) as error:
+            known = ", ".join(f.name for f in fields(ModelSpec))
+            raise ValueError(f"model spec not understood ({error}); expected {known}") from error
+
+
+def legacy_spec(file_name: str) -> ModelSpec | None:
+    """The spec of a published first-place checkpoint by its file name, None for any other name."""
+    match = _PUBLISHED_NAME.search(file_name)
+    if match is None:
+        return None
+    return ModelSpec(
+        architecture=match[1],
+        options={"encoder": match[2]},
+        input_size=PUBLISHED_INPUT_SIZE,
+        training={"source": "published"},
+    )
