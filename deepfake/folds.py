@@ -37,9 +37,7 @@ class FoldError(ValueError):
     """Folds cannot be made or read; the message says why."""
 
 
-def folds_by_part(
-    videos: Iterable[VideoRecord], n_splits: int = N_SPLITS, parts: int = DFDC_PARTS
-) -> dict[str, int]:
+def folds_by_part(videos: Iterable[VideoRecord], n_splits: int = N_SPLITS, parts: int = DFDC_PARTS) -> dict[str, int]:
     """Video id -> fold: `parts // n_splits` consecutive part folders a fold, the rest in the last (first place).
 
     Raises:
@@ -58,9 +56,7 @@ def folds_by_part(
     return folds
 
 
-def folds_by_original(
-    videos: Iterable[VideoRecord], n_splits: int = N_SPLITS, seed: int = SEED
-) -> dict[str, int]:
+def folds_by_original(videos: Iterable[VideoRecord], n_splits: int = N_SPLITS, seed: int = SEED) -> dict[str, int]:
     """Video id -> fold: originals are shuffled and dealt out, each with all its fakes. Fold sizes differ by one.
 
     Raises:

@@ -32,9 +32,7 @@ class ImageError(ValueError):
     """A picture file cannot be read or written."""
 
 
-def isotropic_resize(
-    image: np.ndarray, size: int, down: int = cv2.INTER_AREA, up: int = cv2.INTER_CUBIC
-) -> np.ndarray:
+def isotropic_resize(image: np.ndarray, size: int, down: int = cv2.INTER_AREA, up: int = cv2.INTER_CUBIC) -> np.ndarray:
     """Resizes so that the longer side is `size`, the shorter one truncated (first place's prediction)."""
     height, width = image.shape[:2]
     longer = max(height, width)

@@ -114,9 +114,7 @@ def read_metadata(file: Path) -> list[VideoRecord]:
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
         raise MetadataError(f"{file}: not readable as JSON: {error}") from error
     if not isinstance(content, dict):
-        raise MetadataError(
-            f"{file}: expected a mapping from file name to label, found {type(content).__name__}"
-        )
+        raise MetadataError(f"{file}: expected a mapping from file name to label, found {type(content).__name__}")
     return [_record(file, name, entry) for name, entry in content.items()]
 
 

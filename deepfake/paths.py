@@ -31,9 +31,7 @@ class DataRoot:
     def __post_init__(self) -> None:
         object.__setattr__(self, "root", Path(self.root))
         if Path(self.crops_name).name != self.crops_name:
-            raise ValueError(
-                f"crops folder {self.crops_name!r}: expected a plain folder name below {self.root}"
-            )
+            raise ValueError(f"crops folder {self.crops_name!r}: expected a plain folder name below {self.root}")
 
     @property
     def boxes(self) -> Path:
@@ -82,17 +80,13 @@ def parse_crop_name(name: str) -> tuple[int, int] | None:
 
 def list_crops(folder: Path) -> list[Path]:
     """The crops in one video's crop folder, ordered by frame, then face."""
-    found = [
-        (parsed, path) for path in folder.iterdir() if (parsed := parse_crop_name(path.name)) is not None
-    ]
+    found = [(parsed, path) for path in folder.iterdir() if (parsed := parse_crop_name(path.name)) is not None]
     return [path for _, path in sorted(found)]
 
 
 def is_plain_name(name: str) -> bool:
     """True if `name` names a file directly in a folder: no separators, no `..`, not hidden, not empty."""
-    return (
-        bool(name) and not name.startswith(".") and "/" not in name and "\\" not in name and "\0" not in name
-    )
+    return bool(name) and not name.startswith(".") and "/" not in name and "\\" not in name and "\0" not in name
 
 
 def find_videos(sources: list[Path]) -> list[Path]:

@@ -22,9 +22,7 @@ PUBLISHED_INPUT_SIZE = 380
 OUTPUT_LOGIT = "logit"
 """One logit; its sigmoid is the probability of fake."""
 
-_PUBLISHED_NAME = re.compile(
-    r"(DeepFakeClassifier(?:SRM|GWAP)?)_(tf_efficientnet_b\d_ns)_\d+_(?:\d+|last|best_dice)"
-)
+_PUBLISHED_NAME = re.compile(r"(DeepFakeClassifier(?:SRM|GWAP)?)_(tf_efficientnet_b\d_ns)_\d+_(?:\d+|last|best_dice)")
 
 
 @dataclass(frozen=True)

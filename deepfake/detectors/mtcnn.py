@@ -73,9 +73,7 @@ class MTCNN:
                 found[i].append(candidates[nms(candidates[:, :4], candidates[:, 4], NMS_LEVEL)])
         return [_merge_levels(levels) for levels in found]
 
-    def _refine(
-        self, integrals: list[np.ndarray], proposals: list[np.ndarray]
-    ) -> tuple[np.ndarray, np.ndarray]:
+    def _refine(self, integrals: list[np.ndarray], proposals: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
         """Second stage: rejects most proposals and calibrates the rest. Returns (n, 4) square boxes and their frames."""
         owners = np.repeat(np.arange(len(proposals)), [len(p) for p in proposals])
         boxes = np.concatenate(proposals)
@@ -100,9 +98,7 @@ class MTCNN:
         faces: list[list[Face]] = [[] for _ in integrals]
         for i in picks:
             faces[owners[i]].append(
-                Face(
-                    tuple(boxes[i].tolist()), float(probability[i]), tuple(map(tuple, landmarks[i].tolist()))
-                )
+                Face(tuple(boxes[i].tolist()), float(probability[i]), tuple(map(tuple, landmarks[i].tolist())))
             )
         return [sorted(found, key=lambda face: -face.area) for found in faces]
 
@@ -222,9 +218,7 @@ def _load(network: nn.Module, name: str) -> nn.Module:
     package = importlib.util.find_spec("facenet_pytorch")
     if package is None or package.origin is None:
         raise ValueError("the MTCNN weights are missing: pip install --no-deps facenet-pytorch==2.5.3")
-    weights = torch.load(
-        Path(package.origin).parent / "data" / f"{name}.pt", map_location="cpu", weights_only=True
-    )
+    weights = torch.load(Path(package.origin).parent / "data" / f"{name}.pt", map_location="cpu", weights_only=True)
     network.load_state_dict(weights)
     return network.eval().requires_grad_(False).to(memory_format=torch.channels_last)
 
@@ -268,9 +262,7 @@ def _bins(start: np.ndarray, end: np.ndarray, count: int) -> tuple[np.ndarray, n
     return low, high
 
 
-def _level_candidates(
-    probability: np.ndarray, offsets: np.ndarray, scale: float, threshold: float
-) -> np.ndarray:
+def _level_candidates(probability: np.ndarray, offsets: np.ndarray, scale: float, threshold: float) -> np.ndarray:
     """(n, 9) rows x1, y1, x2, y2, probability, four offsets for every cell of one pyramid level over the threshold."""
     rows, columns = np.nonzero(probability >= threshold)
     cells = np.stack([columns, rows], 1).astype(np.float32) * PNET_STRIDE
