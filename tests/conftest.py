@@ -1,0 +1,45 @@
+"""Fixtures that several rooms' tests share."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+SHARED = ROOT.parent / "shared"
+REQUIRE_SHARED = "DEEPFAKE_REQUIRE_SHARED"
+
+
+@pytest.fixture(scope="session")
+def project_root() -> Path:
+    """The repository's root: where the README's commands run."""
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of reference data beside the checkout; skips without it, fails if the environment demands it."""
+    if not SHARED.is_dir():
+        if os.environ.get(REQUIRE_SHARED) == "1":
+            pytest.fail(f"{SHARED} is missing and {REQUIRE_SHARED}=1")
+        pytest.skip(f"no reference data at {SHARED.name}/ beside the checkout")
+    return SHARED
+
+
+@pytest.fixture(scope="session")
+def mini_dfdc(shared: Path) -> Path:
+    """17 real clips in DFDC layout, read-only."""
+    return shared / "mini_dfdc"
+
+
+@pytest.fixture(scope="session")
+def reference(shared: Path):
+    """`reference("boxes")`: what the published code computed, by the name of the JSON file."""
+    return lambda name: json.loads((shared / "reference" / f"{name}.json").read_text())
+
+
+@pytest.fixture(scope="session")
+def reference_checkpoint(shared: Path) -> Path:
+    """A small checkpoint in the published layout whose scores spread over 0..1."""
+    return shared / "reference" / "reference_DeepFakeClassifier_tf_efficientnet_b2_ns_0_last"
