@@ -54,9 +54,13 @@ class Face:
 
 @dataclass(frozen=True)
 class BoxFile:
-    """The faces of one video: frame index -> faces (largest first). `settings` tells how they were found."""
+    """The faces of one video: frame index -> faces (largest first), for every frame that was looked at.
+
+    `size` is the frames' (height, width), None in the published layout; `settings` tells how faces were found.
+    """
 
     frames: dict[int, list[Face]]
+    size: tuple[int, int] | None = None
     settings: dict[str, Any] = field(default_factory=dict)
 
 
@@ -77,7 +81,7 @@ def crop_window(
 
 def crop_face(frame: np.ndarray, box: tuple[float, float, float, float], margin: int = MARGIN) -> np.ndarray:
     """A view of `frame` (H, W, C) on the box and its margin; may be empty."""
-    left, top, right, bottom = crop_window(box, *frame.shape[:2], margin)
+    left, top, right, bottom = crop_window(box, frame.shape[0], frame.shape[1], margin)
     return frame[top:bottom, left:right]
 
 
@@ -86,6 +90,7 @@ def write_boxes(path: Path, boxes: BoxFile) -> None:
     content = {
         "format": BOX_FILE_FORMAT,
         "space": FRAME_SPACE,
+        "size": None if boxes.size is None else list(boxes.size),
         "settings": boxes.settings,
         "frames": {str(i): [_face_to_json(f) for f in faces] for i, faces in sorted(boxes.frames.items())},
     }
@@ -110,7 +115,8 @@ def read_boxes(path: Path) -> BoxFile:
                 f"this version reads {BOX_FILE_FORMAT} in {FRAME_SPACE!r}"
             )
         frames = {int(i): [_face_from_json(f) for f in faces] for i, faces in content["frames"].items()}
-        return BoxFile(frames, dict(content["settings"]))
+        size = content["size"]
+        return BoxFile(frames, None if size is None else (int(size[0]), int(size[1])), dict(content["settings"]))
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise ValueError(f"{path}: not a box file: {error}; remove it and detect again") from error
 
@@ -119,7 +125,7 @@ def _published_boxes(content: dict[str, Any]) -> BoxFile:
     frames = {}
     for index, boxes in content.items():
         frames[int(index)] = [Face(_four(box)).scaled(PUBLISHED_SPACE_SCALE) for box in boxes or []]
-    return BoxFile(frames, {"layout": "published"})
+    return BoxFile(frames, settings={"layout": "published"})
 
 
 def _face_to_json(face: Face) -> dict[str, Any]:

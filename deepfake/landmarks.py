@@ -8,12 +8,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 LEFT_EYE, RIGHT_EYE, NOSE, MOUTH_LEFT, MOUTH_RIGHT = range(5)
 SHAPE = (5, 2)
 
 
-def write_landmarks(path: Path, points: np.ndarray) -> None:
+def write_landmarks(path: Path, points: npt.ArrayLike) -> None:
     """Writes (5, 2) points, rounded. Callers make it atomic."""
     with path.open("wb") as file:
         np.save(file, np.rint(points).astype(np.int16).reshape(SHAPE), allow_pickle=False)

@@ -21,12 +21,14 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import cv2
 from tqdm import tqdm
 
 from deepfake import atomic
+
+Item = TypeVar("Item")
 
 DIED = "the worker process died (out of memory, or a crash in the decoder)"
 
@@ -71,37 +73,56 @@ def default_workers() -> int:
 
 
 def run_over(
-    keys: Sequence[str],
-    function: Callable[[str], object],
+    items: Sequence[Item],
+    function: Callable[[Item], object],
     *,
-    is_done: Callable[[str], bool],
+    is_done: Callable[[Item], bool],
     workers: int,
+    key: Callable[[Item], str] = str,
     overwrite: bool = False,
     description: str = "",
     initializer: Callable[..., None] | None = None,
     initargs: tuple[Any, ...] = (),
 ) -> Summary:
-    """Calls `function(key)` for every key whose output is not there yet, in `workers` processes.
+    """Calls `function(item)` for every item whose output is not there yet, in `workers` processes.
 
     Args:
-        keys: one a video; the order of work, not of completion.
+        items: picklable, one a video; the order of work, not of completion.
         function: picklable; writes its output atomically; a raised exception is that video's failure.
-        is_done: tells whether a key's output is there. Ignored with `overwrite`.
+        is_done: tells whether an item's output is there. Ignored with `overwrite`.
+        key: names an item in the list of failures.
         initializer: called once in each worker.
 
     Raises:
         OutOfSpace: the disk is full.
         KeyboardInterrupt: Ctrl-C; the workers are stopped first.
     """
+
+    def stream(todo: Sequence[Item]) -> Iterator[tuple[Item, str | None]]:
+        return _outcomes(todo, function, workers, initializer, initargs)
+
+    return run_stream(items, stream, is_done=is_done, key=key, overwrite=overwrite, description=description)
+
+
+def run_stream(
+    items: Sequence[Item],
+    stream: Callable[[Sequence[Item]], Iterable[tuple[Item, str | None]]],
+    *,
+    is_done: Callable[[Item], bool],
+    key: Callable[[Item], str] = str,
+    overwrite: bool = False,
+    description: str = "",
+) -> Summary:
+    """`run_over` for work that is not one call a video: `stream` yields each item with None or its failure's reason."""
     start = time.monotonic()
-    todo = [key for key in keys if overwrite or not is_done(key)]
-    summary = Summary(skipped=len(keys) - len(todo))
-    with _progress(len(keys), summary.skipped, description) as bar:
-        for key, reason in _outcomes(todo, function, workers, initializer, initargs):
+    todo = [item for item in items if overwrite or not is_done(item)]
+    summary = Summary(skipped=len(items) - len(todo))
+    with _progress(len(items), summary.skipped, description) as bar:
+        for item, reason in stream(todo):
             if reason is None:
                 summary.done += 1
             else:
-                summary.failures.append(Failure(key, reason))
+                summary.failures.append(Failure(key(item), reason))
             bar.set_postfix(failed=len(summary.failures), refresh=False)
             bar.update()
     summary.failures.sort(key=lambda failure: failure.key)
@@ -141,32 +162,32 @@ def _progress(total: int, skipped: int, description: str) -> tqdm:
 
 
 def _outcomes(
-    todo: Sequence[str],
-    function: Callable[[str], object],
+    todo: Sequence[Item],
+    function: Callable[[Item], object],
     workers: int,
     initializer: Callable[..., None] | None,
     initargs: tuple[Any, ...],
-) -> Iterator[tuple[str, str | None]]:
-    """(key, None or the reason of its failure), in the order of completion."""
+) -> Iterator[tuple[Item, str | None]]:
+    """(item, None or the reason of its failure), in the order of completion."""
     threads = max(1, default_workers() // workers)
     pool = (threads, initializer, initargs)
     waiting = list(reversed(todo))
     while waiting:
-        suspects: list[str] = []
-        for key, reason in _pool_outcomes(waiting, function, min(workers, len(waiting)), pool):
+        suspects: list[Item] = []
+        for item, reason in _pool_outcomes(waiting, function, min(workers, len(waiting)), pool):
             if reason is DIED:
-                suspects.append(key)
+                suspects.append(item)
             else:
-                yield key, reason
+                yield item, reason
         # A dying process takes the whole pool along: find out who it was, one at a time.
-        for key in suspects:
-            yield from _pool_outcomes([key], function, 1, pool)
+        for item in suspects:
+            yield from _pool_outcomes([item], function, 1, pool)
 
 
 def _pool_outcomes(
-    waiting: list[str], function: Callable[[str], object], workers: int, pool: tuple
-) -> Iterator[tuple[str, str | None]]:
-    """Works through `waiting` from its end. After a process died, reports the keys then in flight and returns."""
+    waiting: list[Item], function: Callable[[Item], object], workers: int, pool: tuple
+) -> Iterator[tuple[Item, str | None]]:
+    """Works through `waiting` from its end. After a process died, reports the items then in flight and returns."""
     threads, initializer, initargs = pool
     executor = ProcessPoolExecutor(
         workers,
@@ -174,7 +195,7 @@ def _pool_outcomes(
         initializer=_start_worker,
         initargs=(os.getpid(), threads, initializer, initargs),
     )
-    flying: dict[Future, str] = {}
+    flying: dict[Future, Item] = {}
     try:
         while waiting or flying:
             try:
@@ -185,17 +206,17 @@ def _pool_outcomes(
                     reason = future.result()
                     yield flying.pop(future), reason
             except BrokenProcessPool:
-                yield from ((key, DIED) for key in flying.values())
+                yield from ((item, DIED) for item in flying.values())
                 return
         executor.shutdown()
     finally:
         _stop(executor)
 
 
-def _guarded(function: Callable[[str], object], key: str) -> str | None:
+def _guarded(function: Callable[[Item], object], item: Item) -> str | None:
     """Runs in a worker: the reason of a failure, or None. A full disk is not one video's failure."""
     try:
-        function(key)
+        function(item)
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise OutOfSpace(error.errno, f"the disk is full: {describe(error)}") from error

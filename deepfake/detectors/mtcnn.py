@@ -74,7 +74,7 @@ class MTCNN:
         return [_merge_levels(levels) for levels in found]
 
     def _refine(self, integrals: list[np.ndarray], proposals: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-        """Second stage: rejects most proposals and calibrates the rest. Returns (n, 4) square boxes and their frames."""
+        """Second stage: rejects most proposals, calibrates the rest. Returns (n, 4) square boxes and their frames."""
         owners = np.repeat(np.arange(len(proposals)), [len(p) for p in proposals])
         boxes = np.concatenate(proposals)
         batch, boxes, owners = _cut_out(integrals, boxes, owners, RNET_SIZE)

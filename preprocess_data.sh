@@ -1,0 +1,53 @@
+#!/usr/bin/env bash
+# DATA_ROOT in DFDC layout -> boxes, crops, landmarks, diffs, folds.csv. Run again, it does only what is missing.
+set -euo pipefail
+
+usage() {
+    cat <<'USAGE'
+usage: bash preprocess_data.sh DATA_ROOT
+
+Environment:
+  PYTHON       interpreter (default: python)
+  WORKERS      videos worked on at a time (default: one a core)
+  DETECT_ARGS  further arguments of detect_original_faces.py, e.g. "--preset published"
+  CROPS_ARGS   further arguments of extract_crops.py, e.g. "--format jpg"
+  FOLDS_ARGS   further arguments of generate_folds.py, e.g. "--split-by original --n-splits 5"
+
+Exit code 3: complete, but some videos failed (DATA_ROOT/failures lists them).
+example: WORKERS=8 bash preprocess_data.sh /data/dfdc
+USAGE
+}
+
+case "${1:-}" in
+    -h | --help) usage; exit 0 ;;
+esac
+if [ $# -ne 1 ]; then
+    usage >&2
+    exit 2
+fi
+
+data_root=$(realpath -m -- "$1")
+cd "$(dirname "$(realpath "${BASH_SOURCE[0]}")")"
+python=${PYTHON:-python}
+read -r -a workers <<<"${WORKERS:+--workers $WORKERS}"
+read -r -a detect_args <<<"${DETECT_ARGS:-}"
+read -r -a crops_args <<<"${CROPS_ARGS:-}"
+read -r -a folds_args <<<"${FOLDS_ARGS:-}"
+
+some_failed=0
+step() {
+    local code=0
+    "$python" "preprocessing/$1.py" --root-dir "$data_root" "${@:2}" || code=$?
+    case $code in
+        0) ;;
+        3) some_failed=3 ;; # a few broken videos do not stop a data set
+        *) exit "$code" ;;
+    esac
+}
+
+step detect_original_faces "${workers[@]}" "${detect_args[@]}"
+step extract_crops "${workers[@]}" "${crops_args[@]}"
+step generate_landmarks "${workers[@]}"
+step generate_diffs "${workers[@]}"
+step generate_folds --out "$data_root/folds.csv" "${folds_args[@]}"
+exit $some_failed

@@ -1,0 +1,101 @@
+"""Step 5: the table of all crops with label and fold, folds.csv."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from deepfake.folds import (
+    DFDC_PARTS,
+    N_SPLITS,
+    SEED,
+    FoldRow,
+    check_leaks,
+    folds_by_original,
+    folds_by_part,
+    write_folds,
+)
+from deepfake.metadata import Dataset, VideoRecord, read_dataset
+from deepfake.paths import DataRoot, list_crops, parse_crop_name
+from preprocessing.step import add_crops_dir, make_parser, positive_int, run_main
+
+STEP = Path(__file__).stem
+
+
+def parse_args() -> argparse.Namespace:
+    parser = make_parser(
+        "Assigns every video to a fold, an original and its fakes always to the same, and lists their crops.",
+        f"python preprocessing/{STEP}.py --root-dir DATA_ROOT --out folds.csv --split-by original --n-splits 5",
+    )
+    add_crops_dir(parser)
+    parser.add_argument(
+        "--out", type=Path, metavar="CSV", help="the table to write (default: DATA_ROOT/folds.csv); always made anew"
+    )
+    parser.add_argument(
+        "--split-by",
+        choices=["part", "original"],
+        default="part",
+        help="part: DFDC's part folders, 50 / N of them a fold; original: any data set (default: %(default)s)",
+    )
+    parser.add_argument("--n-splits", type=positive_int, default=N_SPLITS, metavar="N", help="default: %(default)s")
+    parser.add_argument(
+        "--parts",
+        type=positive_int,
+        default=DFDC_PARTS,
+        metavar="N",
+        help="part folders in all (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--seed", type=int, default=SEED, help="of the split and the rows' order (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--include-unpaired", action="store_true", help="also reals of which there is no fake (published: left out)"
+    )
+    return parser.parse_args()
+
+
+def main() -> int:
+    args = parse_args()
+    layout = DataRoot(args.root_dir, args.crops_dir)
+    dataset = read_dataset(layout.root)
+    videos = chosen_videos(dataset, args.include_unpaired)
+    if args.split_by == "part":
+        folds = folds_by_part(videos, args.n_splits, args.parts)
+    else:
+        folds = folds_by_original(videos, args.n_splits, args.seed)
+    check_leaks(folds, dataset.pairs)
+    rows = [row for video in videos for row in video_rows(video, layout, folds[video.video_id])]
+    if not rows:
+        raise ValueError(f"{layout.crops}: no crops of the data set's videos; run extract_crops.py first")
+    out = args.out or layout.root / "folds.csv"
+    write_folds(out, rows, args.seed)
+    without = len(videos) - len({row.video for row in rows})
+    left_out = len(dataset.videos) - len(videos)
+    print(
+        f"{STEP}: {len(rows)} crops of {len(videos) - without} videos in {len({row.fold for row in rows})} folds: {out} "
+        f"({without} videos without crops, {left_out} reals or fakes without a counterpart left out)"
+    )
+    return 0
+
+
+def chosen_videos(dataset: Dataset, include_unpaired: bool) -> list[VideoRecord]:
+    """The reals that have a fake (or all of them), then the fakes that have an original."""
+    pairs = dataset.pairs
+    paired = {original.video_id for original, _ in pairs}
+    reals = [video for video in dataset.originals if include_unpaired or video.video_id in paired]
+    return reals + [fake for _, fake in pairs]
+
+
+def video_rows(video: VideoRecord, layout: DataRoot, fold: int) -> list[FoldRow]:
+    """The fold table's rows of one video's crops; none if it has none."""
+    folder = layout.crops / video.video_id
+    rows = []
+    for path in list_crops(folder) if folder.is_dir() else []:
+        name = parse_crop_name(path.name)
+        if name is not None:
+            rows.append(FoldRow(video.video_id, path.name, video.label, video.identity, name[0], fold))
+    return rows
+
+
+if __name__ == "__main__":
+    run_main(main)

@@ -1,0 +1,73 @@
+"""Step 3: five points per crop of the reals, DATA_ROOT/landmarks/ID/{frame}_{face}.npy."""
+
+from __future__ import annotations
+
+import argparse
+from functools import partial
+from pathlib import Path
+
+from deepfake import atomic
+from deepfake.detectors import PRESETS, FaceDetector
+from deepfake.images import read_image
+from deepfake.landmarks import write_landmarks
+from deepfake.metadata import VideoRecord, read_dataset
+from deepfake.paths import DataRoot, landmark_name, list_crops, parse_crop_name
+from deepfake.workers import run_over
+from preprocessing.step import add_crops_dir, finish, make_parser, run_main
+
+STEP = Path(__file__).stem
+
+_detector: FaceDetector | None = None
+"""A worker process's own; None in every other process."""
+
+
+def parse_args() -> argparse.Namespace:
+    parser = make_parser(
+        "Finds eyes, nose and mouth corners in the crops of all real videos. A crop without a face gets no file.",
+        f"python preprocessing/{STEP}.py --root-dir DATA_ROOT",
+    )
+    add_crops_dir(parser)
+    return parser.parse_args()
+
+
+def main() -> int:
+    import deepfake.detectors.mtcnn  # noqa: F401  (once here, shared by the forked workers)
+
+    args = parse_args()
+    layout = DataRoot(args.root_dir, args.crops_dir)
+    summary = run_over(
+        read_dataset(layout.root).originals,
+        partial(find_landmarks, layout=layout),
+        is_done=lambda video: (layout.landmarks / video.video_id).is_dir(),
+        workers=args.workers,
+        key=lambda video: video.video_id,
+        overwrite=args.overwrite,
+        description=STEP,
+        initializer=_make_detector,
+    )
+    return finish(STEP, summary, layout)
+
+
+def find_landmarks(video: VideoRecord, layout: DataRoot) -> None:
+    """Writes the landmarks of the largest face of each of one video's crops."""
+    assert _detector is not None
+    crops = layout.crops / video.video_id
+    if not crops.is_dir():
+        raise ValueError(f"{crops}: no crops; run extract_crops.py first")
+    with atomic.atomic_folder(layout.landmarks / video.video_id) as folder:
+        for path in list_crops(crops):
+            faces = _detector.detect([read_image(path)])[0]
+            name = parse_crop_name(path.name)
+            if faces and faces[0].landmarks is not None and name is not None:
+                write_landmarks(folder / landmark_name(*name), faces[0].landmarks)
+
+
+def _make_detector() -> None:
+    global _detector
+    from deepfake.detectors.mtcnn import MTCNN
+
+    _detector = MTCNN(PRESETS["landmarks"])
+
+
+if __name__ == "__main__":
+    run_main(main)
