@@ -27,9 +27,11 @@ def read_landmarks(path: Path) -> np.ndarray:
         ValueError: not a landmark file.
     """
     try:
-        points = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+        # Not np.load, which opens archives and memory maps as well.
+        with path.open("rb") as file:
+            points = np.lib.format.read_array(file, allow_pickle=False)
+    except (OSError, ValueError) as error:
         raise ValueError(f"{path}: not a landmark file: {error}") from error
-    if points.shape != SHAPE:
-        raise ValueError(f"{path}: holds an array of shape {points.shape}; expected {SHAPE}")
+    if points.shape != SHAPE or points.dtype != np.int16:
+        raise ValueError(f"{path}: holds {points.dtype} of shape {points.shape}; expected int16 of {SHAPE}")
     return points

@@ -43,7 +43,7 @@ def parse_args() -> argparse.Namespace:
         type=positive_int,
         default=DFDC_PARTS,
         metavar="N",
-        help="part folders in all (default: %(default)s)",
+        help="default: %(default)s",
     )
     parser.add_argument(
         "--seed", type=int, default=SEED, help="of the split and the rows' order (default: %(default)s)"

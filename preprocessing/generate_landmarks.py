@@ -6,6 +6,8 @@ import argparse
 from functools import partial
 from pathlib import Path
 
+import numpy as np
+
 from deepfake import atomic
 from deepfake.detectors import PRESETS, FaceDetector
 from deepfake.images import read_image
@@ -17,8 +19,8 @@ from preprocessing.step import add_crops_dir, finish, make_parser, run_main
 
 STEP = Path(__file__).stem
 
-_detector: FaceDetector | None = None
-"""A worker process's own; None in every other process."""
+_detectors: tuple[FaceDetector, ...] = ()
+"""A worker process's own: the quick one, then the thorough one for crops where that finds nothing."""
 
 
 def parse_args() -> argparse.Namespace:
@@ -43,30 +45,36 @@ def main() -> int:
         key=lambda video: video.video_id,
         overwrite=args.overwrite,
         description=STEP,
-        initializer=_make_detector,
+        initializer=_make_detectors,
     )
     return finish(STEP, summary, layout)
 
 
 def find_landmarks(video: VideoRecord, layout: DataRoot) -> None:
     """Writes the landmarks of the largest face of each of one video's crops."""
-    assert _detector is not None
     crops = layout.crops / video.video_id
     if not crops.is_dir():
         raise ValueError(f"{crops}: no crops; run extract_crops.py first")
     with atomic.atomic_folder(layout.landmarks / video.video_id) as folder:
         for path in list_crops(crops):
-            faces = _detector.detect([read_image(path)])[0]
+            points = _largest_face_points(read_image(path))
             name = parse_crop_name(path.name)
-            if faces and faces[0].landmarks is not None and name is not None:
-                write_landmarks(folder / landmark_name(*name), faces[0].landmarks)
+            if points is not None and name is not None:
+                write_landmarks(folder / landmark_name(*name), points)
 
 
-def _make_detector() -> None:
-    global _detector
+def _largest_face_points(crop: np.ndarray) -> tuple[tuple[float, float], ...] | None:
+    for detector in _detectors:
+        if faces := detector.detect([crop])[0]:
+            return faces[0].landmarks
+    return None
+
+
+def _make_detectors() -> None:
+    global _detectors
     from deepfake.detectors.mtcnn import MTCNN
 
-    _detector = MTCNN(PRESETS["landmarks"])
+    _detectors = MTCNN(PRESETS["landmarks-quick"]), MTCNN(PRESETS["landmarks"])
 
 
 if __name__ == "__main__":
