@@ -1,0 +1,56 @@
+"""Five-point similarity alignment: moves a face so that its landmarks lie on a template's.
+
+Landmarks are (5, 2): left eye, right eye, nose, left and right mouth corner as seen in the picture, x and y in pixels.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+TEMPLATE_SIZE = 320
+"""Side of the square picture that `TEMPLATE` is given for (second place)."""
+
+TEMPLATE = np.array([[122.5, 141.25], [197.5, 141.25], [160.0, 178.75], [137.5, 225.25], [182.5, 225.25]])
+"""Where the second place's recipe puts the five landmarks, in pixels of a `TEMPLATE_SIZE` square."""
+
+
+def similarity(source: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """The rotation, uniform scale and shift that move `source` onto `target` with the least squared error.
+
+    Method: Umeyama, Least-squares estimation of transformation parameters between two point patterns, 1991.
+
+    Args:
+        source: (n, 2) points, n > 1.
+        target: (n, 2) points.
+
+    Returns:
+        (2, 3) float64 matrix M with target = M @ (x, y, 1).
+
+    Raises:
+        ValueError: the shapes differ from these, or the source points coincide: no scale follows from them.
+    """
+    source, target = np.asarray(source, np.float64), np.asarray(target, np.float64)
+    if source.shape != target.shape or source.ndim != 2 or source.shape[1] != 2 or len(source) < 2:
+        raise ValueError(f"points of shapes {source.shape} and {target.shape}: expected (n, 2) twice, n > 1")
+    source_mean, target_mean = source.mean(0), target.mean(0)
+    source_centred, target_centred = source - source_mean, target - target_mean
+    variance = (source_centred**2).sum()
+    if variance < np.finfo(np.float64).eps:
+        raise ValueError("the points coincide; expected landmarks of a face")
+    u, singular, v = np.linalg.svd(target_centred.T @ source_centred)
+    # A face is never mirrored: where a reflection would fit better, the smaller axis is turned instead.
+    signs = np.array([1.0, np.sign(np.linalg.det(u) * np.linalg.det(v))])
+    linear = (u * signs) @ v * (singular @ signs / variance)
+    return np.column_stack([linear, target_mean - linear @ source_mean])
+
+
+def transform_points(points: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+    """(n, 2) points moved by a (2, 3) matrix, float64."""
+    return np.asarray(points, np.float64) @ matrix[:, :2].T + matrix[:, 2]
+
+
+def align_face(image: np.ndarray, landmarks: np.ndarray, size: int = TEMPLATE_SIZE) -> np.ndarray:
+    """The face of (5, 2) `landmarks`, upright on a (size, size, C) square; bilinear, black beyond the picture's edge."""
+    matrix = similarity(landmarks, TEMPLATE * (size / TEMPLATE_SIZE))
+    return cv2.warpAffine(image, matrix, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
