@@ -1,6 +1,7 @@
 """SSIM-difference masks: where a fake's crop differs from its original's.
 
-A mask is (H, W) uint8: 255 * (1 - SSIM), so 0 is unchanged, over 255 / 2 very different.
+A mask is (H, W) uint8: 255 * (1 - SSIM), so 0 is unchanged, over 255 / 2 very different. Where SSIM is negative the
+value starts again from 0, as in the published masks.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ def ssim_map(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """Structural similarity of two (H, W, 3) uint8 pictures per pixel and channel: (H, W, 3) float32 in -1..1.
 
     Wang et al. 2004 with a uniform 7x7 window and sample covariance, as scikit-image computes it; in single
-    precision about the window's means, which is several times faster.
+    precision, which is several times faster.
     """
     x, y = first.astype(np.float32), second.astype(np.float32)
     sample = WINDOW**2 / (WINDOW**2 - 1)

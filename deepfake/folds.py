@@ -97,7 +97,8 @@ def read_folds(path: Path) -> pd.DataFrame:
         FoldError: missing, not a table, or without one of the columns.
     """
     try:
-        table = pd.read_csv(path, dtype={"video": str, "file": str, "original": str}, keep_default_na=False)
+        # As text first: read as numbers, 1.5 would be cut to 1 and an id of 001 become 1.
+        table = pd.read_csv(path, dtype=str, keep_default_na=False)
         missing = [name for name in COLUMNS if name not in table.columns]
         if missing:
             raise FoldError(f"{path}: no column {', '.join(missing)}; expected {','.join(COLUMNS)}")

@@ -67,13 +67,17 @@ class Dataset:
 
     @property
     def pairs(self) -> list[tuple[VideoRecord, VideoRecord]]:
-        """(original, fake) for every fake whose original is a video of the data set."""
-        return [(self.videos[f.identity], f) for f in self.fakes if f.identity in self.videos]
+        """(original, fake) for every fake whose original is a real video of the data set."""
+        return [(self.videos[f.identity], f) for f in self.fakes if self._has_original(f)]
 
     @property
     def orphans(self) -> list[VideoRecord]:
-        """Fakes whose original is not in the data set: no boxes can be had for them."""
-        return [f for f in self.fakes if f.identity not in self.videos]
+        """Fakes whose original is not in the data set, or is itself a fake: no boxes can be had for them."""
+        return [f for f in self.fakes if not self._has_original(f)]
+
+    def _has_original(self, fake: VideoRecord) -> bool:
+        original = self.videos.get(fake.identity)
+        return original is not None and original.label == LABEL_VALUES[REAL]
 
 
 def read_dataset(root: Path) -> Dataset:
@@ -111,7 +115,7 @@ def read_metadata(file: Path) -> list[VideoRecord]:
     """
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
         raise MetadataError(f"{file}: not readable as JSON: {error}") from error
     if not isinstance(content, dict):
         raise MetadataError(f"{file}: expected a mapping from file name to label, found {type(content).__name__}")
@@ -121,10 +125,10 @@ def read_metadata(file: Path) -> list[VideoRecord]:
 def _record(file: Path, name: str, entry: object) -> VideoRecord:
     if not is_plain_name(name):
         raise MetadataError(f"{file}: {name!r} is not a plain file name; names may not leave the folder")
-    if not isinstance(entry, dict) or entry.get("label") not in LABEL_VALUES:
-        label = entry.get("label") if isinstance(entry, dict) else entry
-        raise MetadataError(f"{file}: {name!r} has label {label!r}; expected {REAL!r} or {FAKE!r}")
-    label = LABEL_VALUES[entry["label"]]
+    value = entry.get("label") if isinstance(entry, dict) else entry
+    if not isinstance(entry, dict) or not isinstance(value, str) or value not in LABEL_VALUES:
+        raise MetadataError(f"{file}: {name!r} has label {value!r}; expected {REAL!r} or {FAKE!r}")
+    label = LABEL_VALUES[value]
     original = entry.get("original") if label == 1 else None
     if label == 1 and (not isinstance(original, str) or not is_plain_name(original)):
         raise MetadataError(

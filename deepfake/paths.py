@@ -30,7 +30,7 @@ class DataRoot:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "root", Path(self.root))
-        if Path(self.crops_name).name != self.crops_name:
+        if not is_plain_name(self.crops_name):
             raise ValueError(f"crops folder {self.crops_name!r}: expected a plain folder name below {self.root}")
 
     @property

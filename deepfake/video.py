@@ -6,12 +6,27 @@ are decoded but never converted to RGB.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 import numpy as np
+
+# A decoder that may guess the format follows playlists (HLS, concat, DASH) to other files and to the network,
+# whatever the file's suffix: only containers that hold their own frames are handed to it.
+_INDEXED_CONTAINER = re.compile(
+    rb".{4}(ftyp|styp|moov|moof|mdat|free|skip|wide|pnot|uuid|sidx)"  # MP4, QuickTime
+    rb"|RIFF.{4}AVI ",
+    re.DOTALL,
+)
+_STREAM_CONTAINER = re.compile(
+    rb"\x1aE\xdf\xa3"  # Matroska, WebM
+    rb"|\x00\x00\x01[\xba\xb3]|G.{187}G|FLV\x01|\x30\x26\xb2\x75\x8e\x66\xcf\x11",  # MPEG-PS, -TS, Flash, ASF
+    re.DOTALL,
+)
+_CONTAINER_BYTES = 189
 
 
 class VideoError(ValueError):
@@ -20,7 +35,10 @@ class VideoError(ValueError):
 
 @dataclass(frozen=True)
 class VideoInfo:
-    """What a container says of its video stream. `frames` is the header's count and may be wrong; 0 if unknown."""
+    """What a container says of its video stream.
+
+    `frames` is the count in the header, which may be wrong; 0 if the container holds none (all but MP4, MOV and AVI).
+    """
 
     frames: int
     width: int
@@ -104,7 +122,7 @@ def iter_frames(path: Path, indices: Iterable[int], threads: int = 0) -> Iterato
 def iter_spread(path: Path, count: int, threads: int = 0) -> Iterator[Frame]:
     """At most `count` frames spread evenly over the video.
 
-    A header that gives no frame count (some webm and mkv) costs a pass of decoding.
+    A header that gives no frame count (mkv, webm) costs a pass of decoding; one that gives too many costs frames.
 
     Raises:
         VideoError: unreadable, or not one frame in it.
@@ -124,8 +142,16 @@ class _Capture:
         self._path = path
         if not path.is_file():
             raise VideoError(f"{path}: no such file")
-        if path.stat().st_size == 0:
+        try:
+            with path.open("rb") as file:
+                head = file.read(_CONTAINER_BYTES)
+        except OSError as error:
+            raise VideoError(f"{path}: cannot be read: {error.strerror}") from error
+        if not head:
             raise VideoError(f"{path}: the file is empty")
+        self._has_count = _INDEXED_CONTAINER.match(head) is not None
+        if not self._has_count and not _STREAM_CONTAINER.match(head):
+            raise VideoError(f"{path}: not a video file (MP4, MOV, AVI, MKV, WebM, MPEG, FLV or WMV)")
         # An absolute path is never taken for a URL or a device by the decoder.
         name = str(path.resolve())
         options = [cv2.CAP_PROP_N_THREADS, threads] if threads else []
@@ -142,7 +168,8 @@ class _Capture:
     def info(self) -> VideoInfo:
         get = self._capture.get
         return VideoInfo(
-            frames=max(int(get(cv2.CAP_PROP_FRAME_COUNT)), 0),
+            # Without a count the decoder multiplies duration by rate: far off where the rate varies.
+            frames=max(int(get(cv2.CAP_PROP_FRAME_COUNT)), 0) if self._has_count else 0,
             width=int(get(cv2.CAP_PROP_FRAME_WIDTH)),
             height=int(get(cv2.CAP_PROP_FRAME_HEIGHT)),
             fps=float(get(cv2.CAP_PROP_FPS)),

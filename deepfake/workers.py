@@ -37,6 +37,9 @@ IN_FLIGHT_PER_WORKER = 4
 
 _PARENT_CHECK_SECONDS = 1.0
 
+_initializer_error: Exception | None = None
+"""In a worker: why it cannot work. Raised with its first video, as the pool itself would only say that it broke."""
+
 
 @dataclass(frozen=True)
 class Failure:
@@ -96,6 +99,7 @@ def run_over(
     Raises:
         OutOfSpace: the disk is full.
         KeyboardInterrupt: Ctrl-C; the workers are stopped first.
+        Exception: what `initializer` raised.
     """
 
     def stream(todo: Sequence[Item]) -> Iterator[tuple[Item, str | None]]:
@@ -189,6 +193,9 @@ def _pool_outcomes(
 ) -> Iterator[tuple[Item, str | None]]:
     """Works through `waiting` from its end. After a process died, reports the items then in flight and returns."""
     threads, initializer, initargs = pool
+    # OpenCV's threads do not survive a fork, and a child that waits for them hangs: end them first.
+    parent_threads = cv2.getNumThreads()
+    cv2.setNumThreads(1)
     executor = ProcessPoolExecutor(
         workers,
         mp_context=_context(),
@@ -211,10 +218,13 @@ def _pool_outcomes(
         executor.shutdown()
     finally:
         _stop(executor)
+        cv2.setNumThreads(parent_threads)
 
 
 def _guarded(function: Callable[[Item], object], item: Item) -> str | None:
     """Runs in a worker: the reason of a failure, or None. A full disk is not one video's failure."""
+    if _initializer_error is not None:
+        raise _initializer_error
     try:
         function(item)
     except OSError as error:
@@ -234,7 +244,11 @@ def _start_worker(
     threading.Thread(target=_die_with, args=(parent,), daemon=True).start()
     cap_threads(threads)
     if initializer is not None:
-        initializer(*initargs)
+        try:
+            initializer(*initargs)
+        except Exception as error:
+            global _initializer_error
+            _initializer_error = error
 
 
 def _die_with(parent: int) -> None:

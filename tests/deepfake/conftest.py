@@ -1,0 +1,54 @@
+"""What the library's tests share: clips made on the spot, and a hypothesis profile that repeats itself."""
+
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import settings
+
+# Slow machines are no failure, and a failure found once is found again.
+settings.register_profile("library", deadline=None, max_examples=60, derandomize=True, database=None)
+settings.load_profile("library")
+
+GREY_STEP = 6
+"""Frame i of a numbered clip is uniformly GREY_STEP * i + GREY_STEP grey: far enough apart to survive compression."""
+
+
+@pytest.fixture(scope="session")
+def ffmpeg() -> Callable[..., None]:
+    """`ffmpeg(arg, ...)` runs the binary that imageio-ffmpeg carries and fails loudly."""
+    import imageio_ffmpeg
+
+    program = imageio_ffmpeg.get_ffmpeg_exe()
+
+    def run(*arguments: object, stdin: bytes | None = None) -> None:
+        command = [program, "-y", "-loglevel", "error", *map(str, arguments)]
+        result = subprocess.run(command, input=stdin, capture_output=True, check=False)
+        assert result.returncode == 0, result.stderr.decode(errors="replace")
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def numbered_clip(ffmpeg) -> Callable[..., Path]:
+    """`numbered_clip(path, frames, *options)` writes a clip whose frames' brightness tells their index (40 at most)."""
+
+    def make(path: Path, frames: int, *options: object, size: tuple[int, int] = (48, 64)) -> Path:
+        assert 0 < frames <= 40
+        levels = (np.arange(frames, dtype=np.uint8) + 1) * np.uint8(GREY_STEP)
+        pixels = np.broadcast_to(levels[:, None, None, None], (frames, *size, 3))
+        raw = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{size[1]}x{size[0]}", "-r", 10, "-i", "-"]
+        codec = [] if "-c:v" in options or path.suffix == ".webm" else ["-c:v", "libx264", "-crf", 10]
+        picture = [] if "-pix_fmt" in options else ["-pix_fmt", "yuv420p"]
+        ffmpeg(*raw, *codec, *picture, *options, path, stdin=pixels.tobytes())
+        return path
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def number_of() -> Callable[[np.ndarray], int]:
+    """The index that a frame of a numbered clip shows."""
+    return lambda image: round(float(image.mean()) / GREY_STEP) - 1
