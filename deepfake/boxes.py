@@ -7,6 +7,7 @@ the detector knows the reduced frames it looks at, and it scales its boxes back 
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -117,7 +118,7 @@ def read_boxes(path: Path) -> BoxFile:
         frames = {int(i): [_face_from_json(f) for f in faces] for i, faces in content["frames"].items()}
         size = content["size"]
         return BoxFile(frames, None if size is None else (int(size[0]), int(size[1])), dict(content["settings"]))
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
+    except (KeyError, IndexError, TypeError, AttributeError, ValueError) as error:
         raise ValueError(f"{path}: not a box file: {error}; remove it and detect again") from error
 
 
@@ -148,4 +149,6 @@ def _face_from_json(entry: dict[str, Any]) -> Face:
 
 def _four(values: Any) -> tuple[float, float, float, float]:
     x1, y1, x2, y2 = (float(v) for v in values)
+    if not all(map(math.isfinite, (x1, y1, x2, y2))):
+        raise ValueError(f"box {values}: expected four finite numbers")
     return x1, y1, x2, y2
