@@ -216,6 +216,10 @@ def _pool_outcomes(
                 yield from ((item, DIED) for item in flying.values())
                 return
         executor.shutdown()
+    except OutOfSpace:
+        # Whoever is writing may finish, or fail and clean up.
+        executor.shutdown(cancel_futures=True)
+        raise
     finally:
         _stop(executor)
         cv2.setNumThreads(parent_threads)
@@ -229,7 +233,7 @@ def _guarded(function: Callable[[Item], object], item: Item) -> str | None:
         function(item)
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise OutOfSpace(error.errno, f"the disk is full: {describe(error)}") from error
+            raise OutOfSpace(f"the disk is full ({error.strerror})") from error
         return describe(error)
     except Exception as error:
         return describe(error)

@@ -72,8 +72,8 @@ def main() -> int:
     without = len(videos) - len({row.video for row in rows})
     left_out = len(dataset.videos) - len(videos)
     print(
-        f"{STEP}: {len(rows)} crops of {len(videos) - without} videos in {len({row.fold for row in rows})} folds: {out} "
-        f"({without} videos without crops, {left_out} reals or fakes without a counterpart left out)"
+        f"{STEP}: {len(rows)} crops of {len(videos) - without} videos in {len({row.fold for row in rows})} folds: {out}"
+        f" ({without} videos without crops, {left_out} reals or fakes without a counterpart left out)"
     )
     return 0
 

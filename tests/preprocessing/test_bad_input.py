@@ -1,0 +1,209 @@
+"""Bad videos and bad metadata: a clear reason for each, and nothing else is lost."""
+
+import csv
+import json
+import os
+import shutil
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+from deepfake.boxes import read_boxes
+from deepfake.paths import DataRoot
+from tests.clips import cut, draw, ffmpeg, gradient, write_metadata
+from tests.preprocessing.conftest import step_command
+
+REALS = ["empty", "truncated", "audio_only", "one_frame", "faceless", "rotated", "vfr", "with space ünï", "absent"]
+
+
+@pytest.fixture(scope="module")
+def zoo(mini_dfdc, tmp_path_factory):
+    """Every kind of bad and odd video in one data set, preprocessed by the one command."""
+    root = tmp_path_factory.mktemp("zoo")
+    part = root / "dfdc_train_part_7"
+    part.mkdir()
+    source, swapped = mini_dfdc / "dfdc_train_part_1" / "d0.mp4", mini_dfdc / "dfdc_train_part_1" / "d0_d3.mp4"
+    (part / "empty.mp4").touch()
+    cut(source, part / "whole.mp4", 30)
+    data = (part / "whole.mp4").read_bytes()
+    (part / "truncated.mp4").write_bytes(data[: len(data) // 2])  # its index stands at the end
+    ffmpeg("-f", "lavfi", "-i", "sine=duration=1", str(part / "audio_only.mp4"))
+    cut(source, part / "one_frame.mp4", 1)
+    draw(part / "faceless.mp4", gradient(12))
+    ffmpeg("-display_rotation", "90", "-i", str(part / "whole.mp4"), "-c", "copy", str(part / "rotated.mp4"))
+    cut(source, part / "vfr.mp4", 15, "-vf", "select='not(mod(n,3))+lt(n,12)'", "-fps_mode", "vfr")
+    cut(source, part / "with space ünï.mp4", 12)
+    cut(swapped, part / "fälschung 1.mp4", 12)
+    cut(swapped, part / "small.mp4", 12, "-vf", "scale=256:256")
+    shutil.copy(part / "fälschung 1.mp4", part / "of_empty.mp4")
+    shutil.copy(part / "fälschung 1.mp4", part / "orphan.mp4")
+    originals = {"fälschung 1": "with space ünï", "small": "with space ünï", "of_empty": "empty", "orphan": "nobody"}
+    fakes = {f"{fake}.mp4": f"{original}.mp4" for fake, original in originals.items()}
+    write_metadata(part, [f"{name}.mp4" for name in REALS], fakes)
+    return DataRoot(root)
+
+
+@pytest.fixture(scope="module")
+def run_on_zoo(zoo, project_root):
+    command = ["bash", "preprocess_data.sh", str(zoo.root)]
+    environment = {**os.environ, "PYTHON": sys.executable}
+    return subprocess.run(command, cwd=project_root, env=environment, capture_output=True, text=True)
+
+
+def _failures(zoo: DataRoot, step: str) -> dict[str, str]:
+    with zoo.failures_file(step).open(encoding="utf-8") as file:
+        return {row["video"]: row["reason"] for row in csv.DictReader(file)}
+
+
+def test_the_run_goes_through_and_says_that_some_failed(run_on_zoo):
+    assert run_on_zoo.returncode == 3, run_on_zoo.stdout + run_on_zoo.stderr
+    assert "5 done, 0 skipped (already there), 4 failed" in run_on_zoo.stdout
+    assert "Traceback" not in run_on_zoo.stderr
+
+
+@pytest.mark.parametrize(
+    ("video", "reason"),
+    [
+        ("empty", "the file is empty"),
+        ("truncated", "no video stream that can be decoded"),
+        ("audio_only", "no video stream that can be decoded"),
+        ("absent", "no such file"),
+    ],
+)
+def test_unreadable_videos_are_listed_with_the_reason(run_on_zoo, zoo, video, reason):
+    assert reason in _failures(zoo, "detect_original_faces")[video]
+    assert not zoo.boxes_file(video).exists()
+    assert not (zoo.crops / video).exists()
+
+
+@pytest.mark.parametrize(
+    ("video", "reason"),
+    [
+        ("of_empty", "no boxes of empty; run detect_original_faces.py first"),
+        ("orphan", "its original 'nobody' is not in the data set"),
+        ("small", "frames of 256x256 pixels, but the boxes of with space ünï are for 512x512"),
+    ],
+)
+def test_fakes_without_usable_boxes_are_listed_with_the_reason(run_on_zoo, zoo, video, reason):
+    assert reason in _failures(zoo, "extract_crops")[video]
+    assert not (zoo.crops / video).exists()
+
+
+@pytest.mark.parametrize(("video", "frames"), [("one_frame", 1), ("rotated", 3), ("vfr", 2), ("with space ünï", 2)])
+def test_odd_videos_give_their_faces(run_on_zoo, zoo, video, frames):
+    assert [len(faces) for faces in read_boxes(zoo.boxes_file(video)).frames.values()].count(1) == (
+        frames if video != "rotated" else 0
+    )
+    assert len(read_boxes(zoo.boxes_file(video)).frames) == frames
+
+
+def test_a_video_without_a_face_is_done_and_empty(run_on_zoo, zoo):
+    assert read_boxes(zoo.boxes_file("faceless")).frames == {0: [], 10: []}
+    assert list((zoo.crops / "faceless").iterdir()) == []
+
+
+def test_the_good_pair_is_whole(run_on_zoo, zoo):
+    for folder in (zoo.crops / "with space ünï", zoo.crops / "fälschung 1"):
+        assert {path.name for path in folder.iterdir()} == {"0_0.png", "10_0.png"}
+    assert {path.name for path in (zoo.diffs / "fälschung 1").iterdir()} == {"0_0_diff.png", "10_0_diff.png"}
+    assert {path.name for path in (zoo.landmarks / "with space ünï").iterdir()} == {"0_0.npy", "10_0.npy"}
+    table = (zoo.root / "folds.csv").read_text(encoding="utf-8").splitlines()
+    assert len(table) == 1 + 4
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (None, "no metadata.json"),
+        ("{", "not readable as JSON"),
+        ("[]", "expected a mapping"),
+        ('{"a.mp4": {"label": "MAYBE"}}', "'a.mp4' has label 'MAYBE'; expected 'REAL' or 'FAKE'"),
+        ('{"../a.mp4": {"label": "REAL"}}', "'../a.mp4' is not a plain file name"),
+        ('{"a/b.mp4": {"label": "REAL"}}', "'a/b.mp4' is not a plain file name"),
+        ('{"a.mp4": {"label": "FAKE", "original": "../../etc/passwd"}}', "expected a plain file name"),
+        ('{"a.mp4": {"label": "FAKE"}}', "names None as its original"),
+    ],
+)
+def test_bad_metadata_stops_with_one_line(run_step, tmp_path, content, told):
+    part = tmp_path / "dfdc_train_part_0"
+    part.mkdir()
+    if content is not None:
+        (part / "metadata.json").write_text(content)
+    done = run_step("extract_crops", tmp_path)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: ")
+    assert told in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["dfdc_train_part_0"]
+
+
+def test_a_missing_folder_is_named(run_step, tmp_path):
+    done = run_step("generate_folds", tmp_path / "nowhere")
+    assert done.returncode == 2
+    assert f"error: {tmp_path / 'nowhere'}: no such folder" in done.stderr
+
+
+def test_a_crops_dir_may_not_leave_the_data_root(run_step, data_root):
+    done = run_step("extract_crops", data_root, "--crops-dir", "../elsewhere")
+    assert done.returncode == 2
+    assert "expected a plain folder name" in done.stderr
+
+
+def test_folds_without_crops_say_what_to_run(run_step, data_root):
+    done = run_step("generate_folds", data_root)
+    assert done.returncode == 2
+    assert "run extract_crops.py first" in done.stderr
+    assert not (data_root / "folds.csv").exists()
+
+
+def test_a_damaged_box_file_is_named(run_step, data_root):
+    layout = DataRoot(data_root)
+    layout.boxes.mkdir()
+    layout.boxes_file("d0").write_text('{"format": 99}')
+    layout.boxes_file("d19").write_text(json.dumps({"0": [[80, 60, 180, 215]], "10": None}))
+    done = run_step("extract_crops", data_root)
+    assert done.returncode == 3
+    failures = _failures(layout, "extract_crops")
+    assert failures.keys() == {"d0", "d0_d3"}
+    assert "not a box file" in failures["d0"]
+    assert [path.name for path in (layout.crops / "d19").iterdir()] == ["0_0.png"]  # the published layout is read
+
+
+def test_a_full_disk_stops_with_one_line_and_loses_nothing(data_root, run_step, project_root):
+    layout = DataRoot(data_root)
+    layout.boxes.mkdir()
+    for video in ("d0", "d19"):
+        layout.boxes_file(video).write_text(json.dumps({str(i): [[80, 60, 180, 215]] for i in range(0, 21, 10)}))
+    layout.crops.mkdir()
+    # A file system of 300 KiB over the crops folder, in a name space that ends with the command.
+    script = textwrap.dedent("""
+        set -e
+        mount -t tmpfs -o size=300k tmpfs "$1"
+        shift
+        code=0; "$@" || code=$?
+        find "$PROBE" -name '.partial-*' | grep . && exit 99
+        exit $code
+    """)
+    probe = subprocess.run(["unshare", "-rm", "true"], capture_output=True)
+    if probe.returncode != 0:
+        pytest.skip("this system lets nobody make a name space")
+    command = [
+        "unshare",
+        "-rm",
+        "bash",
+        "-c",
+        script,
+        "full",
+        str(layout.crops),
+        *step_command("extract_crops", data_root),
+    ]
+    environment = {**os.environ, "PROBE": str(layout.crops)}
+    done = subprocess.run(command, cwd=project_root, env=environment, capture_output=True, text=True)
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert "the disk is full" in done.stderr
+    assert "run the same command again to continue" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert run_step("extract_crops", data_root).returncode == 0  # with space again, it goes on
+    assert len(list(layout.crops.glob("*/*.png"))) == 12
