@@ -18,7 +18,8 @@ VIDEO_SUFFIXES = (".mp4", ".mov", ".avi", ".mkv", ".webm")
 CROP_SUFFIXES = (".png", ".jpg", ".webp")
 FAILURES_DIR = "failures"
 
-_CROP_STEM = re.compile(r"(\d+)_(\d+)")
+_CROP_STEM = re.compile(r"(\d+)_(\d+)", re.ASCII)
+_NOT_PLAIN = re.compile(r"[/\\\x00-\x1f\x7f\ud800-\udfff]")
 
 
 @dataclass(frozen=True)
@@ -85,8 +86,11 @@ def list_crops(folder: Path) -> list[Path]:
 
 
 def is_plain_name(name: str) -> bool:
-    """True if `name` names a file directly in a folder: no separators, no `..`, not hidden, not empty."""
-    return bool(name) and not name.startswith(".") and "/" not in name and "\\" not in name and "\0" not in name
+    """True if `name` names a file directly in a folder: no separators, no `..`, not hidden, not empty.
+
+    Nor may it hold control characters or half characters (surrogates): tables and lists could not carry it.
+    """
+    return bool(name) and not name.startswith(".") and _NOT_PLAIN.search(name) is None
 
 
 def find_videos(sources: list[Path]) -> list[Path]:

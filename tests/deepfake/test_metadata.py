@@ -109,7 +109,7 @@ def test_json_that_is_no_mapping(make_part, content):
         "REAL",
         None,
         ["REAL"],
-    ],  # fmt: skip
+    ],
 )
 def test_a_label_that_is_neither(make_part, entry):
     with pytest.raises(MetadataError, match=r"'a\.mp4' has label .*'REAL' or 'FAKE'"):
