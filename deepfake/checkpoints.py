@@ -46,8 +46,9 @@ class Checkpoint:
 def save_checkpoint(path: Path, network: nn.Module, spec: ModelSpec, **extra: Any) -> None:
     """Writes weights, spec and `extra` (tensors and plain values only), atomically."""
     state = {k.removeprefix(_DATA_PARALLEL_PREFIX): v for k, v in network.state_dict().items()}
-    with atomic.atomic_file(Path(path)) as partial:
-        torch.save({"spec": spec.to_dict(), "state_dict": state, **extra}, partial)
+    # A file object, not a name: torch refuses names that begin with a dot, and a full disk is an OSError this way.
+    with atomic.atomic_file(Path(path)) as partial, partial.open("wb") as file:
+        torch.save({"spec": spec.to_dict(), "state_dict": state, **extra}, file)
 
 
 def read_checkpoint(path: Path) -> Checkpoint:

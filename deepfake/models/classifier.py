@@ -7,6 +7,7 @@ pooling. State-dict keys are those of the published checkpoints, the encoder's o
 from __future__ import annotations
 
 import re
+from typing import Any, cast
 
 import timm
 import torch
@@ -41,10 +42,10 @@ class DeepFakeClassifier(nn.Module):
 
     def __init__(self, encoder: nn.Module, dropout: float = 0.0) -> None:
         super().__init__()
-        self.encoder = encoder
+        self.encoder: Any = encoder  # timm networks share methods, not a type
         self.avg_pool: nn.Module = nn.AdaptiveAvgPool2d(1)
         self.dropout = nn.Dropout(dropout)
-        self.fc = nn.Linear(encoder.num_features, 1)
+        self.fc = nn.Linear(cast(int, encoder.num_features), 1)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(n, 3, h, w) normalised pictures -> (n, 1) logits."""
@@ -83,7 +84,7 @@ class DeepFakeClassifierGWAP(DeepFakeClassifier):
 
     def __init__(self, encoder: nn.Module, dropout: float = VARIANT_DROPOUT) -> None:
         super().__init__(encoder, dropout)
-        self.avg_pool = WeightedAveragePool(encoder.num_features)
+        self.avg_pool = WeightedAveragePool(cast(int, encoder.num_features))
 
 
 def create_encoder(name: str, pretrained: bool = False, drop_path_rate: float | None = None) -> nn.Module:

@@ -1,0 +1,141 @@
+"""A run's files: checkpoints under their published names, and going on from one."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from deepfake import atomic
+from deepfake.checkpoints import load_weights, read_checkpoint, save_checkpoint
+from deepfake.spec import ModelSpec
+from training.engine import Trainer
+from training.metrics import VideoMetrics
+
+RESUME_AUTO = "auto"
+KEEP_EPOCHS = 5
+"""Per-epoch files that stay, those of the lowest weighted losses: 40 epochs of five B7 would fill 50 GB."""
+
+_STATE = "training_state"
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class RunFiles:
+    """`{output_dir}/{prefix}{network}_{encoder}_{fold}` with `_{epoch}`, `_last`, `_best_dice`, `_config.json`."""
+
+    output_dir: Path
+    name: str
+
+    @staticmethod
+    def of(output_dir: Path, prefix: str, network: str, encoder: str, fold: int) -> RunFiles:
+        return RunFiles(Path(output_dir), f"{prefix}{network}_{encoder.replace('/', '_')}_{fold}")
+
+    @property
+    def last(self) -> Path:
+        """Weights after the last epoch, and all that continuing needs."""
+        return self.output_dir / f"{self.name}_last"
+
+    @property
+    def best(self) -> Path:
+        """Weights of the lowest validation bce (published name; no Dice is involved)."""
+        return self.output_dir / f"{self.name}_best_dice"
+
+    @property
+    def config(self) -> Path:
+        return self.output_dir / f"{self.name}_config.json"
+
+    def epoch(self, epoch: int) -> Path:
+        return self.output_dir / f"{self.name}_{epoch}"
+
+    def resume_from(self, resume: str | None) -> Path | None:
+        """The checkpoint that `--resume` means: a path, or for `auto` the run's own last one if there is one."""
+        if resume == RESUME_AUTO:
+            return self.last if self.last.exists() else None
+        return Path(resume) if resume else None
+
+
+class CheckpointStore:
+    """Writes a run's checkpoints.
+
+    Args:
+        spec: what to tell the weights' user, without what changes from epoch to epoch.
+        keep_epochs: how many per-epoch files stay; 0 keeps all.
+    """
+
+    def __init__(self, files: RunFiles, spec: ModelSpec, keep_epochs: int = KEEP_EPOCHS) -> None:
+        self.files = files
+        self._spec = spec
+        self._keep = keep_epochs
+
+    def write_config(self, content: Mapping[str, Any]) -> None:
+        """Saves the resolved config and options as JSON."""
+        atomic.write_text(self.files.config, json.dumps(content, indent=4) + "\n")
+
+    def save(self, network: nn.Module, trainer: Trainer, metrics: VideoMetrics | None, improved: bool) -> None:
+        """Saves the epoch just finished: `_last` always; `_{epoch}` and, if `improved`, `_best_dice` if validated.
+
+        `_last` comes last: a run that is killed in between does the epoch again.
+        """
+        progress = trainer.progress
+        epoch = progress.epoch - 1
+        spec = self._spec.with_training(epoch=epoch, metric=_metric(metrics))
+        facts = {"epoch": progress.epoch, "bce_best": progress.best}
+        if metrics is not None:
+            save_checkpoint(self.files.epoch(epoch), network, spec, **facts)
+            if improved:
+                save_checkpoint(self.files.best, network, spec, **facts)
+        save_checkpoint(self.files.last, network, spec, **facts, **{_STATE: trainer.state()})
+        self._remove_old(trainer)
+
+    def _remove_old(self, trainer: Trainer) -> None:
+        if self._keep == 0:
+            return
+        ranked = sorted(trainer.progress.history, key=lambda losses: losses.weighted())
+        for losses in ranked[self._keep :]:
+            self.files.epoch(losses.epoch).unlink(missing_ok=True)
+
+
+def resume(path: Path, network: nn.Module, trainer: Trainer, from_zero: bool, zero_score: bool) -> None:
+    """Continues from a checkpoint: exactly from a `_last` one; from weights alone with a fresh optimiser.
+
+    Args:
+        from_zero: take the weights only; epochs, schedule and optimiser start anew.
+        zero_score: forget the best metric.
+
+    Raises:
+        CheckpointError: it cannot be read or does not fit.
+        ValueError: its optimiser is another one.
+    """
+    checkpoint = read_checkpoint(path)
+    load_weights(network, checkpoint)
+    progress = trainer.progress
+    if not zero_score:
+        progress.best = float(checkpoint.extra.get("bce_best", math.inf))
+    if from_zero:
+        return
+    progress.epoch = int(checkpoint.extra.get("epoch", 0))
+    progress.step = progress.epoch * trainer.recipe.steps
+    state = checkpoint.extra.get(_STATE)
+    if state is None:
+        log.warning("%s holds weights only: the optimiser starts anew at epoch %d", path, progress.epoch)
+        return
+    try:
+        trainer.load_state(state)
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{path}: its optimiser does not fit this config ({error}); add --from-zero") from error
+    if zero_score:
+        progress.history.clear()
+
+
+def _metric(metrics: VideoMetrics | None) -> dict[str, float] | None:
+    if metrics is None:
+        return None
+    return {name: getattr(metrics, name) for name in ("bce", "fake_loss", "real_loss", "auc", "accuracy")}

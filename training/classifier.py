@@ -1,0 +1,108 @@
+"""First place's recipe: crops, augmentation, one logit, real and fake losses averaged separately."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import pandas as pd
+import torch
+from torch import nn
+
+from deepfake.images import Normalization
+from deepfake.paths import DataRoot
+from training.config import TrainConfig
+from training.datasets.batch import Batch
+from training.datasets.crops import SampleOptions, TrainingCrops, ValidationCrops
+from training.datasets.loading import make_loader, training_positions, validation_positions
+from training.datasets.sampling import steps_per_epoch, training_rows, validation_rows
+from training.distributed import Ranks
+from training.engine import TOTAL
+from training.losses import real_fake_bce
+
+
+class ClassifierRecipe:
+    """Trains a `DeepFakeClassifier` on the crops of a fold table (a `training.engine.Recipe`).
+
+    Args:
+        network: (n, 3, size, size) -> (n, 1) logits, on its device, with an `encoder`.
+        table: the fold table; `fold` validates.
+        options: what happens to training samples.
+        oversample: as many fakes as reals in each epoch.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        config: TrainConfig,
+        table: pd.DataFrame,
+        fold: int,
+        layout: DataRoot,
+        ranks: Ranks,
+        seed: int,
+        options: SampleOptions | None = None,
+        oversample: bool = True,
+        workers: int = 0,
+    ) -> None:
+        self.network = network
+        self.encoder: nn.Module = network.encoder  # type: ignore[assignment]
+        self.validation = validation_rows(table, fold)
+        self._config = config
+        self._table = table
+        self._fold = fold
+        self._layout = layout
+        self._ranks = ranks
+        self._seed = seed
+        self._options = options or SampleOptions()
+        self._oversample = oversample
+        self._workers = workers
+        self._input = InputNormalizer(config.normalize).to(ranks.device)
+        samples = len(training_rows(table, fold, 0, seed, oversample))
+        self.steps = steps_per_epoch(samples, config.optimizer.batch_size, ranks.world_size, config.batches_per_epoch)
+
+    def train_batches(self, epoch: int) -> Iterable[Batch]:
+        batch_size, ranks = self._config.optimizer.batch_size, self._ranks
+        rows = training_rows(self._table, self._fold, epoch, self._seed, self._oversample)
+        # Only what this epoch uses: worker processes copy it.
+        rows = rows.iloc[: self.steps * batch_size * ranks.world_size]
+        positions = training_positions(len(rows), self.steps, batch_size, ranks.rank, ranks.world_size)
+        data = TrainingCrops(rows, positions, self._layout, self._config.size, self._options, self._seed, epoch)
+        return self._loader(data)
+
+    def validation_batches(self) -> Iterable[Batch]:
+        positions = validation_positions(len(self.validation), self._ranks.rank, self._ranks.world_size)
+        part = self._options.padding_part
+        return self._loader(ValidationCrops(self.validation, positions, self._layout, self._config.size, part))
+
+    def loss(self, network: nn.Module, batch: Batch) -> dict[str, torch.Tensor]:
+        logits = self._logits(network, batch)
+        labels = batch.labels
+        if self._options.only_changed:
+            logits, labels = logits[batch.valid], labels[batch.valid]
+        sides = real_fake_bce(logits, labels, self._config.ohem_samples)
+        weight = self._config.losses["BinaryCrossentropy"]
+        return {TOTAL: weight * sides.total, "fake": sides.fake, "real": sides.real}
+
+    def predict(self, network: nn.Module, batch: Batch) -> torch.Tensor:
+        return self._logits(network, batch).float().sigmoid()
+
+    def _logits(self, network: nn.Module, batch: Batch) -> torch.Tensor:
+        return network(self._input(batch.images)).flatten()
+
+    def _loader(self, dataset: TrainingCrops | ValidationCrops) -> Iterable[Batch]:
+        batch_size = self._config.optimizer.batch_size
+        return make_loader(dataset, batch_size, self._workers, pin_memory=self._ranks.device.type == "cuda")
+
+
+class InputNormalizer(nn.Module):
+    """(n, 3, h, w) uint8 -> float32, divided by 255, minus mean, over std; on whatever device the bytes are."""
+
+    mean: torch.Tensor
+    std: torch.Tensor
+
+    def __init__(self, normalization: Normalization) -> None:
+        super().__init__()
+        self.register_buffer("mean", 255 * torch.tensor(normalization.mean).view(3, 1, 1), persistent=False)
+        self.register_buffer("std", 255 * torch.tensor(normalization.std).view(3, 1, 1), persistent=False)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return (images.float() - self.mean) / self.std

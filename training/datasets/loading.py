@@ -1,0 +1,52 @@
+"""Data loaders over samples; ranks share the samples without counting one twice."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader
+
+from deepfake.workers import cap_threads
+from training.datasets.batch import collate
+
+PREFETCH_BATCHES = 4
+"""Batches each worker prepares ahead."""
+
+
+def training_positions(samples: int, steps: int, batch_size: int, rank: int, world_size: int) -> np.ndarray:
+    """Positions in the epoch that `rank` trains on, in order: step s takes `s * batch_size * world_size` and on, so
+    that the first `steps` global batches hold the same samples for any number of ranks."""
+    wanted = np.arange(steps * batch_size * world_size)
+    if wanted.size > samples:
+        raise ValueError(f"{steps} steps need {wanted.size} samples; there are {samples}")
+    return wanted.reshape(steps, world_size, batch_size)[:, rank].reshape(-1)
+
+
+def validation_positions(samples: int, rank: int, world_size: int) -> np.ndarray:
+    """Each position for exactly one rank; ranks differ by one sample at most."""
+    return np.arange(rank, samples, world_size)
+
+
+def make_loader(dataset: Any, batch_size: int, workers: int, pin_memory: bool) -> DataLoader:
+    """Batches of a dataset in its own order."""
+    # The loader draws a seed for its workers; a generator of its own leaves the network's random state alone.
+    generator = torch.Generator()
+    generator.manual_seed(0)
+    return DataLoader(
+        dataset,
+        batch_size=batch_size,
+        shuffle=False,
+        num_workers=min(workers, -(-len(dataset) // batch_size)),
+        collate_fn=collate,
+        pin_memory=pin_memory,
+        worker_init_fn=_start_worker,
+        prefetch_factor=PREFETCH_BATCHES if workers and len(dataset) else None,
+        generator=generator,
+    )
+
+
+def _start_worker(worker: int) -> None:
+    # One thread each: the workers are the parallelism, and OpenCV's threads do not survive a fork.
+    cap_threads(1)

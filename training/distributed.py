@@ -1,0 +1,119 @@
+"""Processes that train one network together: start, share work, add up, stop."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+import torch
+import torch.distributed as dist
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+
+_LAUNCHER_VARIABLES = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """This process among those that train together; `device` is where its network is."""
+
+    device: torch.device
+    rank: int = 0
+    world_size: int = 1
+    distributed: bool = False
+
+    @property
+    def is_main(self) -> bool:
+        return self.rank == 0
+
+
+def start(distributed: bool, device: str = "auto") -> Ranks:
+    """Chooses the device and, if `distributed`, joins the processes that torchrun started.
+
+    Args:
+        device: `auto` is CUDA if there is one, else the CPU; `cuda` in a distributed run is the local rank's GPU.
+
+    Raises:
+        ValueError: CUDA is not there, has fewer GPUs than processes, or torchrun was not or should have been used.
+    """
+    kind = _device_kind(device)
+    if not distributed:
+        if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+            raise ValueError("started by torchrun as one of several processes: add --distributed")
+        return Ranks(torch.device(kind))
+    missing = [name for name in _LAUNCHER_VARIABLES if name not in os.environ]
+    if missing:
+        raise ValueError(f"--distributed needs torchrun (train.sh uses it): {', '.join(missing)} not set")
+    if kind == "cuda":
+        local_rank = int(os.environ["LOCAL_RANK"])
+        if local_rank >= torch.cuda.device_count():
+            raise ValueError(f"process {local_rank} of this machine has no GPU: {torch.cuda.device_count()} found")
+        torch.cuda.set_device(local_rank)
+        kind = f"cuda:{local_rank}"
+    dist.init_process_group("gloo" if kind == "cpu" else "nccl")
+    return Ranks(torch.device(kind), dist.get_rank(), dist.get_world_size(), distributed=True)
+
+
+def stop(ranks: Ranks) -> None:
+    if ranks.distributed and dist.is_initialized():
+        dist.destroy_process_group()
+
+
+def prepare(network: nn.Module, ranks: Ranks, size: int) -> nn.Module:
+    """Moves a network to its device; in a distributed run on CUDA its batch norms share statistics (SyncBN).
+
+    Parameters that the output for a (1, 3, size, size) input does not depend on, such as an encoder's own classifier,
+    are frozen: distributed training would wait for their gradients, and optimisers need not know them.
+    """
+    network = network.to(ranks.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    _freeze_unused(network, torch.zeros(1, 3, size, size, device=ranks.device))
+    if ranks.distributed and ranks.device.type == "cuda":
+        network = nn.SyncBatchNorm.convert_sync_batchnorm(network)
+    return network
+
+
+def wrap(network: nn.Module, ranks: Ranks) -> nn.Module:
+    """The network as the training step calls it: gradients are averaged over ranks."""
+    if not ranks.distributed or not any(p.requires_grad for p in network.parameters()):
+        return network
+    device_ids = [ranks.device] if ranks.device.type == "cuda" else None
+    return DistributedDataParallel(network, device_ids=device_ids)
+
+
+def share_buffers(network: nn.Module, ranks: Ranks) -> None:
+    """Gives every rank the first one's buffers: without SyncBN each has its own batch-norm statistics."""
+    if ranks.distributed:
+        for buffer in network.buffers():
+            dist.broadcast(buffer, src=0)
+
+
+def sum_over_ranks(tensor: torch.Tensor, ranks: Ranks) -> torch.Tensor:
+    """The sum over ranks, on the CPU."""
+    if not ranks.distributed:
+        return tensor.cpu()
+    # Reducing in place on the device: nccl knows no CPU tensors.
+    shared = tensor.to(ranks.device, copy=True)
+    dist.all_reduce(shared)
+    return shared.cpu()
+
+
+def _device_kind(device: str) -> str:
+    available = torch.cuda.is_available()
+    if device == "auto":
+        return "cuda" if available else "cpu"
+    if device == "cuda" and not available:
+        raise ValueError("--device cuda: this machine has no usable GPU; use --device cpu or auto")
+    if device not in ("cpu", "cuda"):
+        raise ValueError(f"device {device!r}: expected auto, cpu or cuda")
+    return device
+
+
+def _freeze_unused(network: nn.Module, example: torch.Tensor) -> None:
+    was_training = network.training
+    network.eval()  # leaves batch-norm statistics and random state alone
+    network(example).sum().backward()
+    for parameter in network.parameters():
+        if parameter.grad is None:
+            parameter.requires_grad_(False)
+    network.zero_grad(set_to_none=True)
+    network.train(was_training)

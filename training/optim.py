@@ -1,0 +1,79 @@
+"""Optimisers, and learning rates as pure functions of a count, so that a resumed schedule needs no state."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from torch import nn
+
+from training.config import OptimizerConfig, ScheduleConfig
+
+POLY_POWER = 0.9
+MULTISTEP_GAMMA = 0.1
+
+LearningRate = Callable[[int], float]
+"""Count of finished steps (or epochs) -> learning rate."""
+
+
+def build_optimizer(config: OptimizerConfig, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
+    """SGD (with Nesterov momentum), Adam or AdamW over the parameters that can learn."""
+    learnable = [p for p in parameters if p.requires_grad]
+    shared: dict[str, Any] = {"lr": config.learning_rate, "weight_decay": config.weight_decay}
+    if config.type == "SGD":
+        return torch.optim.SGD(learnable, momentum=config.momentum, nesterov=config.nesterov, **shared)
+    if config.type == "Adam":
+        return torch.optim.Adam(learnable, **shared)
+    if config.type == "AdamW":
+        return torch.optim.AdamW(learnable, **shared)
+    raise ValueError(f"optimiser {config.type!r} unknown")
+
+
+def build_schedule(config: ScheduleConfig, base: float) -> LearningRate:
+    """The learning rate by count of steps or epochs, as `config.mode` says; `base` is the optimiser's.
+
+    poly: `base * (1 - n / max_iter) ** power`, 0 from `max_iter` on. step: the rate of the last reached pair of
+    `steps`. multistep: times `gamma` at each milestone. exponential: `base * gamma ** n`. linear: `base * (alpha * n +
+    beta)`. clr: triangular between `base_lr` and `max_lr`, `step_size` counts a flank (Smith 2017). constant: `base`.
+    """
+    params = config.params
+    if config.type == "poly":
+        power = params.get("power", POLY_POWER)
+        return lambda n: base * max(0.0, 1 - n / params["max_iter"]) ** power
+    if config.type == "step":
+        return _stepped(params["steps"], base)
+    if config.type == "multistep":
+        milestones, gamma = sorted(params["milestones"]), params.get("gamma", MULTISTEP_GAMMA)
+        return lambda n: base * gamma ** bisect_right(milestones, n)
+    if config.type == "exponential":
+        return lambda n: base * params["gamma"] ** n
+    if config.type == "linear":
+        return lambda n: base * (params["alpha"] * n + params["beta"])
+    if config.type == "clr":
+        return lambda n: _triangle(n, params["base_lr"], params["max_lr"], params["step_size"])
+    if config.type == "constant":
+        return lambda n: base
+    raise ValueError(f"schedule {config.type!r} unknown")
+
+
+def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+
+
+def _stepped(steps: list[list[float]], base: float) -> LearningRate:
+    ordered = sorted(steps)
+    counts = [count for count, _ in ordered]
+
+    def rate(n: int) -> float:
+        reached = bisect_right(counts, n)
+        return ordered[reached - 1][1] if reached else base
+
+    return rate
+
+
+def _triangle(n: int, low: float, high: float, flank: float) -> float:
+    position = n / flank % 2
+    return low + (high - low) * (1 - abs(position - 1))

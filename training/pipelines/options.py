@@ -1,0 +1,94 @@
+"""The training command line."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from deepfake.workers import default_workers
+
+EXAMPLE = """example:
+  python training/pipelines/train_classifier.py --config configs/b7.json --data-dir DATA_ROOT --fold 0 --seed 111 \\
+      --prefix b7_111_ --output-dir weights --logdir logs/tensorboard/b7_111 --resume auto
+
+several processes (one a GPU), as train.sh does it:
+  torchrun --standalone --nproc_per_node 4 training/pipelines/train_classifier.py --distributed --config ...
+
+exit codes: 0 done; 1 training diverged; 2 the command, config or data set cannot be used; 130 interrupted"""
+
+
+def parse_args(arguments: Sequence[str] | None = None) -> dict[str, Any]:
+    """The options by the names of `training.run.RunOptions`."""
+    parser = argparse.ArgumentParser(
+        prog="train_classifier.py",
+        description="Trains first place's classifier on the crops of a preprocessed data set.",
+        epilog=EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    _add_data(parser)
+    _add_run(parser)
+    _add_recipe(parser)
+    return vars(parser.parse_args(arguments))
+
+
+def _add_data(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("data")
+    add = group.add_argument
+    add("--data-dir", type=Path, required=True, metavar="DATA_ROOT", help="the preprocessed data set")
+    add("--folds-csv", type=Path, metavar="CSV", help="fold table (default: DATA_ROOT/folds.csv, else ./folds.csv)")
+    add("--crops-dir", default="crops", metavar="NAME", help="crops' folder below DATA_ROOT (default: %(default)s)")
+    add("--fold", type=_from(0), default=0, help="the fold that validates (default: %(default)s)")
+    add("--workers", type=_from(0), default=default_workers(), help="loader processes (default: one a core)")
+
+
+def _add_run(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("run")
+    add = group.add_argument
+    add("--config", type=Path, required=True, metavar="JSON", help="the recipe, one of configs/*.json")
+    add("--seed", type=_from(1), default=777, help="draws and augments (default: %(default)s)")
+    add("--prefix", default="classifier_", help="begins the checkpoints' names (default: %(default)s)")
+    add("--output-dir", type=Path, default=Path("weights"), help="for checkpoints (default: %(default)s)")
+    add("--logdir", type=Path, default=Path("logs"), help="for TensorBoard scalars (default: %(default)s)")
+    add("--resume", metavar="CKPT", help="continue from this checkpoint; auto: from the run's own _last, if there")
+    add("--from-zero", action="store_true", help="with --resume: take the weights only, start at epoch 0")
+    add("--zero-score", action="store_true", help="with --resume: forget the best metric")
+    add("--epochs", type=_from(1), help="train so many epochs instead of the config's")
+    add("--test_every", type=_from(1), default=1, metavar="N", help="validate every N epochs (default: %(default)s)")
+    add(
+        "--keep-epochs", type=_from(0), default=5, metavar="N",
+        help="per-epoch checkpoints that stay, those of the lowest weighted losses; 0: all (default: %(default)s)",
+    )  # fmt: skip
+    add("--distributed", action="store_true", help="one of several processes, started by torchrun")
+    add("--device", choices=["auto", "cpu", "cuda"], default="auto", help="(default: cuda if there)")
+    add(
+        "--opt-level", choices=["O0", "O1", "bf16"],
+        help="O0: float32; O1: float16 autocast with loss scaling; bf16: bfloat16 autocast "
+        "(default: O1 on CUDA if the config says fp16, else O0)",
+    )  # fmt: skip
+
+
+def _add_recipe(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("recipe")
+    add = group.add_argument
+    add("--freeze-epochs", type=_from(0), default=0, metavar="N", help="encoder stands still for N epochs (default: 0)")
+    add("--label-smoothing", type=float, default=0.01, metavar="E", help="labels in [E, 1 - E] (default: %(default)s)")
+    add(
+        "--padding-part", type=int, default=3, metavar="N",
+        help="margin of 1/N of the face box instead of a third (default: %(default)s)",
+    )  # fmt: skip
+    add("--no-oversample", dest="oversample", action="store_false", help="all fakes, not as many as reals")
+    add("--no-hardcore", dest="hardcore", action="store_false", help="no occlusions")
+    add("--only-changed-frames", action="store_true", help="no loss for fakes' crops whose mask shows no change")
+    add("--from-scratch", action="store_true", help="random weights instead of ImageNet's")
+
+
+def _from(least: int):
+    def whole_number(text: str) -> int:
+        value = int(text)
+        if value < least:
+            raise argparse.ArgumentTypeError(f"{value}: expected {least} or more")
+        return value
+
+    return whole_number
