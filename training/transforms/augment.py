@@ -71,7 +71,7 @@ def fancy_pca(image: np.ndarray, rng: np.random.Generator, alpha: float = PCA_AL
     pixels -= pixels.mean(axis=0)
     variances, components = np.linalg.eigh(pixels.T @ pixels / len(pixels))
     shift = 255 * components @ (rng.normal(0, alpha, 3) * variances)
-    return cv2.add(image, (*shift.tolist(), 0.0))
+    return cv2.add(image, (*shift.tolist(), 0.0))  # type: ignore[call-overload]  # a scalar a channel
 
 
 def _pipelines() -> tuple[Any, Any, Any, Any]:
