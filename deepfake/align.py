@@ -51,6 +51,6 @@ def transform_points(points: np.ndarray, matrix: np.ndarray) -> np.ndarray:
 
 
 def align_face(image: np.ndarray, landmarks: np.ndarray, size: int = TEMPLATE_SIZE) -> np.ndarray:
-    """The face of (5, 2) `landmarks`, upright on a (size, size, C) square; bilinear, black beyond the picture's edge."""
+    """The face of (5, 2) `landmarks`, upright on a (size, size, C) square; bilinear, black past the edge."""
     matrix = similarity(landmarks, TEMPLATE * (size / TEMPLATE_SIZE))
     return cv2.warpAffine(image, matrix, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)

@@ -1,0 +1,125 @@
+"""Writing H.264 videos with the ffmpeg binary that imageio-ffmpeg carries. Files appear whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import itertools
+import subprocess
+import tempfile
+from collections.abc import Iterable
+from fractions import Fraction
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+
+from deepfake.atomic import atomic_file
+
+CRF_RANGE = range(52)
+"""x264's constant rate factors: 0 is lossless, 51 the worst."""
+
+_FPS_DENOMINATOR = 1001
+"""NTSC rates such as 30000/1001 are exact with it."""
+
+_DISK_FULL = "No space left on device"
+
+
+class EncodeError(ValueError):
+    """A video cannot be written; the message names the file and ffmpeg's reason."""
+
+
+def write_video(path: Path, frames: Iterable[np.ndarray], fps: float, crf: int = 20) -> int:
+    """Encodes frames as they come, so memory does not grow with their number.
+
+    One encoder thread: the file depends on the frames alone, not on the machine's cores.
+
+    Args:
+        path: the suffix names the container.
+        frames: (H, W, 3) uint8 RGB, all of one size.
+        fps: frames a second.
+        crf: x264's constant rate factor.
+
+    Returns:
+        The number of frames.
+
+    Raises:
+        EncodeError: no frame, frames of different sizes, or ffmpeg refused.
+        OSError: the disk is full.
+    """
+    iterator = iter(frames)
+    first = next(iterator, None)
+    if first is None:
+        raise EncodeError(f"{path}: no frames to write")
+    height, width = first.shape[:2]
+    rate = Fraction(fps).limit_denominator(_FPS_DENOMINATOR)
+    source = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}", "-r", str(rate), "-i", "pipe:0"]
+    # Half-size chroma, which every player shows, needs an even width and height.
+    pixels = "yuv420p" if width % 2 == height % 2 == 0 else "yuv444p"
+    with atomic_file(path) as partial, tempfile.TemporaryFile() as errors:
+        command = _command(source, [*_x264(crf), "-pix_fmt", pixels, "-an"], partial)
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=errors) as process:
+            assert process.stdin is not None
+            count = 0
+            try:
+                for frame in itertools.chain([first], iterator):
+                    if frame.shape != first.shape:
+                        raise EncodeError(f"{path}: frame {count} has shape {frame.shape}, the first one {first.shape}")
+                    process.stdin.write(np.ascontiguousarray(frame).data)
+                    count += 1
+                process.stdin.flush()
+            except BrokenPipeError:
+                pass  # ffmpeg gave up; its exit code and message say why
+            except BaseException:
+                process.kill()
+                raise
+            finally:
+                with contextlib.suppress(BrokenPipeError):
+                    process.stdin.close()
+        _check(process.returncode, errors, path)
+    return count
+
+
+def transcode(source: Path, path: Path, crf: int) -> None:
+    """Encodes a video again, frame for frame, with one thread; its sound is copied.
+
+    Raises:
+        EncodeError: ffmpeg cannot read the source or write the copy.
+        OSError: the disk is full.
+    """
+    with atomic_file(path) as partial, tempfile.TemporaryFile() as errors:
+        # An absolute path is never taken for a protocol or an option.
+        reading = ["-threads", "1", "-i", str(source.resolve())]
+        # passthrough: no frame is dropped or doubled, so frame N stays frame N.
+        writing = ["-map", "0:v:0", "-map", "0:a?", "-fps_mode", "passthrough", *_x264(crf), "-c:a", "copy"]
+        command = _command(reading, [*writing, "-pix_fmt", "yuv420p"], partial)
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, stderr=errors, check=False)
+        _check(done.returncode, errors, source)
+
+
+def _x264(crf: int) -> list[str]:
+    if crf not in CRF_RANGE:
+        raise EncodeError(f"CRF {crf}: expected {CRF_RANGE[0]} to {CRF_RANGE[-1]}")
+    return ["-c:v", "libx264", "-crf", str(crf), "-threads", "1"]
+
+
+def _command(source: list[str], options: list[str], output: Path) -> list[str]:
+    import imageio_ffmpeg
+
+    # What a killed run left may still be open in its ffmpeg: a new file, never a second writer to that one.
+    output.unlink(missing_ok=True)
+    # bitexact: no version or date in the file, so equal pictures give equal bytes.
+    exact = ["-map_metadata", "-1", "-fflags", "+bitexact", "-flags", "+bitexact"]
+    quiet = ["-nostdin", "-hide_banner", "-loglevel", "error"]
+    return [imageio_ffmpeg.get_ffmpeg_exe(), *quiet, *source, *options, *exact, "-y", str(output.resolve())]
+
+
+def _check(returncode: int, errors: IO[bytes], path: Path) -> None:
+    if returncode == 0:
+        return
+    errors.seek(0)
+    lines = errors.read().decode("utf-8", "replace").split("\n")
+    text = "; ".join(line.strip() for line in lines if line.strip())
+    if _DISK_FULL in text:
+        raise OSError(errno.ENOSPC, f"{path}: {_DISK_FULL}")
+    raise EncodeError(f"{path}: ffmpeg ended with code {returncode}: {text or 'no message'}")
