@@ -7,12 +7,9 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from deepfake.exits import EXIT_INTERRUPTED, EXIT_SOME_FAILED, EXIT_USAGE, run_guarded
 from deepfake.paths import DataRoot
-from deepfake.workers import Failure, OutOfSpace, Summary, default_workers, write_failures
-
-EXIT_USAGE = 2
-EXIT_SOME_FAILED = 3
-EXIT_INTERRUPTED = 130
+from deepfake.workers import Failure, Summary, default_workers, write_failures
 
 EXIT_CODES = f"""exit codes:
   0    every video is done
@@ -61,19 +58,8 @@ def positive_int(text: str) -> int:
 
 
 def run_main(main: Callable[[], int]) -> None:
-    """Runs a step's main and exits with its code; what a user can cause ends in one line, not in a stack trace."""
-    try:
-        code = main()
-    except KeyboardInterrupt:
-        print("interrupted; run the same command again to continue", file=sys.stderr)
-        code = EXIT_INTERRUPTED
-    except OutOfSpace as error:
-        print(f"error: {error}; free some space and run the same command again to continue", file=sys.stderr)
-        code = EXIT_USAGE
-    except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        code = EXIT_USAGE
-    sys.exit(code)
+    """Runs a step's main and exits with its code."""
+    sys.exit(run_guarded(main, sys.stderr.write))
 
 
 def finish(step: str, summary: Summary, layout: DataRoot, failures: Sequence[Failure] = ()) -> int:

@@ -1,0 +1,34 @@
+"""Exit codes of the commands, and how an error that a user can cause ends: one line, no stack trace."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from deepfake.workers import OutOfSpace
+
+EXIT_USAGE = 2
+"""The command, its input or the disk cannot be used."""
+
+EXIT_SOME_FAILED = 3
+"""Complete, but some videos failed."""
+
+EXIT_INTERRUPTED = 130
+"""Ctrl-C, as shells count it."""
+
+
+def run_guarded(main: Callable[[], int], tell: Callable[[str], object]) -> int:
+    """Runs a command's main and returns its exit code; ends a user's error in one line, told through `tell`.
+
+    Errors that are no user's (anything but ValueError, OSError and Ctrl-C) pass through.
+    """
+    try:
+        return main()
+    except KeyboardInterrupt:
+        tell("interrupted; run the same command again to continue\n")
+        return EXIT_INTERRUPTED
+    except OutOfSpace as error:
+        tell(f"error: {error}; free some space and run the same command again to continue\n")
+        return EXIT_USAGE
+    except (ValueError, OSError) as error:
+        tell(f"error: {error}\n")
+        return EXIT_USAGE

@@ -1,0 +1,38 @@
+"""A user's error ends in one line and a code of its own; a programmer's passes through."""
+
+import pytest
+
+from deepfake.exits import EXIT_INTERRUPTED, EXIT_USAGE, run_guarded
+from deepfake.workers import OutOfSpace
+
+
+def _raising(error: BaseException):
+    def main() -> int:
+        raise error
+
+    return main
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "told"),
+    [
+        (ValueError("boxes/a.json: not a box file"), EXIT_USAGE, "error: boxes/a.json: not a box file\n"),
+        (FileNotFoundError(2, "No such file", "a.csv"), EXIT_USAGE, "error: [Errno 2] No such file: 'a.csv'\n"),
+        (OutOfSpace("the disk is full"), EXIT_USAGE, "to continue\n"),
+        (KeyboardInterrupt(), EXIT_INTERRUPTED, "run the same command again to continue\n"),
+    ],
+)
+def test_users_errors(error, code, told):
+    lines = []
+    assert run_guarded(_raising(error), lines.append) == code
+    assert len(lines) == 1
+    assert lines[0].endswith(told)
+
+
+def test_the_command_s_own_code_is_kept():
+    assert run_guarded(lambda: 3, print) == 3
+
+
+def test_a_programmer_s_error_passes_through():
+    with pytest.raises(KeyError):
+        run_guarded(_raising(KeyError("x")), print)
