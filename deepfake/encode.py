@@ -92,7 +92,7 @@ def transcode(source: Path, path: Path, crf: int) -> None:
         reading = ["-threads", "1", "-i", str(source.resolve())]
         # passthrough: no frame is dropped or doubled, so frame N stays frame N.
         writing = ["-map", "0:v:0", "-map", "0:a?", "-fps_mode", "passthrough", *_x264(crf), "-c:a", "copy"]
-        command = _command(reading, [*writing, "-pix_fmt", "yuv420p"], partial)
+        command = _command(reading, writing, partial)
         done = subprocess.run(command, stdin=subprocess.DEVNULL, stderr=errors, check=False)
         _check(done.returncode, errors, source)
 

@@ -5,6 +5,8 @@ DATA_ROOT/boxes/ID.json                             face boxes of an original
 DATA_ROOT/crops/ID/{frame}_{face}.png               face crops of originals and fakes
 DATA_ROOT/landmarks/ID/{frame}_{face}.npy           five points per crop of an original
 DATA_ROOT/diffs/ID/{frame}_{face}_diff.png          SSIM masks of a fake against its original
+DATA_ROOT/images/ID/{frame}.jpg                     whole frames, for looking at
+DATA_ROOT/compressed/dfdc_train_part_N/             the videos again, compressed harder: a data root of its own
 """
 
 from __future__ import annotations
@@ -50,6 +52,14 @@ class DataRoot:
     def diffs(self) -> Path:
         return self.root / "diffs"
 
+    @property
+    def images(self) -> Path:
+        return self.root / "images"
+
+    @property
+    def compressed(self) -> Path:
+        return self.root / "compressed"
+
     def boxes_file(self, video_id: str) -> Path:
         return self.boxes / f"{video_id}.json"
 
@@ -68,6 +78,10 @@ def landmark_name(frame: int, face: int) -> str:
 
 def diff_name(frame: int, face: int) -> str:
     return f"{frame}_{face}_diff.png"
+
+
+def image_name(frame: int, suffix: str = ".jpg") -> str:
+    return f"{frame}{suffix}"
 
 
 def parse_crop_name(name: str) -> tuple[int, int] | None:

@@ -1,0 +1,87 @@
+"""Not one of the five steps: copies of the videos, compressed harder, as a data set of their own."""
+
+from __future__ import annotations
+
+import argparse
+import random
+from dataclasses import dataclass
+from pathlib import Path
+
+from deepfake import atomic
+from deepfake.encode import transcode
+from deepfake.metadata import VideoRecord, read_dataset
+from deepfake.paths import METADATA_NAME, DataRoot
+from deepfake.workers import run_over
+from preprocessing.step import finish, make_parser, run_main
+
+STEP = Path(__file__).stem
+SEED = 777
+
+CRFS = (23, 28, 32)
+"""x264's constant rate factors that a video's is drawn from (first place)."""
+
+
+def parse_args() -> argparse.Namespace:
+    parser = make_parser(
+        "Encodes all videos again with H.264 at CRF 23, 28 or 32, frame for frame, into a data set of the same layout. "
+        "The originals stay as they are.",
+        f"python preprocessing/{STEP}.py --root-dir DATA_ROOT\n  bash preprocess_data.sh DATA_ROOT/compressed",
+    )
+    parser.add_argument(
+        "--out-dir", type=Path, metavar="DIR", help="where the copies go (default: DATA_ROOT/compressed)"
+    )
+    parser.add_argument(
+        "--seed",
+        type=int,
+        default=SEED,
+        metavar="N",
+        help="with a video's id it decides the video's CRF, whatever the order of work (default: %(default)s)",
+    )
+    return parser.parse_args()
+
+
+def main() -> int:
+    args = parse_args()
+    layout = DataRoot(args.root_dir)
+    out = args.out_dir or layout.compressed
+    if out.resolve() == layout.root.resolve():
+        raise ValueError(f"{out}: holds the originals; name another folder for the copies")
+    videos = list(read_dataset(layout.root).videos.values())
+    compress = CompressVideo(layout.root, out, args.seed)
+    summary = run_over(
+        videos,
+        compress,
+        is_done=lambda video: compress.copy_of(video).exists(),
+        workers=args.workers,
+        key=lambda video: video.video_id,
+        overwrite=args.overwrite,
+        description=STEP,
+    )
+    for part in sorted({video.path.parent for video in videos}):
+        copy = out / part.relative_to(layout.root) / METADATA_NAME
+        atomic.write_bytes(copy, (part / METADATA_NAME).read_bytes())
+    return finish(STEP, summary, layout)
+
+
+@dataclass(frozen=True)
+class CompressVideo:
+    """Writes the compressed copy of one video."""
+
+    root: Path
+    out: Path
+    seed: int
+
+    def copy_of(self, video: VideoRecord) -> Path:
+        return self.out / video.path.relative_to(self.root)
+
+    def __call__(self, video: VideoRecord) -> None:
+        transcode(video.path, self.copy_of(video), draw_crf(video.video_id, self.seed))
+
+
+def draw_crf(video_id: str, seed: int) -> int:
+    """One of `CRFS`; it depends on the video's id and the seed alone."""
+    return random.Random(f"{seed} {video_id}").choice(CRFS)
+
+
+if __name__ == "__main__":
+    run_main(main)
