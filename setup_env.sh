@@ -1,0 +1,59 @@
+# shellcheck shell=bash
+# Sourced by demo.sh and test.sh: makes the environment in .venv where it is missing or its requirements have changed,
+# and exports PYTHON, its interpreter. Set PYTHON beforehand to use an environment of your own instead.
+
+project_root=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+
+supported_python() {
+    "$1" -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null
+}
+
+find_python() {
+    local name
+    for name in python3 python python3.13 python3.12 python3.11 python3.10; do
+        if command -v "$name" >/dev/null && supported_python "$name"; then
+            command -v "$name"
+            return
+        fi
+    done
+    echo "error: no Python 3.10 to 3.13 found; install one (Debian and Ubuntu: apt install python3 python3-venv)" >&2
+    return 1
+}
+
+# What the environment was made from: it is made anew when this changes, and when the checkout has moved.
+environment_facts() {
+    echo "$project_root"
+    cat "$project_root"/{requirements.txt,requirements-dev.txt,pyproject.toml}
+}
+
+make_environment() {
+    local venv=$project_root/.venv base
+    local stamp=$venv/made-from log=$venv/install.log
+    if [[ -x $venv/bin/python ]] && cmp -s "$stamp" <(environment_facts); then
+        return
+    fi
+    base=$(find_python) || return 1
+    echo "== Environment: .venv ($("$base" --version); a few minutes, about 7 GB) =="
+    if ! "$base" -m venv --clear "$venv"; then
+        echo "error: $base cannot make an environment (Debian and Ubuntu: apt install python3-venv)" >&2
+        return 1
+    fi
+    if ! "$venv/bin/python" -m pip install --disable-pip-version-check --no-input --progress-bar off \
+        -e "$project_root[dev]" >"$log" 2>&1; then
+        tail -n 20 "$log" >&2
+        echo "error: the installation failed; all of pip's words: $log" >&2
+        return 1
+    fi
+    environment_facts >"$stamp" # last: an installation that was killed is made again
+}
+
+if [[ -n ${PYTHON:-} ]]; then
+    if ! supported_python "$PYTHON"; then
+        echo "error: PYTHON=$PYTHON is not Python 3.10 to 3.13" >&2
+        exit 1
+    fi
+else
+    make_environment || exit 1
+    PYTHON=$project_root/.venv/bin/python
+fi
+export PYTHON
