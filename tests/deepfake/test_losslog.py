@@ -57,6 +57,9 @@ def test_an_unfinished_validation_is_left_out():
     assert parse_losses(killed) == []
     assert parse_losses([*killed, *format_losses(EpochLoss(4, 0.75, 0.5))]) == [EpochLoss(4, 0.75, 0.5)]
     assert parse_losses(["real_loss 0.5"]) == []
+    # Half a pair is not completed by the half of another epoch.
+    whole = EpochLoss(3, 0.5, 0.25)
+    assert parse_losses([*format_losses(whole), "epoch 4", "real_loss 0.125"]) == [whole]
 
 
 def test_the_published_weighting():
