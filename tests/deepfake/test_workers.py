@@ -326,7 +326,11 @@ def interrupt_then_write(path: Path) -> None:
 
 def test_ctrl_c_reaches_a_worker_but_the_parent_decides(tmp_path):
     """A terminal sends it to all: workers that gave up on their own would race with the parent that stops them."""
-    assert run(items_in(tmp_path, 4), interrupt_then_write).done == 4
+    try:
+        summary = run(items_in(tmp_path, 4), interrupt_then_write)
+    except KeyboardInterrupt:
+        pytest.fail("the worker gave up")
+    assert summary.done == 4
 
 
 SLOW_RUN = """
