@@ -199,7 +199,8 @@ def nms(boxes: np.ndarray, scores: np.ndarray, threshold: float, smaller_area: b
     edge = 1.0 if smaller_area else 0.0
     x1, y1, x2, y2 = boxes.T.astype(np.float32)
     areas = (x2 - x1 + edge) * (y2 - y1 + edge)
-    order = np.argsort(-scores, kind="stable")
+    # Of equal scores (two boxes cut out to one patch) the published last stage prefers the later box.
+    order = np.argsort(scores, kind="stable")[::-1] if smaller_area else np.argsort(-scores, kind="stable")
     kept = []
     while order.size:
         best, rest = order[0], order[1:]
