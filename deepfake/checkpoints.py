@@ -77,7 +77,10 @@ def load_model(path: Path, device: str | torch.device = "cpu") -> tuple[nn.Modul
         CheckpointError: see `read_checkpoint`; also if the weights do not fit the architecture exactly.
     """
     checkpoint = read_checkpoint(path)
-    network = checkpoint.spec.build()
+    try:
+        network = checkpoint.spec.build()
+    except ValueError as error:
+        raise CheckpointError(f"{path}: {error}") from error
     load_weights(network, checkpoint)
     return network.eval().to(device), checkpoint.spec
 

@@ -18,6 +18,8 @@ from deepfake.models.registry import build_model
 
 SPEC_FORMAT = 1
 PUBLISHED_INPUT_SIZE = 380
+MAX_INPUT_SIZE = 4096
+"""Larger than any network's; a spec that says more is damaged."""
 
 OUTPUT_LOGIT = "logit"
 """One logit; its sigmoid is the probability of fake."""
@@ -62,9 +64,22 @@ class ModelSpec:
     output: str = OUTPUT_LOGIT
     training: dict[str, Any] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        if not isinstance(self.input_size, int) or not 0 < self.input_size <= MAX_INPUT_SIZE:
+            raise ValueError(f"input size {self.input_size!r}: expected 1 to {MAX_INPUT_SIZE} pixels")
+        if self.output != OUTPUT_LOGIT:
+            raise ValueError(f"output {self.output!r} unknown; expected {OUTPUT_LOGIT!r}")
+
     def build(self) -> nn.Module:
-        """The network with random weights."""
-        return build_model(self.architecture, **self.options)
+        """The network with random weights.
+
+        Raises:
+            ValueError: the architecture is unknown, or does not have these options.
+        """
+        try:
+            return build_model(self.architecture, **self.options)
+        except TypeError as error:
+            raise ValueError(f"architecture {self.architecture!r} with options {self.options}: {error}") from error
 
     def with_training(self, **facts: Any) -> ModelSpec:
         return replace(self, training={**self.training, **facts})

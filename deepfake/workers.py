@@ -198,8 +198,8 @@ def _pool_outcomes(
     cv2.setNumThreads(1)
     executor = ProcessPoolExecutor(
         workers,
-        mp_context=_context(),
-        initializer=_start_worker,
+        mp_context=process_context(),
+        initializer=start_worker,
         initargs=(os.getpid(), threads, initializer, initargs),
     )
     flying: dict[Future, Item] = {}
@@ -240,7 +240,7 @@ def _guarded(function: Callable[[Item], object], item: Item) -> str | None:
     return None
 
 
-def _start_worker(
+def start_worker(
     parent: int, threads: int, initializer: Callable[..., None] | None, initargs: tuple[Any, ...]
 ) -> None:
     # Ctrl-C reaches the whole process group; the parent alone decides.
@@ -262,7 +262,7 @@ def _die_with(parent: int) -> None:
     os._exit(1)
 
 
-def _context() -> multiprocessing.context.BaseContext:
+def process_context() -> multiprocessing.context.BaseContext:
     # fork shares what the parent has imported (torch takes seconds); elsewhere than on Linux it is unsafe.
     return multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
 

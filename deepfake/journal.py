@@ -1,0 +1,94 @@
+"""What a long run has finished so far, kept beside its output, so that a killed run goes on where it was.
+
+JSON lines: the first tells which run this is (its inputs and settings), each other one holds a finished piece. A run
+with other settings never reads them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from deepfake import atomic
+from deepfake.workers import OutOfSpace
+
+SUFFIX = ".journal"
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+class Journal:
+    """The journal of one run. Use it as a context manager around `add`.
+
+    Args:
+        output: the file that the run makes; the journal stands beside it.
+        run: what identifies the run, plain JSON values.
+    """
+
+    def __init__(self, output: Path, run: dict[str, Any]) -> None:
+        self.path = output.with_name(output.name + SUFFIX)
+        self._header = json.dumps({"run": run}, sort_keys=True)
+        self._entries: dict[str, Any] = {}
+
+    def __enter__(self) -> Journal:
+        with out_of_space(self.path):
+            # Rewritten without what a kill left half-written at its end.
+            text = "".join(f"{line}\n" for line in [self._header, *map(_line, self._entries.items())])
+            atomic.write_text(self.path, text)
+            self._file = self.path.open("a", encoding="utf-8")
+        return self
+
+    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+        # What could not be written before cannot be flushed now; the first error is the one to tell.
+        with contextlib.suppress(OSError):
+            self._file.close()
+
+    def read(self) -> dict[str, Any]:
+        """The finished pieces of an earlier, stopped run of the same kind, by key; they are kept.
+
+        Raises:
+            ValueError: the file is damaged.
+        """
+        self._entries = {}
+        if self.path.is_file():
+            lines = self.path.read_text(encoding="utf-8", errors="replace").split("\n")
+            if lines[0] == self._header:
+                # The last line is empty, or was being written when the run was killed.
+                try:
+                    self._entries = dict(json.loads(line) for line in lines[1:-1])
+                except ValueError as error:
+                    raise ValueError(f"{self.path}: damaged ({error}); remove it to start over") from error
+        return dict(self._entries)
+
+    def add(self, key: str, value: Any) -> None:
+        """Records a finished piece.
+
+        Raises:
+            OutOfSpace: the disk is full.
+        """
+        with out_of_space(self.path):
+            self._file.write(_line((key, value)) + "\n")
+            self._file.flush()
+
+    def remove(self) -> None:
+        """The run is complete."""
+        self.path.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def out_of_space(path: Path) -> Iterator[None]:
+    """Turns the errors of a full disk into OutOfSpace, which names `path`."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _FULL:
+            raise
+        raise OutOfSpace(f"{path}: the disk is full ({error.strerror})") from error
+
+
+def _line(entry: tuple[str, Any]) -> str:
+    return json.dumps(entry)

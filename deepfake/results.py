@@ -1,0 +1,286 @@
+"""What a prediction says of each video: the record, the submission table, the details.
+
+The submission is Kaggle's `filename,label`; only there a video without a score gets a number, the neutral one. The
+details never do.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from deepfake import atomic
+from deepfake.boxes import FRAME_SPACE
+from deepfake.journal import Journal, out_of_space
+from deepfake.paths import VIDEO_SUFFIXES, find_videos
+from deepfake.scoring import NEUTRAL_SCORE
+
+OK = "ok"
+NO_FACE = "no_face"
+UNREADABLE = "unreadable"
+CRASHED = "crashed"
+FAILED = "failed"
+
+STATUSES = {
+    OK: "scored",
+    NO_FACE: "read, but no face found",
+    UNREADABLE: "not a video that can be decoded",
+    CRASHED: "the process that read it died",
+    FAILED: "another error; see the reason",
+}
+"""Every status that a video can have."""
+
+LASTING = (OK, NO_FACE, UNREADABLE)
+"""Statuses that another attempt on the same file would give again."""
+
+DETAILS_FORMAT = 1
+DETAILS_SUFFIXES = (".csv", ".json")
+_SHOWN_MISSING = 10
+_DECIMALS = {"score": 6, "box": 4}
+
+
+@dataclass(frozen=True)
+class ScoredFace:
+    """A face in a video.
+
+    Attributes:
+        frame: index in the video.
+        box: x1, y1, x2, y2 in full-frame pixels; may reach over the frame's edge.
+        confidence: the detector's, 0..1.
+        crop_size: (height, width) of the crop that was scored.
+        recipe: which of the run's crop recipes found it.
+        scores: probability of fake by model; empty for faces beyond those that are scored.
+    """
+
+    frame: int
+    box: tuple[float, float, float, float]
+    confidence: float | None
+    crop_size: tuple[int, int]
+    recipe: int
+    scores: dict[str, float]
+
+
+@dataclass(frozen=True)
+class VideoResult:
+    """What was found of one video.
+
+    Attributes:
+        status: one of STATUSES.
+        score: probability of fake, None without one.
+        reason: why there is no score.
+        model_scores: the video's score by model.
+        frames: indices of the frames that were looked at.
+        size: the frames' (height, width).
+        faces: all faces found.
+        seconds: time spent on decoding, detecting and scoring.
+    """
+
+    status: str
+    score: float | None = None
+    reason: str = ""
+    model_scores: dict[str, float] = field(default_factory=dict)
+    frames: list[int] = field(default_factory=list)
+    size: tuple[int, int] | None = None
+    faces: list[ScoredFace] = field(default_factory=list)
+    seconds: float = 0.0
+
+    @property
+    def scored_faces(self) -> int:
+        """Faces that a model scored; of several crop recipes, by the one with the most."""
+        return max(Counter(face.recipe for face in self.faces if face.scores).values(), default=0)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values, exact."""
+        return asdict(self)
+
+    @staticmethod
+    def from_dict(content: Mapping[str, Any]) -> VideoResult:
+        """The inverse of `to_dict`, after JSON."""
+        values = dict(content)
+        faces = [
+            ScoredFace(**{**face, "box": tuple(face["box"]), "crop_size": tuple(face["crop_size"])})
+            for face in values.pop("faces")
+        ]
+        size = values.pop("size")
+        return VideoResult(**values, faces=faces, size=None if size is None else tuple(size))
+
+
+class ResultJournal(Journal):
+    """The results of a run that is under way, beside its output. A video that has changed is scored again."""
+
+    def __init__(self, output: Path, run: Mapping[str, Any], videos: Iterable[Path]) -> None:
+        super().__init__(output, dict(run))
+        self._keys = {path: _file_key(path) for path in videos}
+
+    def results(self) -> dict[Path, VideoResult]:
+        """The results that an earlier, stopped run of the same kind has left.
+
+        Raises:
+            ValueError: the journal is damaged.
+        """
+        finished = self.read()
+        return {path: VideoResult.from_dict(finished[key]) for path, key in self._keys.items() if key in finished}
+
+    def record(self, path: Path, result: VideoResult) -> None:
+        """Records a result, unless another attempt might give a better one. Raises OutOfSpace."""
+        if result.status in LASTING:
+            self.add(self._keys[path], result.to_dict())
+
+
+def name_videos(sources: Sequence[Path]) -> dict[str, Path]:
+    """The videos of files and folders (searched recursively), by the name that tables call them, in a stable order.
+
+    The name is the file's; where several share one, the path below the given folder, and where that is shared too, the
+    path as given.
+
+    Raises:
+        ValueError: a source does not exist, or there is no video at all.
+    """
+    found: dict[str, tuple[Path, Path]] = {}
+    for source in sources:
+        for path in find_videos([source]):
+            found.setdefault(_place(path), (path, source))
+    if not found:
+        named = ", ".join(map(str, sources))
+        raise ValueError(f"{named}: no video in it; expected files that end in {' '.join(VIDEO_SUFFIXES)}")
+    videos = list(found.values())
+    names = [path.name for path, _ in videos]
+    below = [path.relative_to(source).as_posix() if path != source else path.name for path, source in videos]
+    for longer in (below, [str(path) for path, _ in videos]):
+        count = Counter(names)
+        names = [name if count[name] == 1 else other for name, other in zip(names, longer)]
+    return dict(zip(names, (path for path, _ in videos)))
+
+
+def write_submission(path: Path, results: Mapping[str, VideoResult]) -> None:
+    """Writes `filename,label`, atomically; a video without a score gets NEUTRAL_SCORE."""
+    rows = [
+        [name, f"{NEUTRAL_SCORE if result.score is None else result.score:.6f}"] for name, result in results.items()
+    ]
+    _write(path, _table(["filename", "label"], rows))
+
+
+def write_details(path: Path, results: Mapping[str, VideoResult], run: Mapping[str, Any]) -> None:
+    """Writes what is known of every video, atomically, as the suffix says: .csv, or .json with every face.
+
+    Args:
+        run: what is known of the run: `models` (each with a `name`), `crop_recipes`, `settings`.
+
+    Raises:
+        ValueError: another suffix.
+    """
+    _check_suffix(path)
+    names = [model["name"] for model in run["models"]]
+    if path.suffix.lower() == ".csv":
+        _write(path, _details_table(results, names))
+    else:
+        videos = [{"filename": name, **_video_to_json(result)} for name, result in results.items()]
+        note = "boxes are x1, y1, x2, y2 in pixels of the full frame"
+        head = {"format": DETAILS_FORMAT, "space": FRAME_SPACE, "note": note, **run}
+        _write(path, json.dumps({**head, "videos": videos}, indent=1, allow_nan=False))
+
+
+def write_tables(
+    output: Path, details: Path | None, results: Mapping[str, VideoResult], run: Mapping[str, Any]
+) -> None:
+    """Writes the submission and, if asked for, the details."""
+    write_submission(output, results)
+    if details is not None:
+        write_details(details, results, run)
+
+
+def check_outputs(output: Path, details: Path | None) -> None:
+    """Before any work: raises ValueError if the tables cannot be written under these names."""
+    if details is not None:
+        _check_suffix(details)
+    for path in (output, details):
+        if path is not None and path.is_dir():
+            raise ValueError(f"{path}: is a folder; expected the name of a file to write")
+    if details is not None and _place(details) == _place(output):
+        raise ValueError(f"{output}: named for both the submission and the details")
+
+
+def list_missing(results: Mapping[str, VideoResult]) -> list[str]:
+    """A line for each of the first videos that have no score."""
+    missing = [(name, result) for name, result in results.items() if result.score is None]
+    lines = [f"  no score: {name}: {result.status}: {result.reason}\n" for name, result in missing[:_SHOWN_MISSING]]
+    more = len(missing) - _SHOWN_MISSING
+    return [*lines, f"  ... and {more} more; --details lists all\n"] if more > 0 else lines
+
+
+def summarise(results: Mapping[str, VideoResult], output: Path) -> str:
+    """One line: how many videos have a score, how many have none, and why."""
+    missing = Counter(result.status for result in results.values() if result.score is None)
+    line = f"{len(results)} videos: {len(results) - missing.total()} scored, {missing.total()} without a score"
+    if missing:
+        kinds = ", ".join(f"{count} {status}" for status, count in sorted(missing.items()))
+        line += f" ({kinds}; {NEUTRAL_SCORE} in the submission)"
+    return f"{line}: {output}"
+
+
+def _file_key(path: Path) -> str:
+    """Tells whether a video is the same file as before: its place, size and time of change."""
+    try:
+        facts = path.stat()
+    except OSError:  # reading it will tell why
+        return _place(path)
+    return f"{_place(path)} {facts.st_size} {facts.st_mtime_ns}"
+
+
+def _place(path: Path) -> str:
+    return os.path.abspath(path)  # noqa: PTH100  (links to one file are videos of their own)
+
+
+def _check_suffix(details: Path) -> None:
+    if details.suffix.lower() not in DETAILS_SUFFIXES:
+        raise ValueError(f"{details}: details are written as {' or '.join(DETAILS_SUFFIXES)}; end the name in one")
+
+
+def _details_table(results: Mapping[str, VideoResult], models: Sequence[str]) -> str:
+    rows = []
+    for name, result in results.items():
+        scores = [_decimal(result.score), *(_decimal(result.model_scores.get(model)) for model in models)]
+        counts = [result.scored_faces, len(result.frames)]
+        rows.append([name, result.status, scores[0], *counts, *scores[1:], f"{result.seconds:.3f}", result.reason])
+    return _table(["filename", "status", "score", "faces", "frames", *models, "seconds", "reason"], rows)
+
+
+def _video_to_json(result: VideoResult) -> dict[str, Any]:
+    content = result.to_dict()
+    content["score"] = None if result.score is None else round(result.score, _DECIMALS["score"])
+    content["model_scores"] = _rounded(result.model_scores)
+    content["seconds"] = round(result.seconds, 3)
+    for face in content["faces"]:
+        face["box"] = [round(value, _DECIMALS["box"]) for value in face["box"]]
+        face["confidence"] = None if face["confidence"] is None else round(face["confidence"], _DECIMALS["score"])
+        face["scores"] = _rounded(face["scores"])
+    return content
+
+
+def _rounded(scores: Mapping[str, float]) -> dict[str, float]:
+    return {name: round(score, _DECIMALS["score"]) for name, score in scores.items()}
+
+
+def _decimal(score: float | None) -> str:
+    return "" if score is None else f"{score:.6f}"
+
+
+def _table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def _write(path: Path, text: str) -> None:
+    with out_of_space(path):
+        # Names that are not UTF-8 on the disk are written as the bytes that they are there.
+        atomic.write_bytes(path, text.encode("utf-8", "surrogateescape"))

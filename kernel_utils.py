@@ -1,0 +1,483 @@
+"""video -> faces -> scores -> one number: what notebooks import.
+
+`predict_videos` is the pipeline of predict_folder.py: processes decode videos and find faces while this one scores.
+`predict_on_video` and `predict_on_video_set` are the published entry points, over the same steps.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from queue import Queue
+from threading import Thread
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from torch import nn
+
+from deepfake.checkpoints import file_hash, load_model
+from deepfake.faces import (
+    MAX_FACES,
+    FaceCollection,
+    FaceCollector,
+    FaceView,
+    VideoFaces,
+    build_detector,
+    chunked,
+    crop_faces,
+)
+from deepfake.images import IMAGENET, Normalization, fit_square
+from deepfake.process_stream import WorkerDied, stream
+from deepfake.results import CRASHED, FAILED, NO_FACE, OK, UNREADABLE, ScoredFace, VideoResult
+from deepfake.scoring import FAKE_THRESHOLD, Aggregation, confident_score, ensemble_score
+from deepfake.spec import CropRecipe, ModelSpec
+from deepfake.video import Frame, VideoError, iter_spread
+
+log = logging.getLogger(__name__)
+
+FRAMES_PER_VIDEO = 32
+"""First place looks at 32 frames a video."""
+
+PUBLISHED_ROOM = 4
+"""The published code makes room for four faces a frame, and leaves the last place empty."""
+
+COMPRESSION_QUALITY = 90
+"""JPEG quality of `apply_compression`, as published."""
+
+SCORE_BATCH = {"cpu": 8, "cuda": 64}
+"""Faces a network call: bounds memory; on a CPU larger ones are no faster."""
+
+PRECISIONS = {"float32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+AUTO_PRECISION = {"cpu": "float32", "cuda": "fp16"}
+"""float32 agrees with the reference; on a GPU the published code ran in half precision too."""
+
+PREFETCHED_VIDEOS = 2
+"""On CUDA: videos with their faces found that wait to be scored."""
+
+Reader = Callable[[Any], tuple[np.ndarray, Sequence[int]]]
+
+
+class ScoringError(ValueError):
+    """A network gave a score that is not a number."""
+
+
+class VideoReader:
+    """Reads frames spread evenly over a video."""
+
+    def read_frames(self, path: str | Path, num_frames: int = FRAMES_PER_VIDEO) -> tuple[np.ndarray, list[int]]:
+        """(n, H, W, 3) uint8 RGB frames from the first to the last, n <= num_frames, and their indices.
+
+        Raises:
+            VideoError: unreadable, or not one frame in it.
+        """
+        frames = list(iter_spread(Path(path), num_frames, threads=1))
+        return np.stack([frame.image for frame in frames]), [frame.index for frame in frames]
+
+
+class FaceExtractor:
+    """Finds and crops the faces of a video.
+
+    Args:
+        video_read_fn: path -> (frames (n, H, W, 3) uint8 RGB, their n indices), e.g. `VideoReader().read_frames`.
+        recipe: detector settings and margin; default: first place's for prediction.
+        device: where to detect.
+    """
+
+    def __init__(self, video_read_fn: Reader, recipe: CropRecipe | None = None, device: str = "cpu") -> None:
+        self.video_read_fn = video_read_fn
+        self.recipe = recipe or CropRecipe()
+        self.device = torch.device(device)
+        self._detector = build_detector(self.recipe, device)
+
+    def process_video(self, video_path: str | Path) -> list[dict[str, Any]]:
+        """One entry a frame: `frame_idx`, `frame_w`, `frame_h`, `faces` (crops, (h, w, 3) uint8 RGB, largest first),
+        `boxes` (x1, y1, x2, y2 in full-frame pixels) and `scores` (the detector's confidences).
+
+        Raises:
+            VideoError: see VideoReader.read_frames.
+        """
+        return self.process_frames(*self.video_read_fn(video_path))
+
+    def process_frames(self, frames: np.ndarray, indices: Sequence[int]) -> list[dict[str, Any]]:
+        """`process_video` for frames that are read already."""
+        entries = []
+        for chunk in chunked(Frame(index, image) for index, image in zip(indices, frames)):
+            for frame, faces in zip(chunk, self._detector.detect([frame.image for frame in chunk])):
+                found = list(crop_faces(frame.image, faces, self.recipe.margin))
+                height, width = frame.image.shape[:2]
+                entries.append(
+                    {
+                        "frame_idx": frame.index,
+                        "frame_w": width,
+                        "frame_h": height,
+                        "faces": [crop for _, crop in found],
+                        "boxes": [face.box for face, _ in found],
+                        "scores": [face.score for face, _ in found],
+                    }
+                )
+        return entries
+
+
+def confident_strategy(pred: Sequence[float] | np.ndarray, t: float = FAKE_THRESHOLD) -> float:
+    """First place's aggregation under its published name; see `deepfake.scoring.confident_score`."""
+    return confident_score(pred, t)
+
+
+@dataclass(frozen=True)
+class ScoringModel:
+    """A network ready to score: name, evaluation-mode network, spec, SHA-256 of its checkpoint."""
+
+    name: str
+    network: nn.Module
+    spec: ModelSpec
+    sha256: str
+
+
+def load_models(paths: Sequence[Path], device: str = "cpu") -> list[ScoringModel]:
+    """Loads checkpoints strictly.
+
+    Raises:
+        ValueError: none, two of one name, or one that cannot be used (CheckpointError).
+    """
+    names = [path.name for path in paths]
+    if not names or len(set(names)) < len(names):
+        raise ValueError(f"models {', '.join(names) or '(none)'}: expected one or more, each once")
+    return [ScoringModel(path.name, *load_model(path, device), file_hash(path)) for path in paths]
+
+
+def choose_device(name: str) -> str:
+    """`auto`, `cpu` or `cuda` -> `cpu` or `cuda`.
+
+    Raises:
+        ValueError: CUDA is asked for and not there.
+    """
+    if name == "cuda" and not torch.cuda.is_available():
+        raise ValueError("--device cuda: torch sees no CUDA device here; use --device cpu")
+    return "cuda" if name == "cuda" or (name == "auto" and torch.cuda.is_available()) else "cpu"
+
+
+def choose_precision(name: str, device: str) -> str:
+    """`auto` -> what suits the device; other names as they are."""
+    return AUTO_PRECISION[device] if name == "auto" else name
+
+
+class FaceScorer:
+    """Scores pictures of faces with one network, in batches, where the network's weights are.
+
+    Args:
+        network: (n, 3, s, s) normalised pictures -> (n, 1) logits, in evaluation mode.
+        precision: a name in PRECISIONS for mixed precision; None computes in the weights' own.
+    """
+
+    def __init__(
+        self, network: nn.Module, normalization: Normalization = IMAGENET, precision: str | None = None
+    ) -> None:
+        self.network = network.to(memory_format=torch.channels_last)
+        weights = next(network.parameters())
+        self._device, self._dtype = weights.device, weights.dtype
+        self._autocast = None if precision is None or PRECISIONS[precision] == weights.dtype else PRECISIONS[precision]
+        self._mean = torch.tensor(normalization.mean, device=self._device)[:, None, None]
+        self._std = torch.tensor(normalization.std, device=self._device)[:, None, None]
+
+    @torch.inference_mode()
+    def __call__(self, images: np.ndarray) -> np.ndarray:
+        """(n, s, s, 3) uint8 RGB -> (n,) float32 probabilities of fake.
+
+        Raises:
+            ScoringError: a score is not a number.
+        """
+        size = SCORE_BATCH.get(self._device.type, SCORE_BATCH["cpu"])
+        batches = [self._score(images[start : start + size]) for start in range(0, len(images), size)]
+        scores = np.concatenate([np.empty(0, np.float32), *batches])
+        if not np.isfinite(scores).all():
+            raise ScoringError("the network gave a score that is not a number; try --precision float32")
+        return scores
+
+    def _score(self, images: np.ndarray) -> np.ndarray:
+        pixels = torch.from_numpy(np.ascontiguousarray(images)).to(self._device).permute(0, 3, 1, 2)
+        batch = (pixels.float() / 255 - self._mean) / self._std
+        enabled = self._autocast is not None
+        with torch.autocast(self._device.type, self._autocast, enabled=enabled):
+            logits = self.network(batch.to(self._dtype))
+        return logits.float().flatten().sigmoid().cpu().numpy()
+
+
+def predict_videos(
+    videos: Sequence[Path],
+    models: Sequence[ScoringModel],
+    *,
+    frames: int = FRAMES_PER_VIDEO,
+    device: str = "cpu",
+    precision: str = "float32",
+    workers: int = 1,
+    strategy: Aggregation = confident_score,
+) -> Generator[tuple[Path, VideoResult], None, None]:
+    """Scores videos with an ensemble: the mean over models of each model's aggregated face scores.
+
+    Yields each video once, in the order of completion; a video that cannot be scored has a status that says why.
+
+    Args:
+        device: where to score, and on CUDA where to detect.
+        precision: a name in PRECISIONS.
+        workers: processes that decode and, without CUDA, detect ahead of the scoring.
+        strategy: one model's face scores -> its video score.
+    """
+    scorers = {m.name: FaceScorer(m.network, m.spec.normalization, precision) for m in models}
+    collector = FaceCollector([FaceView.of(model.spec) for model in models], device)
+    for path, outcome in _stream_faces(list(dict.fromkeys(videos)), collector, frames, device, workers):
+        if isinstance(outcome, VideoFaces):
+            yield path, score_video(outcome, models, scorers, strategy)
+        else:
+            yield path, _failure(outcome)
+
+
+def score_video(
+    faces: VideoFaces, models: Sequence[ScoringModel], scorers: Mapping[str, FaceScorer], strategy: Aggregation
+) -> VideoResult:
+    """Scores the faces of one video; models whose crop recipe found no face have no say."""
+    start = time.monotonic()
+    by_face: dict[CropRecipe, list[dict[str, float]]] = {
+        recipe: [{} for _ in found] for recipe, found in faces.found.items()
+    }
+    model_scores = {}
+    status, score, reason = NO_FACE, None, "no face was found"
+    try:
+        for model in models:
+            scores = scorers[model.name](faces.images[FaceView.of(model.spec)])
+            if len(scores):
+                model_scores[model.name] = float(strategy(scores))
+            for entry, value in zip(by_face[model.spec.crop], scores.tolist()):
+                entry[model.name] = value
+        if model_scores:
+            status, score, reason = OK, ensemble_score(list(model_scores.values())), ""
+    except ScoringError as error:
+        status, model_scores, reason = FAILED, {}, f"{model.name}: {error}"
+    return VideoResult(
+        status=status,
+        score=score,
+        reason=reason,
+        model_scores=model_scores,
+        frames=faces.frames,
+        size=faces.size,
+        faces=_scored_faces(faces, by_face),
+        seconds=faces.seconds + time.monotonic() - start,
+    )
+
+
+def describe_run(models: Sequence[ScoringModel], frames: int, device: str, precision: str) -> dict[str, Any]:
+    """What the results of a run depend on beside the videos, as plain JSON values."""
+    recipes = _recipes(models)
+    described = []
+    for model in models:
+        spec = model.spec.to_dict()
+        spec["crop_recipe"] = recipes.index(model.spec.crop)
+        del spec["crop"], spec["training"]
+        described.append({"name": model.name, "sha256": model.sha256, **spec})
+    return {
+        "models": described,
+        "crop_recipes": [
+            {"detector": r.detector, "settings": r.settings.to_dict(), "margin": r.margin} for r in recipes
+        ],
+        "settings": {
+            "frames": frames,
+            "device": device,
+            "precision": precision,
+            "max_faces": MAX_FACES,
+            "aggregation": "confident score of each model's faces, mean over models",
+        },
+    }
+
+
+def predict_on_video(
+    face_extractor: FaceExtractor,
+    video_path: str | Path,
+    batch_size: int,
+    input_size: int,
+    models: Sequence[nn.Module],
+    strategy: Aggregation = np.mean,
+    apply_compression: bool = False,
+) -> float:
+    """Scores one video.
+
+    Args:
+        batch_size: room for faces, as published: the first `batch_size - 1` are scored.
+        input_size: side of the networks' input in pixels.
+        models: networks in evaluation mode, ImageNet normalisation, one logit.
+        strategy: one model's face scores -> its video score.
+        apply_compression: compress faces as JPEG before scoring.
+
+    Returns:
+        The probability of fake; nan for a video without a face, which has no score.
+
+    Raises:
+        VideoError: unreadable, or not one frame in it.
+    """
+    entries = face_extractor.process_video(video_path)
+    images = _fitted_faces(entries, batch_size - 1, input_size, apply_compression)
+    return _ensemble(images, [FaceScorer(network) for network in models], strategy)
+
+
+def predict_on_video_set(
+    face_extractor: FaceExtractor,
+    videos: Sequence[str],
+    input_size: int,
+    num_workers: int,
+    test_dir: str | Path,
+    frames_per_video: int,
+    models: Sequence[nn.Module],
+    strategy: Aggregation = np.mean,
+    apply_compression: bool = False,
+) -> list[float]:
+    """Scores the named videos of a folder: one probability of fake each, in their order.
+
+    A video without a score (no face, unreadable) is nan and is logged; one broken video stops nothing. Arguments as for
+    `predict_on_video`; `num_workers` processes read ahead; `frames_per_video` bounds the faces (four a frame).
+    """
+    scorers = [FaceScorer(network) for network in models]
+    fit = partial(
+        _fitted_faces,
+        limit=frames_per_video * PUBLISHED_ROOM - 1,
+        input_size=input_size,
+        apply_compression=apply_compression,
+    )
+    on_cpu = face_extractor.device.type == "cpu"
+
+    def prepare(path: Path) -> Iterator[Any]:  # in a process of its own, which must not touch CUDA
+        frames = face_extractor.video_read_fn(path)
+        yield fit(face_extractor.process_frames(*frames)) if on_cpu else frames
+
+    scores: dict[Path, float] = {}
+    paths = [Path(test_dir) / video for video in videos]
+    for part in stream(list(dict.fromkeys(paths)), prepare, num_workers):
+        if part.error is not None:
+            log.warning("%s has no score: %s", part.item, part.error)
+            scores[part.item] = math.nan
+        elif not part.last:
+            images = part.value if on_cpu else fit(face_extractor.process_frames(*part.value))
+            scores[part.item] = _ensemble(images, scorers, strategy)
+            if not len(images):
+                log.warning("%s has no score: no face was found", part.item)
+    return [scores[path] for path in paths]
+
+
+def _stream_faces(
+    videos: Sequence[Path], collector: FaceCollector, frames: int, device: str, workers: int
+) -> Iterator[tuple[Path, VideoFaces | Exception]]:
+    """Each video with its faces, or with the error that kept them away."""
+    if device == "cpu":
+
+        def find(path: Path) -> Iterator[VideoFaces]:
+            yield collector.collect(iter_spread(path, frames, threads=1))
+
+        for part in stream(videos, find, workers):
+            if part.error is not None:
+                yield part.item, part.error
+            elif not part.last:
+                yield part.item, part.value
+    else:
+        yield from _ahead(partial(_faces_on_cuda, videos, collector, frames, workers), PREFETCHED_VIDEOS)
+
+
+def _faces_on_cuda(
+    videos: Sequence[Path], collector: FaceCollector, frames: int, workers: int
+) -> Iterator[tuple[Path, VideoFaces | Exception]]:
+    """Processes decode, this one detects: a forked process cannot use CUDA, a thread does not outlive a crash."""
+
+    def read(path: Path) -> Iterator[list[Frame]]:
+        return chunked(iter_spread(path, frames, threads=1))
+
+    collections: dict[Path, FaceCollection] = {}
+    for part in stream(videos, read, workers):
+        if not part.last:
+            collections.setdefault(part.item, collector.begin()).add(part.value)
+            continue
+        collection = collections.pop(part.item, None)
+        if part.error is not None or collection is None:
+            yield part.item, part.error or VideoError(f"{part.item}: the video has no frame that can be decoded")
+        else:
+            yield part.item, collection.finish()
+
+
+def _ahead(make: Callable[[], Iterator[Any]], depth: int) -> Iterator[Any]:
+    """What `make()` yields, made in a thread that is at most `depth` ahead."""
+    done = object()
+    queue: Queue[Any] = Queue(depth)
+    stopped = False
+    failure: list[BaseException] = []
+
+    def work() -> None:
+        source = make()
+        try:
+            for value in source:
+                queue.put(value)
+                if stopped:
+                    break
+        except BaseException as error:  # raised again where the values are used
+            failure.append(error)
+        finally:
+            source.close()  # type: ignore[attr-defined]
+            queue.put(done)
+
+    thread = Thread(target=work, daemon=True)
+    thread.start()
+    value = None
+    try:
+        while (value := queue.get()) is not done:
+            yield value
+        if failure:
+            raise failure[0]
+    finally:
+        stopped = True
+        while value is not done:
+            value = queue.get()
+        thread.join()
+
+
+def _failure(error: Exception) -> VideoResult:
+    if isinstance(error, VideoError):
+        return VideoResult(UNREADABLE, reason=str(error))
+    return VideoResult(CRASHED if isinstance(error, WorkerDied) else FAILED, reason=str(error))
+
+
+def _scored_faces(faces: VideoFaces, by_face: Mapping[CropRecipe, list[dict[str, float]]]) -> list[ScoredFace]:
+    return [
+        ScoredFace(f.frame, f.face.box, f.face.score, f.crop_size, recipe, scores)
+        for recipe, (crop, found) in enumerate(faces.found.items())
+        for f, scores in zip(found, by_face[crop])
+    ]
+
+
+def _recipes(models: Sequence[ScoringModel]) -> list[CropRecipe]:
+    """The distinct crop recipes of an ensemble; results refer to them by position."""
+    return list(dict.fromkeys(model.spec.crop for model in models))
+
+
+def _fitted_faces(
+    entries: Sequence[dict[str, Any]], limit: int, input_size: int, apply_compression: bool
+) -> np.ndarray:
+    """(n, input_size, input_size, 3) uint8 pictures of the first faces."""
+    images = [fit_square(face, input_size) for entry in entries for face in entry["faces"]][: max(limit, 0)]
+    if apply_compression:
+        images = [_compressed(image) for image in images]
+    return np.stack(images) if images else np.empty((0, input_size, input_size, 3), np.uint8)
+
+
+def _compressed(image: np.ndarray) -> np.ndarray:
+    bgr = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
+    _, data = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, COMPRESSION_QUALITY])
+    decoded = cv2.imdecode(data, cv2.IMREAD_COLOR)
+    assert decoded is not None
+    return cv2.cvtColor(decoded, cv2.COLOR_BGR2RGB)
+
+
+def _ensemble(images: np.ndarray, scorers: Sequence[FaceScorer], strategy: Aggregation) -> float:
+    if not len(images):
+        return math.nan
+    return ensemble_score([float(strategy(scorer(images))) for scorer in scorers])

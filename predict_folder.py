@@ -1,0 +1,91 @@
+"""Scores videos with trained checkpoints: checkpoints + videos -> CSV. Kaggle's submission, and details on demand."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import sys
+from pathlib import Path
+
+from tqdm import tqdm
+
+from deepfake import results as tables
+from deepfake.workers import default_workers
+from preprocessing.step import EXIT_INTERRUPTED, EXIT_SOME_FAILED, EXIT_USAGE, positive_int, run_main
+
+EPILOG = f"""Architecture, input size, normalisation and crop recipe come from the checkpoints.
+A stopped run (Ctrl-C, kill, power) continues when the same command is run again.
+
+statuses in the details:
+{chr(10).join(f"  {name:11}{meaning}" for name, meaning in tables.STATUSES.items())}
+
+exit codes:
+  0    every video has a score
+  {EXIT_USAGE}    the command, a checkpoint or the disk cannot be used
+  {EXIT_SOME_FAILED}    complete, but some videos have no score; the last line counts them
+  {EXIT_INTERRUPTED}  interrupted; the same command continues
+
+example:
+  python predict_folder.py --test-dir videos --models b7_111_DeepFakeClassifier_tf_efficientnet_b7_ns_0_last \\
+      --output submission.csv --details details.json
+"""
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add("videos", nargs="*", type=Path, metavar="VIDEO", help="video files, or folders to search with all below them")
+    add("--test-dir", type=Path, metavar="DIR", help="folder of videos, searched with all below it")
+    add("--weights-dir", type=Path, default=Path("weights"), metavar="DIR", help="default: %(default)s")
+    add("--models", nargs="+", required=True, metavar="NAME", help="checkpoints in the weights folder")
+    add("--output", type=Path, default=Path("submission.csv"), metavar="CSV", help="default: %(default)s")
+    add("--details", type=Path, metavar="FILE", help="status, faces, scores by model; .json: and every face")
+    add("--device", choices=["auto", "cpu", "cuda"], default="auto", help="default: cuda if there is one")
+    add("--precision", choices=["auto", "float32", "bf16", "fp16"], default="auto", help="default: float32; CUDA: fp16")
+    add("--frames", type=positive_int, default=32, metavar="N", help="a video's frames, spread evenly; default: 32")
+    add("--workers", type=positive_int, default=default_workers(), metavar="N", help="processes that read ahead")
+    add("--overwrite", action="store_true", help="start over instead of continuing a stopped run")
+    args = parser.parse_args()
+    if not args.videos and args.test_dir is None:
+        parser.error("no videos: name some, or a folder with --test-dir")
+    return args
+
+
+def main() -> int:
+    args = parse_args()
+    tables.check_outputs(args.output, args.details)
+    videos = tables.name_videos([*([args.test_dir] if args.test_dir else []), *args.videos])
+    results = predict(args, videos)
+    print(*tables.list_missing(results), sep="", end="", file=sys.stderr)
+    print(tables.summarise(results, args.output))
+    return EXIT_SOME_FAILED if any(result.score is None for result in results.values()) else 0
+
+
+def predict(args: argparse.Namespace, videos: dict[str, Path]) -> dict[str, tables.VideoResult]:
+    """Scores the videos that no earlier, stopped run has done, and writes the tables."""
+    import kernel_utils  # torch takes seconds: not for --help or a mistyped folder
+
+    device = kernel_utils.choose_device(args.device)
+    precision = kernel_utils.choose_precision(args.precision, device)
+    models = kernel_utils.load_models([args.weights_dir / name for name in args.models], device)
+    run = kernel_utils.describe_run(models, args.frames, device, precision)
+    journal = tables.ResultJournal(args.output, run, videos.values())
+    found = {} if args.overwrite else journal.results()
+    if found:
+        print(f"continuing: {len(found)} of {len(videos)} videos are done already", file=sys.stderr)
+    todo = [path for path in videos.values() if path not in found]
+    settings = {"frames": args.frames, "device": device, "precision": precision, "workers": args.workers}
+    with journal, contextlib.closing(kernel_utils.predict_videos(todo, models, **settings)) as stream:
+        for path, result in tqdm(stream, total=len(videos), initial=len(found), unit="video", smoothing=0):
+            found[path] = result
+            journal.record(path, result)
+    results = {name: found[path] for name, path in videos.items()}
+    tables.write_tables(args.output, args.details, results, run)
+    journal.remove()
+    return results
+
+
+if __name__ == "__main__":
+    run_main(main)
