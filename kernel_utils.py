@@ -23,6 +23,7 @@ import torch
 from torch import nn
 
 from deepfake.checkpoints import file_hash, load_model
+from deepfake.detectors.stream import CHUNK_FRAMES
 from deepfake.faces import (
     MAX_FACES,
     FaceCollection,
@@ -36,14 +37,11 @@ from deepfake.faces import (
 from deepfake.images import IMAGENET, Normalization, fit_square
 from deepfake.process_stream import WorkerDied, stream
 from deepfake.results import CRASHED, FAILED, NO_FACE, OK, UNREADABLE, ScoredFace, VideoResult
-from deepfake.scoring import FAKE_THRESHOLD, Aggregation, confident_score, ensemble_score
+from deepfake.scoring import FAKE_THRESHOLD, FRAMES_PER_VIDEO, Aggregation, confident_score, ensemble_score
 from deepfake.spec import CropRecipe, ModelSpec
 from deepfake.video import Frame, VideoError, iter_spread
 
 log = logging.getLogger(__name__)
-
-FRAMES_PER_VIDEO = 32
-"""First place looks at 32 frames a video."""
 
 PUBLISHED_ROOM = 4
 """The published code makes room for four faces a frame, and leaves the last place empty."""
@@ -391,7 +389,7 @@ def _faces_on_cuda(
     """Processes decode, this one detects: a forked process cannot use CUDA, a thread does not outlive a crash."""
 
     def read(path: Path) -> Iterator[list[Frame]]:
-        return chunked(iter_spread(path, frames, threads=1))
+        return chunked(iter_spread(path, frames, threads=1), CHUNK_FRAMES)
 
     collections: dict[Path, FaceCollection] = {}
     for part in stream(videos, read, workers):

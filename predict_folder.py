@@ -10,6 +10,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from deepfake import results as tables
+from deepfake.scoring import FRAMES_PER_VIDEO
 from deepfake.workers import default_workers
 from preprocessing.step import EXIT_INTERRUPTED, EXIT_SOME_FAILED, EXIT_USAGE, positive_int, run_main
 
@@ -44,7 +45,13 @@ def parse_args() -> argparse.Namespace:
     add("--details", type=Path, metavar="FILE", help="status, faces, scores by model; .json: and every face")
     add("--device", choices=["auto", "cpu", "cuda"], default="auto", help="default: cuda if there is one")
     add("--precision", choices=["auto", "float32", "bf16", "fp16"], default="auto", help="default: float32; CUDA: fp16")
-    add("--frames", type=positive_int, default=32, metavar="N", help="a video's frames, spread evenly; default: 32")
+    add(
+        "--frames",
+        type=positive_int,
+        default=FRAMES_PER_VIDEO,
+        metavar="N",
+        help="a video's frames, spread evenly; default: %(default)s",
+    )
     add("--workers", type=positive_int, default=default_workers(), metavar="N", help="processes that read ahead")
     add("--overwrite", action="store_true", help="start over instead of continuing a stopped run")
     args = parser.parse_args()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import pickle
+import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,9 @@ _NUMPY_SCALARS: list[Any] = [
     type(np.dtype(np.float32)),
     type(np.dtype(np.float64)),
 ]
+
+# What reading arbitrary bytes as a checkpoint has been seen to raise, beside the unpickler's own error.
+_DAMAGE = (RuntimeError, EOFError, OSError, ValueError, LookupError, TypeError, AttributeError, struct.error)
 
 _DATA_PARALLEL_PREFIX = "module."
 
@@ -133,7 +137,7 @@ def _read(path: Path) -> dict[str, Any]:
             f"{path}: refused: it is damaged, or holds more than tensors and plain values, which could run code. "
             f"Get it from its source again ({_first_line(error)})"
         ) from error
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+    except _DAMAGE as error:
         raise CheckpointError(f"{path}: damaged or not a checkpoint ({_first_line(error)})") from error
     if not isinstance(content, dict):
         raise CheckpointError(f"{path}: holds a {type(content).__name__}; expected a checkpoint dictionary")

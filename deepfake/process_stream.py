@@ -30,6 +30,11 @@ WORKER_THREADS = 1
 """Threads of the numeric libraries in a worker. More of them would not survive a fork."""
 
 
+WORKER_NICENESS = 5
+"""Workers give way to the process that uses their results: its threads wait for each other, and one that has lost its
+core holds up all."""
+
+
 class WorkerDied(Exception):
     """The process that worked on a video died."""
 
@@ -123,6 +128,8 @@ def _serve(connection: Connection, function: Callable[[Any], Iterable[Any]], par
     # Collecting what the parent left would free its CUDA memory from the wrong process.
     gc.freeze()
     start_worker(parent, WORKER_THREADS, None, ())
+    if hasattr(os, "nice"):
+        os.nice(WORKER_NICENESS)
     while True:
         item = connection.recv()
         error: Exception | None = None

@@ -12,6 +12,9 @@ REAL_SHARE = 0.9
 MIN_FAKE_FACES = 11
 FAKE_FRACTION = 2.5
 
+FRAMES_PER_VIDEO = 32
+"""First place scores the faces of 32 frames a video."""
+
 NEUTRAL_SCORE = 0.5
 """What a submission says of a video that could not be scored. Nothing else may use it."""
 

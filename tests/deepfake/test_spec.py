@@ -1,0 +1,92 @@
+"""The model spec: what is written is read, what is not understood is refused, published names are known."""
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from deepfake.detectors import PRESETS
+from deepfake.images import Normalization
+from deepfake.spec import CropRecipe, ModelSpec, legacy_spec
+from deepfake.weights import NAMES
+
+SPEC = ModelSpec(
+    architecture="DeepFakeClassifier",
+    options={"encoder": "mobilenetv3_small_050"},
+    input_size=64,
+    normalization=Normalization((0.1, 0.2, 0.3), (0.4, 0.5, 0.6)),
+    crop=CropRecipe(settings=PRESETS["training"], margin=5),
+    training={"fold": 3, "metric": 0.25},
+)
+
+
+def test_a_spec_survives_plain_json():
+    assert ModelSpec.from_dict(json.loads(json.dumps(SPEC.to_dict()))) == SPEC
+
+
+def test_training_facts_are_added():
+    assert SPEC.with_training(epoch=7).training == {"fold": 3, "metric": 0.25, "epoch": 7}
+    assert SPEC.training == {"fold": 3, "metric": 0.25}
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda c: c.update(format=99), "format 99"),
+        (lambda c: c.pop("format"), "not understood"),
+        (lambda c: c.pop("crop"), "not understood"),
+        (lambda c: c.update(surprise=1), "surprise"),
+        (lambda c: c["crop"].update(surprise=1), "surprise"),
+        (lambda c: c.update(input_size=0), "input size 0"),
+        (lambda c: c.update(input_size="380"), "input size '380'"),
+        (lambda c: c.update(input_size=10**9), "input size"),
+        (lambda c: c.update(output="three wishes"), "'three wishes' unknown"),
+        (lambda c: c.update(normalization=3), "not understood"),
+    ],
+)
+def test_what_is_not_understood_is_refused(change, told):
+    content = json.loads(json.dumps(SPEC.to_dict()))
+    change(content)
+    with pytest.raises(ValueError, match=told):
+        ModelSpec.from_dict(content)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_published_checkpoints_need_no_spec(name):
+    spec = legacy_spec(name)
+    assert spec is not None
+    assert (spec.architecture, spec.options) == ("DeepFakeClassifier", {"encoder": "tf_efficientnet_b7_ns"})
+    assert spec.input_size == 380
+    assert spec.crop == CropRecipe(settings=PRESETS["prediction"], margin=3)
+
+
+@pytest.mark.parametrize(
+    ("name", "architecture", "encoder"),
+    [
+        ("b5_DeepFakeClassifierSRM_tf_efficientnet_b5_ns_2_last", "DeepFakeClassifierSRM", "tf_efficientnet_b5_ns"),
+        ("DeepFakeClassifierGWAP_tf_efficientnet_b4_ns_0_best_dice", "DeepFakeClassifierGWAP", "tf_efficientnet_b4_ns"),
+    ],
+)
+def test_published_names_tell_the_variant(name, architecture, encoder):
+    spec = legacy_spec(name)
+    assert spec is not None
+    assert (spec.architecture, spec.options["encoder"]) == (architecture, encoder)
+
+
+@pytest.mark.parametrize("name", ["model.pt", "", "DeepFakeClassifier", "DeepFakeClassifier_resnet50_0_1"])
+def test_other_names_have_no_legacy_spec(name):
+    assert legacy_spec(name) is None
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"architecture": "Nonesuch"}, "'Nonesuch' unknown; expected one of DeepFakeClassifier"),
+        ({"options": {"encoder": "no_such_network"}}, "no_such_network"),
+        ({"options": {}}, "encoder"),
+        ({"options": {"encoder": "mobilenetv3_small_050", "wings": 2}}, "wings"),
+    ],
+)
+def test_a_network_that_cannot_be_built_is_a_clear_error(change, told):
+    with pytest.raises(ValueError, match=told):
+        replace(SPEC, **change).build()
