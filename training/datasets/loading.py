@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import cv2
 import numpy as np
 import torch
 from torch.utils.data import DataLoader
@@ -30,7 +31,10 @@ def validation_positions(samples: int, rank: int, world_size: int) -> np.ndarray
 
 
 def make_loader(dataset: Any, batch_size: int, workers: int, pin_memory: bool) -> DataLoader:
-    """Batches of a dataset in its own order."""
+    """Batches of a dataset in its own order. With workers, this process' OpenCV goes on with a single thread."""
+    if workers > 0:
+        # OpenCV's threads do not survive a fork, and a child that waits for them hangs: end them first.
+        cv2.setNumThreads(1)
     # The loader draws a seed for its workers; a generator of its own leaves the network's random state alone.
     generator = torch.Generator()
     generator.manual_seed(0)
@@ -48,5 +52,5 @@ def make_loader(dataset: Any, batch_size: int, workers: int, pin_memory: bool) -
 
 
 def _start_worker(worker: int) -> None:
-    # One thread each: the workers are the parallelism, and OpenCV's threads do not survive a fork.
+    # One thread each: the workers are the parallelism.
     cap_threads(1)

@@ -43,7 +43,7 @@ def check_folds(table: pd.DataFrame, fold: int, source: str) -> None:
     labels = set(table["label"].unique())
     if not labels <= {0, 1}:
         raise FoldError(f"{source}: labels {sorted(labels)}; expected 0 for real and 1 for fake")
-    parts = (("validate with", validation_rows(table, fold)), ("train on", table[table["fold"] != fold]))
+    parts = (("validate on", validation_rows(table, fold)), ("train on", table[table["fold"] != fold]))
     for purpose, rows in parts:
         for label, name in ((0, "real"), (1, "fake")):
             if not (rows["label"] == label).any():

@@ -1,0 +1,67 @@
+import subprocess
+import sys
+
+import cv2
+import pytest
+
+from deepfake.losslog import EpochLoss, format_losses
+from plot_loss import best_epochs, format_table, read_log
+
+
+def losses(count):
+    """Real losses fall, fake losses rise a little: the weights decide which epoch is best."""
+    return [EpochLoss(n, 0.2 + 0.004 * n, 0.5 - 0.005 * n) for n in range(count)]
+
+
+def test_late_epochs_are_ranked_by_the_weighted_loss():
+    late = best_epochs(losses(40), fake_weight=1.4)
+    assert [v.epoch for v in late] == [17, 18, 19, 20, 21], "1.4 * 0.004 outweighs 0.005"
+    assert [v.epoch for v in best_epochs(losses(40), fake_weight=1.0)] == [39, 38, 37, 36, 35]
+
+
+def test_short_runs_rank_all_epochs():
+    assert [v.epoch for v in best_epochs(losses(3), 1.4)] == [0, 1, 2]
+
+
+def test_table_shows_both_sides():
+    table = format_table([EpochLoss(7, 0.25, 0.5)], 1.4).splitlines()
+    assert table[0].split() == ["epoch", "weighted", "fake", "real"]
+    assert table[1].split() == ["7", "0.42500", "0.25000", "0.50000"]
+
+
+def test_reads_this_projects_and_the_published_log(tmp_path):
+    ours, published = tmp_path / "ours", tmp_path / "published"
+    ours.write_text("\n".join(f"2026-01-01 INFO {line}" for v in losses(3) for line in format_losses(v)))
+    published.write_text("".join(f"lr 0.1\nfake_loss {v.fake:.6f}\nreal_loss {v.real:.6f}\n" for v in losses(3)))
+    assert read_log(ours) == read_log(published)
+    assert [v.epoch for v in read_log(ours)] == [0, 1, 2]
+
+
+def test_a_diverged_epoch_is_left_out(tmp_path):
+    log = tmp_path / "log"
+    log.write_text("fake_loss nan\nreal_loss 0.1\nfake_loss 0.2\nreal_loss 0.3\n")
+    assert [(v.fake, v.real) for v in read_log(log)] == [(0.2, 0.3)]
+
+
+@pytest.mark.parametrize(("content", "told"), [(None, "no readable log"), ("nothing here\n", "no pair of lines")])
+def test_no_log_and_no_losses_are_told(tmp_path, content, told):
+    log = tmp_path / "log"
+    if content is not None:
+        log.write_text(content)
+    with pytest.raises(ValueError, match=told):
+        read_log(log)
+
+
+def test_command_draws_and_lists(project_root, tmp_path):
+    log = tmp_path / "b7_111"
+    log.write_text("\n".join(line for v in losses(25) for line in format_losses(v)))
+    command = [sys.executable, "plot_loss.py", "--log-file", str(log), "--fake-weight", "1"]
+    done = subprocess.run(command, cwd=project_root, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "best of 25 epochs" in done.stdout and done.stdout.splitlines()[2].split()[0] == "24"
+    picture = cv2.imread(str(tmp_path / "b7_111.png"))
+    assert picture.shape == (600, 1080, 3) and picture.std() > 10
+    missing = subprocess.run(
+        [*command[:2], "--log-file", "none"], cwd=project_root, capture_output=True, text=True, check=False
+    )
+    assert missing.returncode == 2 and missing.stderr.startswith("error: none: no readable log")

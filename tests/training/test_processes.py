@@ -1,0 +1,115 @@
+"""What needs processes of its own: train.sh killed and continued, two ranks over gloo."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from deepfake.checkpoints import load_weights, read_checkpoint
+from deepfake.folds import read_folds
+from deepfake.losslog import parse_losses
+from deepfake.models import build_model
+from deepfake.paths import DataRoot
+from tests.training.conftest import TINY
+from training import distributed
+from training.classifier import ClassifierRecipe
+from training.config import read_config
+from training.engine import Trainer
+from training.run import RunOptions, run
+
+EPOCHS = 8
+TIMEOUT = 240
+
+
+@pytest.fixture
+def environment(tmp_path, tiny_config) -> dict[str, str]:
+    content = {**TINY, "batches_per_epoch": 2}
+    content["optimizer"] = {**TINY["optimizer"], "schedule": {**TINY["optimizer"]["schedule"], "epochs": EPOCHS}}
+    tiny_config.write_text(json.dumps(content))
+    return {
+        **os.environ,
+        "PYTHON": sys.executable,
+        "CONFIG": str(tiny_config),
+        "SEEDS": "777",
+        "WEIGHTS_DIR": str(tmp_path / "weights"),
+        "LOGS_DIR": str(tmp_path / "logs"),
+        "OMP_NUM_THREADS": "1",  # as the run in this process that is compared with
+    }
+
+
+def train_sh(root: Path, *arguments: str, **options) -> subprocess.Popen:
+    command = ["bash", str(root / "train.sh"), *arguments]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options)
+
+
+@pytest.mark.parametrize("arguments", [[], ["data"], ["data", "two"]])
+def test_missing_arguments_print_the_usage(project_root, arguments):
+    process = train_sh(project_root, *arguments)
+    _, errors = process.communicate(timeout=TIMEOUT)
+    assert process.returncode == 2 and errors.startswith("usage: bash train.sh DATA_ROOT NUM_GPUS")
+
+
+def test_killed_and_continued_equals_never_stopped(project_root, shared_data_root, environment, tmp_path):
+    arguments = (str(shared_data_root), "0", "--workers", "0")
+    process = train_sh(project_root, *arguments, env=environment, start_new_session=True)
+    last = tmp_path / "weights" / "tiny_777_DeepFakeClassifier_test_efficientnet_0_last"
+    deadline = time.monotonic() + TIMEOUT
+    while not last.exists() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.005)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    assert 1 <= read_checkpoint(last).extra["epoch"] < EPOCHS, "killed on the way"
+
+    process = train_sh(project_root, *arguments, env=environment)
+    output, errors = process.communicate(timeout=TIMEOUT)
+    assert process.returncode == 0, errors
+    assert "continuing from" in output and "s/batch" not in errors, "no progress bar without a terminal"
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    whole = tmp_path / "whole"
+    run(RunOptions(Path(environment["CONFIG"]), shared_data_root, prefix="tiny_777_", output_dir=whole, logdir=whole))
+    torch.set_num_threads(before)
+    first, second = read_checkpoint(last), read_checkpoint(whole / last.name)
+    assert first.extra["epoch"] == second.extra["epoch"] == EPOCHS
+    assert all(torch.equal(first.state_dict[k], second.state_dict[k]) for k in second.state_dict)
+    log = (tmp_path / "logs" / "tiny_777").read_text().splitlines()
+    assert [v.epoch for v in parse_losses(log)] == list(range(EPOCHS))
+    assert {p.name for p in whole.glob("tiny*")} == {p.name for p in last.parent.iterdir()}, "nothing half-written"
+
+
+def test_two_ranks_validate_like_one(project_root, shared_data_root, environment, tmp_path):
+    environment["NPROC"] = "2"
+    process = train_sh(
+        project_root, str(shared_data_root), "0", "--workers", "0", "--epochs", "2", env=environment
+    )  # fmt: skip
+    output, errors = process.communicate(timeout=TIMEOUT)
+    assert process.returncode == 0, errors
+    assert output.count("trained epoch") == 2, "one rank logs"
+    (last,) = (tmp_path / "weights").glob("*_last")
+    checkpoint = read_checkpoint(last)
+    config = read_config(Path(environment["CONFIG"]))
+    network = build_model(config.network, **config.model_options)
+    load_weights(network, checkpoint)
+    ranks = distributed.start(False, "cpu")
+    table = read_folds(shared_data_root / "folds.csv")
+    recipe = ClassifierRecipe(network, config, table, 0, DataRoot(shared_data_root), ranks, 777)
+    metrics = Trainer(recipe, config.optimizer, ranks, 777).validate()
+    told = checkpoint.spec.training["metric"]
+    assert told["bce"] == pytest.approx(metrics.bce, rel=1e-5)
+    assert told["fake_loss"] == pytest.approx(metrics.fake_loss, rel=1e-5)
+    assert (told["auc"], told["accuracy"]) == (metrics.auc, metrics.accuracy)
+
+
+def test_errors_of_users_are_one_line(project_root, tmp_path):
+    script = project_root / "training" / "pipelines" / "train_classifier.py"
+    arguments = ["--config", str(tmp_path / "none.json"), "--data-dir", str(tmp_path)]
+    done = subprocess.run([sys.executable, str(script), *arguments], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: ") and "none.json" in done.stderr and len(done.stderr.splitlines()) == 1
