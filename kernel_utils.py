@@ -35,7 +35,7 @@ from deepfake.faces import (
     crop_faces,
 )
 from deepfake.images import IMAGENET, Normalization, fit_square
-from deepfake.process_stream import WorkerDied, stream
+from deepfake.processes import WorkerDied, stream
 from deepfake.results import CRASHED, FAILED, NO_FACE, OK, UNREADABLE, ScoredFace, VideoResult
 from deepfake.scoring import FAKE_THRESHOLD, FRAMES_PER_VIDEO, Aggregation, confident_score, ensemble_score
 from deepfake.spec import CropRecipe, ModelSpec

@@ -10,9 +10,9 @@ from pathlib import Path
 from tqdm import tqdm
 
 from deepfake import results as tables
+from deepfake.commandline import EXIT_INTERRUPTED, EXIT_SOME_FAILED, EXIT_USAGE, positive_int, run_guarded
+from deepfake.processes import default_workers
 from deepfake.scoring import FRAMES_PER_VIDEO
-from deepfake.workers import default_workers
-from preprocessing.step import EXIT_INTERRUPTED, EXIT_SOME_FAILED, EXIT_USAGE, positive_int, run_main
 
 EPILOG = f"""Architecture, input size, normalisation and crop recipe come from the checkpoints.
 A stopped run (Ctrl-C, kill, power) continues when the same command is run again.
@@ -95,4 +95,4 @@ def predict(args: argparse.Namespace, videos: dict[str, Path]) -> dict[str, tabl
 
 
 if __name__ == "__main__":
-    run_main(main)
+    sys.exit(run_guarded(main, sys.stderr.write))

@@ -15,8 +15,8 @@ import psutil
 
 from deepfake.metadata import read_dataset
 from deepfake.paths import METADATA_NAME
+from deepfake.processes import default_workers
 from deepfake.video import count_frames
-from deepfake.workers import default_workers
 
 STEPS = ("detect_original_faces", "extract_crops", "generate_landmarks", "generate_diffs", "generate_folds")
 SAMPLE_SECONDS = 0.5

@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Any
 
 from deepfake import atomic
-from deepfake.workers import OutOfSpace
+from deepfake.processes import OutOfSpace
 
 SUFFIX = ".journal"
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)

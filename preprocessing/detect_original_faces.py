@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from deepfake.boxes import BoxFile, Face, write_boxes
+from deepfake.commandline import positive_int
 from deepfake.detectors import DetectorSettings, FaceDetector, get_preset
 from deepfake.metadata import VideoRecord, read_dataset
 from deepfake.paths import DataRoot
 from deepfake.video import Frame, iter_every
-from deepfake.workers import Summary, describe, run_over, run_stream
-from preprocessing.step import finish, make_parser, positive_int, run_main
+from deepfake.workers import Summary, run_over, run_stream
+from preprocessing.step import finish, make_parser, run_main
 
 STEP = Path(__file__).stem
 
@@ -24,9 +25,6 @@ EVERY = 10
 
 FRAMES_AT_ONCE = 4
 """Frames of one video that a CPU worker holds: memory does not grow with a video's length."""
-
-_detector: FaceDetector | None = None
-"""A worker process's own; None in every other process."""
 
 
 def parse_args() -> argparse.Namespace:
@@ -74,17 +72,17 @@ def detect_on_cpu(
     workers: int,
     overwrite: bool,
 ) -> Summary:
-    """One process a video, each with a detector of its own."""
+    """One process a video; torch and the detector are loaded once, before the processes part."""
+    from deepfake.detectors.mtcnn import MTCNN
+
     return run_over(
         originals,
-        partial(_detect_video, layout=layout, facts=facts),
+        partial(detect_video, detector=MTCNN(settings), layout=layout, facts=facts),
         is_done=lambda video: layout.boxes_file(video.video_id).exists(),
         workers=workers,
         key=lambda video: video.video_id,
         overwrite=overwrite,
         description=STEP,
-        initializer=_make_detector,
-        initargs=(settings,),
     )
 
 
@@ -96,23 +94,25 @@ def detect_on_cuda(
     workers: int,
     overwrite: bool,
 ) -> Summary:
-    """Threads decode, one detector on the GPU takes batches of frames of several videos."""
+    """Processes decode, one detector on the GPU takes batches of frames of several videos."""
     from deepfake.detectors.mtcnn import MTCNN
     from deepfake.detectors.stream import detect_videos
 
-    def stream(todo: Sequence[VideoRecord]) -> Iterator[tuple[VideoRecord, str | None]]:
+    detector = MTCNN(settings, "cuda")
+
+    def outcomes(todo: Sequence[VideoRecord]) -> Iterator[tuple[VideoRecord, str | None]]:
         def frames_of(video: VideoRecord) -> Iterator[Frame]:
             return iter_every(video.path, facts["every"], threads=1)
 
-        for found in detect_videos(todo, frames_of, MTCNN(settings, "cuda"), threads=workers):
+        for found in detect_videos(todo, frames_of, detector, workers):
             if found.error is None:
                 boxes = BoxFile(found.frames, found.size, facts)
                 write_boxes(layout.boxes_file(found.item.video_id), boxes)
-            yield found.item, None if found.error is None else describe(found.error)
+            yield found.item, None if found.error is None else str(found.error)
 
     return run_stream(
         originals,
-        stream,
+        outcomes,
         is_done=lambda video: layout.boxes_file(video.video_id).exists(),
         key=lambda video: video.video_id,
         overwrite=overwrite,
@@ -128,21 +128,13 @@ def _use_cuda(device: str) -> bool:
     return device == "cuda" or (device == "auto" and torch.cuda.is_available())
 
 
-def _make_detector(settings: DetectorSettings) -> None:
-    global _detector
-    from deepfake.detectors.mtcnn import MTCNN
-
-    _detector = MTCNN(settings)
-
-
-def _detect_video(video: VideoRecord, layout: DataRoot, facts: dict[str, Any]) -> None:
-    """Runs in a worker: one video's box file."""
-    assert _detector is not None
+def detect_video(video: VideoRecord, detector: FaceDetector, layout: DataRoot, facts: dict[str, Any]) -> None:
+    """Writes one video's box file."""
     frames = iter_every(video.path, facts["every"], threads=1)
     found: dict[int, list[Face]] = {}
     size = None
     while batch := list(islice(frames, FRAMES_AT_ONCE)):
-        for frame, faces in zip(batch, _detector.detect([frame.image for frame in batch])):
+        for frame, faces in zip(batch, detector.detect([frame.image for frame in batch])):
             found[frame.index] = faces
             size = frame.image.shape[0], frame.image.shape[1]
     write_boxes(layout.boxes_file(video.video_id), BoxFile(found, size, facts))

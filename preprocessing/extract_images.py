@@ -7,12 +7,13 @@ from functools import partial
 from pathlib import Path
 
 from deepfake import atomic
+from deepfake.commandline import positive_int
 from deepfake.images import write_image
 from deepfake.metadata import VideoRecord, read_dataset
 from deepfake.paths import CROP_SUFFIXES, DataRoot, image_name
 from deepfake.video import iter_every
 from deepfake.workers import run_over
-from preprocessing.step import finish, make_parser, positive_int, run_main
+from preprocessing.step import finish, make_parser, run_main
 
 STEP = Path(__file__).stem
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from deepfake.commandline import positive_int
 from deepfake.folds import (
     DFDC_PARTS,
     N_SPLITS,
@@ -17,7 +18,7 @@ from deepfake.folds import (
 )
 from deepfake.metadata import Dataset, VideoRecord, read_dataset
 from deepfake.paths import DataRoot, list_crops, parse_crop_name
-from preprocessing.step import add_crops_dir, make_parser, positive_int, run_main
+from preprocessing.step import add_crops_dir, make_parser, run_main
 
 STEP = Path(__file__).stem
 

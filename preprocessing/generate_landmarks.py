@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -19,9 +20,6 @@ from preprocessing.step import add_crops_dir, finish, make_parser, run_main
 
 STEP = Path(__file__).stem
 
-_detectors: tuple[FaceDetector, ...] = ()
-"""A worker process's own: the quick one, then the thorough one for crops where that finds nothing."""
-
 
 def parse_args() -> argparse.Namespace:
     parser = make_parser(
@@ -33,48 +31,42 @@ def parse_args() -> argparse.Namespace:
 
 
 def main() -> int:
-    import deepfake.detectors.mtcnn  # noqa: F401  (once here, shared by the forked workers)
-
     args = parse_args()
+    from deepfake.detectors.mtcnn import MTCNN
+
+    # The quick one, then the thorough one for crops where that finds nothing; loaded once, before the processes part.
+    detectors = MTCNN(PRESETS["landmarks-quick"]), MTCNN(PRESETS["landmarks"])
     layout = DataRoot(args.root_dir, args.crops_dir)
     summary = run_over(
         read_dataset(layout.root).originals,
-        partial(find_landmarks, layout=layout),
+        partial(find_landmarks, detectors=detectors, layout=layout),
         is_done=lambda video: (layout.landmarks / video.video_id).is_dir(),
         workers=args.workers,
         key=lambda video: video.video_id,
         overwrite=args.overwrite,
         description=STEP,
-        initializer=_make_detectors,
     )
     return finish(STEP, summary, layout)
 
 
-def find_landmarks(video: VideoRecord, layout: DataRoot) -> None:
+def find_landmarks(video: VideoRecord, detectors: Sequence[FaceDetector], layout: DataRoot) -> None:
     """Writes the landmarks of the largest face of each of one video's crops."""
     crops = layout.crops / video.video_id
     if not crops.is_dir():
         raise ValueError(f"{crops}: no crops; run extract_crops.py first")
     with atomic.atomic_folder(layout.landmarks / video.video_id) as folder:
         for path in list_crops(crops):
-            points = _largest_face_points(read_image(path))
+            points = _largest_face_points(read_image(path), detectors)
             name = parse_crop_name(path.name)
             if points is not None and name is not None:
                 write_landmarks(folder / landmark_name(*name), points)
 
 
-def _largest_face_points(crop: np.ndarray) -> tuple[tuple[float, float], ...] | None:
-    for detector in _detectors:
+def _largest_face_points(crop: np.ndarray, detectors: Sequence[FaceDetector]) -> tuple[tuple[float, float], ...] | None:
+    for detector in detectors:
         if faces := detector.detect([crop])[0]:
             return faces[0].landmarks
     return None
-
-
-def _make_detectors() -> None:
-    global _detectors
-    from deepfake.detectors.mtcnn import MTCNN
-
-    _detectors = MTCNN(PRESETS["landmarks-quick"]), MTCNN(PRESETS["landmarks"])
 
 
 if __name__ == "__main__":

@@ -9,11 +9,13 @@ import json
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from deepfake import atomic
+from deepfake.commandline import positive_int
 from deepfake.detectors import FaceDetector, get_preset
 from deepfake.encode import write_video
 from deepfake.faceswap import NoFaceError, swap_video
@@ -21,9 +23,10 @@ from deepfake.images import read_image
 from deepfake.metadata import FAKE, REAL
 from deepfake.paths import METADATA_NAME, DataRoot
 from deepfake.portrait import Portrait, animate
+from deepfake.processes import default_workers
 from deepfake.video import probe
-from deepfake.workers import Summary, default_workers, run_over
-from preprocessing.step import EXIT_CODES, finish, positive_int, run_main
+from deepfake.workers import Summary, run_over
+from preprocessing.step import EXIT_CODES, finish, run_main
 
 STEP = Path(__file__).stem
 FPS = 25.0
@@ -42,8 +45,6 @@ CRFS = (18, 23, 28, 32)
 
 MIN_FACE = 40
 """Smallest face to replace, in pixels of the detector's frame: twice the detector's own, and half its time."""
-
-_detector: FaceDetector | None = None  # one a worker process
 
 
 @dataclass(frozen=True)
@@ -107,8 +108,6 @@ def swap(args: argparse.Namespace) -> int:
 def make_data_set(args: argparse.Namespace) -> int:
     settings = {"clips": args.clips, "frames": args.frames, "size": args.size, "seed": args.seed}
     _check_settings(args.out / SETTINGS_NAME, settings, args.overwrite)
-    import deepfake.detectors.mtcnn  # noqa: F401  (once here, shared by the forked workers)
-
     parts, test = plan(args.out, args.clips)
     clips = [*parts[0], *parts[1], *test]
     reals, fakes = [c for c in clips if c.target is None], [c for c in clips if c.target is not None]
@@ -187,29 +186,15 @@ def make_clip(clip: Clip, detector: FaceDetector, frames: int, size: int, seed: 
     write_video(clip.path, pictures, FPS, clip.crf)
 
 
-@dataclass(frozen=True)
-class _MakeClip:
-    """`make_clip` with its settings, picklable."""
-
-    frames: int
-    size: int
-    seed: int
-
-    def __call__(self, clip: Clip) -> None:
-        assert _detector is not None
-        make_clip(clip, _detector, self.frames, self.size, self.seed)
-
-
 def _make_clips(clips: Sequence[Clip], args: argparse.Namespace) -> Summary:
     return run_over(
         clips,
-        _MakeClip(args.frames, args.size, args.seed),
+        partial(make_clip, detector=_make_detector(), frames=args.frames, size=args.size, seed=args.seed),
         is_done=lambda clip: clip.path.exists(),
         workers=args.workers,
         key=lambda clip: clip.path.name,
         overwrite=args.overwrite,
         description="reals" if clips[0].target is None else "fakes",
-        initializer=_start_worker,
     )
 
 
@@ -238,11 +223,6 @@ def _make_detector() -> FaceDetector:
     from deepfake.detectors.mtcnn import MTCNN
 
     return MTCNN(replace(get_preset("training"), min_face=MIN_FACE))
-
-
-def _start_worker() -> None:
-    global _detector
-    _detector = _make_detector()
 
 
 if __name__ == "__main__":

@@ -7,9 +7,10 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from deepfake.exits import EXIT_INTERRUPTED, EXIT_SOME_FAILED, EXIT_USAGE, run_guarded
+from deepfake.commandline import EXIT_INTERRUPTED, EXIT_SOME_FAILED, EXIT_USAGE, positive_int, run_guarded
 from deepfake.paths import DataRoot
-from deepfake.workers import Failure, Summary, default_workers, write_failures
+from deepfake.processes import default_workers
+from deepfake.workers import Failure, Summary, write_failures
 
 EXIT_CODES = f"""exit codes:
   0    every video is done
@@ -47,14 +48,6 @@ def add_crops_dir(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="folder of the crops below DATA_ROOT (default: %(default)s)",
     )
-
-
-def positive_int(text: str) -> int:
-    """An argparse type: a whole number from 1."""
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{value}: expected 1 or more")
-    return value
 
 
 def run_main(main: Callable[[], int]) -> None:

@@ -57,9 +57,7 @@ def test_agrees_with_the_published_network(name, recorded, reference):
 
 
 def test_unknown_names_list_the_known():
-    with pytest.raises(
-        ValueError, match="'Nonesuch' unknown; expected one of DeepFake"
-    ):
+    with pytest.raises(ValueError, match="'Nonesuch' unknown; expected one of DeepFake"):
         build_model("Nonesuch")
     with pytest.raises(ValueError, match=r"timm .* knows no such network"):
         build_model("DeepFakeClassifier", encoder="no_such_network")

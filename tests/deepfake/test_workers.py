@@ -13,17 +13,8 @@ import psutil
 import pytest
 
 from deepfake import atomic
-from deepfake.workers import (
-    DIED,
-    Failure,
-    OutOfSpace,
-    Summary,
-    cap_threads,
-    default_workers,
-    run_over,
-    run_stream,
-    write_failures,
-)
+from deepfake.processes import DIED, OutOfSpace
+from deepfake.workers import Failure, Summary, run_over, run_stream, write_failures
 
 WORKERS = pytest.mark.parametrize("workers", [1, 2])
 
@@ -192,48 +183,7 @@ def test_work_is_done_in_child_processes_with_capped_threads(tmp_path, workers):
     pids, parents, threads = map(set, zip(*found))
     assert len(pids) <= workers and os.getpid() not in pids
     assert parents == {os.getpid()}
-    assert threads == {max(1, default_workers() // workers)}
-
-
-def test_cap_threads():
-    before = cv2.getNumThreads()
-    try:
-        cap_threads(1)
-        assert cv2.getNumThreads() == 1
-    finally:
-        cv2.setNumThreads(before)
-
-
-TAG = "unset"
-
-
-def set_tag(tag: str) -> None:
-    global TAG
-    TAG = tag + TAG
-
-
-def write_tag(path: Path) -> None:
-    path.write_text(TAG)
-
-
-@WORKERS
-def test_the_initializer_runs_once_in_each_worker(tmp_path, workers):
-    items = items_in(tmp_path, 8)
-    run(items, write_tag, workers, initializer=set_tag, initargs=("set, was ",))
-    assert set(contents(items)) == {"set, was unset"}
-    assert TAG == "unset", "and not in the parent"
-
-
-def refuse(reason: str) -> None:
-    raise ValueError(reason)
-
-
-@WORKERS
-def test_an_initializer_that_fails_is_no_videos_fault(tmp_path, workers):
-    items = items_in(tmp_path, 8)
-    with pytest.raises(ValueError, match="the weights are missing"):
-        run(items, write_name, workers, initializer=refuse, initargs=("the weights are missing",))
-    assert contents(items) == []
+    assert threads == {1}
 
 
 OPENCV_BEFORE = """

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader
 
-from deepfake.workers import cap_threads
+from deepfake.processes import cap_threads
 from training.datasets.batch import collate
 
 PREFETCH_BATCHES = 4

@@ -1,15 +1,20 @@
-"""Runs one function over many videos in processes and hands back what it yields, as it comes.
+"""A team of processes: items go in, what a function yields for them comes out.
 
-A process that dies (a crash in a decoder, out of memory) costs the video it was working on; another one takes its
-place. Nothing piles up: a process whose result nobody has taken yet waits.
+A process that dies (a crash in a decoder, out of memory) costs the item it was working on; another one takes its
+place. Nothing piles up: a process whose result nobody has taken yet waits. The team ends with its parent.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import gc
 import multiprocessing
 import os
+import signal
+import sys
+import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -19,24 +24,30 @@ from typing import Any, Generic, TypeVar
 import cv2
 
 from deepfake.video import VideoError
-from deepfake.workers import DIED, describe, process_context, start_worker
 
 Item = TypeVar("Item")
 
+DIED = "the worker process died (out of memory, or a crash in the decoder)"
+
 ASSIGNED_PER_WORKER = 2
-"""Videos handed to a process ahead: it goes on with the second while the first one's result is being used."""
+"""Items handed to a process ahead: it goes on with the second while the first one's result is being used."""
 
-WORKER_THREADS = 1
-"""Threads of the numeric libraries in a worker. More of them would not survive a fork."""
+_THREADS = 1
+"""Threads of the numeric libraries in a worker: workers share the cores, and more would not survive a fork."""
 
-
-WORKER_NICENESS = 5
+_NICENESS = 5
 """Workers give way to the process that uses their results: its threads wait for each other, and one that has lost its
 core holds up all."""
 
+_PARENT_CHECK_SECONDS = 1.0
+
 
 class WorkerDied(Exception):
-    """The process that worked on a video died."""
+    """The process that worked on an item died."""
+
+
+class OutOfSpace(OSError):
+    """The disk is full: nothing that follows can be written either."""
 
 
 @dataclass(frozen=True)
@@ -56,16 +67,28 @@ class _Worker(Generic[Item]):
     assigned: deque[Item] = field(default_factory=deque)
 
 
+def default_workers() -> int:
+    """One worker a core that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def describe(error: BaseException) -> str:
+    """An exception as one line for a list of failures; unexpected kinds are named."""
+    text = " ".join(str(error).split())
+    return text if isinstance(error, (ValueError, OSError)) and text else f"{type(error).__name__}: {text}"
+
+
 def stream(items: Sequence[Item], function: Callable[[Item], Iterable[Any]], workers: int) -> Iterator[Part[Item]]:
     """Yields the parts of all items, in the order in which they come; each item ends with a `last` part.
 
     Args:
-        items: picklable, one a video.
-        function: yields picklable values. Forked on Linux, where it may be a closure; elsewhere it must be picklable.
+        items: picklable.
+        function: yields picklable values. Forked on Linux, where it may be a closure over what the parent has built
+            (nothing on CUDA); elsewhere it must be picklable.
         workers: processes.
 
-    The error of a last part is the VideoError that the function raised, WorkerDied, or a RuntimeError that describes
-    anything else.
+    The error of a last part is what the function raised, if it is a VideoError or a full disk (OutOfSpace);
+    WorkerDied; or a RuntimeError that describes anything else. After OutOfSpace no more items are begun.
     """
     todo = deque(items)
     # OpenCV's threads do not survive a fork, and a child that waits for them hangs: end them first.
@@ -83,6 +106,8 @@ def stream(items: Sequence[Item], function: Callable[[Item], Iterable[Any]], wor
                     todo.extendleft(reversed(team[at].assigned))
                     _stop(team[at])
                     team[at] = _start(function)
+                if isinstance(part.error, OutOfSpace):
+                    todo.clear()
                 yield part
     finally:
         for worker in team:
@@ -91,7 +116,8 @@ def stream(items: Sequence[Item], function: Callable[[Item], Iterable[Any]], wor
 
 
 def _start(function: Callable[[Item], Iterable[Any]]) -> _Worker[Item]:
-    context = process_context()
+    # fork shares what the parent has imported (torch takes seconds); elsewhere than on Linux it is unsafe.
+    context = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
     ours, theirs = context.Pipe()
     process = context.Process(target=_serve, args=(theirs, function, os.getpid()), daemon=True)  # type: ignore[attr-defined]
     process.start()
@@ -125,19 +151,43 @@ def _stop(worker: _Worker) -> None:
 
 def _serve(connection: Connection, function: Callable[[Any], Iterable[Any]], parent: int) -> None:
     """A worker process: items in, parts out, until the parent ends it."""
+    # Ctrl-C reaches the whole process group; the parent alone decides.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_die_with, args=(parent,), daemon=True).start()
     # Collecting what the parent left would free its CUDA memory from the wrong process.
     gc.freeze()
-    start_worker(parent, WORKER_THREADS, None, ())
+    cap_threads(_THREADS)
     if hasattr(os, "nice"):
-        os.nice(WORKER_NICENESS)
+        os.nice(_NICENESS)
     while True:
         item = connection.recv()
         error: Exception | None = None
         try:
             for value in function(item):
                 connection.send((value, False, None))
-        except VideoError as raised:
-            error = raised
-        except Exception as raised:  # handed on to the caller, who knows what a failed video means
-            error = RuntimeError(describe(raised))
+        except Exception as raised:  # handed on to the caller, who knows what a failed item means
+            error = _portable(raised)
         connection.send((None, True, error))
+
+
+def _portable(error: Exception) -> Exception:
+    """An error that survives the way to the parent, whatever it holds."""
+    if isinstance(error, VideoError):
+        return VideoError(str(error))
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return OutOfSpace(f"the disk is full ({error.strerror})")
+    return RuntimeError(describe(error))
+
+
+def cap_threads(threads: int) -> None:
+    """Caps the threads of the libraries that this process has loaded."""
+    cv2.setNumThreads(threads)
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(threads)
+
+
+def _die_with(parent: int) -> None:
+    """Ends this worker when its parent was killed: nobody would stop it otherwise."""
+    while os.getppid() == parent:
+        time.sleep(_PARENT_CHECK_SECONDS)
+    os._exit(1)

@@ -1,10 +1,10 @@
-"""Exit codes of the commands, and how an error that a user can cause ends: one line, no stack trace."""
+"""What all commands share: exit codes, how a user's error ends (one line, no stack trace), a type of argument."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from deepfake.workers import OutOfSpace
+from deepfake.processes import OutOfSpace
 
 EXIT_USAGE = 2
 """The command, its input or the disk cannot be used."""
@@ -32,3 +32,11 @@ def run_guarded(main: Callable[[], int], tell: Callable[[str], object]) -> int:
     except (ValueError, OSError) as error:
         tell(f"error: {error}\n")
         return EXIT_USAGE
+
+
+def positive_int(text: str) -> int:
+    """An argument's type: a whole number from 1. Raises ValueError."""
+    value = int(text)
+    if value < 1:
+        raise ValueError(f"{value}: expected 1 or more")
+    return value

@@ -2,8 +2,8 @@
 
 import pytest
 
-from deepfake.exits import EXIT_INTERRUPTED, EXIT_USAGE, run_guarded
-from deepfake.workers import OutOfSpace
+from deepfake.commandline import EXIT_INTERRUPTED, EXIT_USAGE, positive_int, run_guarded
+from deepfake.processes import OutOfSpace
 
 
 def _raising(error: BaseException):
@@ -36,3 +36,10 @@ def test_the_command_s_own_code_is_kept():
 def test_a_programmer_s_error_passes_through():
     with pytest.raises(KeyError):
         run_guarded(_raising(KeyError("x")), print)
+
+
+def test_positive_int():
+    assert positive_int("3") == 3
+    for text in ("0", "-1", "x", "1.5"):
+        with pytest.raises(ValueError):
+            positive_int(text)
