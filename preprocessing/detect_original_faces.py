@@ -11,11 +11,12 @@ from typing import Any
 
 from deepfake.boxes import BoxFile, Face, write_boxes
 from deepfake.commandline import positive_int
-from deepfake.detectors import DetectorSettings, FaceDetector, get_preset
+from deepfake.detectors import FaceDetector, get_preset
+from deepfake.detectors.stream import detect_videos
 from deepfake.metadata import VideoRecord, read_dataset
 from deepfake.paths import DataRoot
-from deepfake.video import Frame, iter_every
-from deepfake.workers import Summary, run_over, run_stream
+from deepfake.video import iter_every
+from deepfake.workers import run_over, run_stream
 from preprocessing.step import finish, make_parser, run_main
 
 STEP = Path(__file__).stem
@@ -60,64 +61,39 @@ def main() -> int:
         settings = settings.with_scale(args.scale)
     originals = read_dataset(layout.root).originals
     facts = {"detector": "mtcnn", "preset": args.preset, "every": args.every, **settings.to_dict()}
-    detect = detect_on_cuda if _use_cuda(args.device) else detect_on_cpu
-    return finish(STEP, detect(originals, layout, settings, facts, args.workers, args.overwrite), layout)
-
-
-def detect_on_cpu(
-    originals: Sequence[VideoRecord],
-    layout: DataRoot,
-    settings: DetectorSettings,
-    facts: dict[str, Any],
-    workers: int,
-    overwrite: bool,
-) -> Summary:
-    """One process a video; torch and the detector are loaded once, before the processes part."""
+    bookkeeping: dict[str, Any] = {
+        "is_done": lambda video: layout.boxes_file(video.video_id).exists(),
+        "key": lambda video: video.video_id,
+        "overwrite": args.overwrite,
+        "description": STEP,
+    }
     from deepfake.detectors.mtcnn import MTCNN
 
-    return run_over(
-        originals,
-        partial(detect_video, detector=MTCNN(settings), layout=layout, facts=facts),
-        is_done=lambda video: layout.boxes_file(video.video_id).exists(),
-        workers=workers,
-        key=lambda video: video.video_id,
-        overwrite=overwrite,
-        description=STEP,
-    )
+    # torch and the detector are loaded once, before the processes part.
+    if _use_cuda(args.device):
+        find_in_all = partial(
+            detect_on_cuda, detector=MTCNN(settings, "cuda"), layout=layout, facts=facts, workers=args.workers
+        )
+        summary = run_stream(originals, find_in_all, **bookkeeping)
+    else:
+        find_in_one = partial(detect_video, detector=MTCNN(settings), layout=layout, facts=facts)
+        summary = run_over(originals, find_in_one, workers=args.workers, **bookkeeping)
+    return finish(STEP, summary, layout)
 
 
 def detect_on_cuda(
-    originals: Sequence[VideoRecord],
-    layout: DataRoot,
-    settings: DetectorSettings,
-    facts: dict[str, Any],
-    workers: int,
-    overwrite: bool,
-) -> Summary:
-    """Processes decode, one detector on the GPU takes batches of frames of several videos."""
-    from deepfake.detectors.mtcnn import MTCNN
-    from deepfake.detectors.stream import detect_videos
+    videos: Sequence[VideoRecord], detector: FaceDetector, layout: DataRoot, facts: dict[str, Any], workers: int
+) -> Iterator[tuple[VideoRecord, str | None]]:
+    """Writes the videos' box files: processes decode, the one detector takes batches of frames of several videos.
 
-    detector = MTCNN(settings, "cuda")
-
-    def outcomes(todo: Sequence[VideoRecord]) -> Iterator[tuple[VideoRecord, str | None]]:
-        def frames_of(video: VideoRecord) -> Iterator[Frame]:
-            return iter_every(video.path, facts["every"], threads=1)
-
-        for found in detect_videos(todo, frames_of, detector, workers):
-            if found.error is None:
-                boxes = BoxFile(found.frames, found.size, facts)
-                write_boxes(layout.boxes_file(found.item.video_id), boxes)
-            yield found.item, None if found.error is None else str(found.error)
-
-    return run_stream(
-        originals,
-        outcomes,
-        is_done=lambda video: layout.boxes_file(video.video_id).exists(),
-        key=lambda video: video.video_id,
-        overwrite=overwrite,
-        description=STEP,
-    )
+    Yields each video with None, or with the reason of its failure.
+    """
+    for found in detect_videos(
+        videos, lambda video: iter_every(video.path, facts["every"], threads=1), detector, workers
+    ):
+        if found.error is None:
+            write_boxes(layout.boxes_file(found.item.video_id), BoxFile(found.frames, found.size, facts))
+        yield found.item, None if found.error is None else str(found.error)
 
 
 def _use_cuda(device: str) -> bool:

@@ -12,8 +12,8 @@ from deepfake.images import write_image
 from deepfake.metadata import VideoRecord, read_dataset
 from deepfake.paths import CROP_SUFFIXES, DataRoot, crop_name
 from deepfake.video import VideoError, iter_frames
-from deepfake.workers import Failure, run_over
-from preprocessing.step import add_crops_dir, finish, make_parser, run_main
+from deepfake.workers import run_over
+from preprocessing.step import add_crops_dir, finish, make_parser, orphans, run_main
 
 STEP = Path(__file__).stem
 
@@ -37,9 +37,6 @@ def main() -> int:
     args = parse_args()
     layout = DataRoot(args.root_dir, args.crops_dir)
     dataset = read_dataset(layout.root)
-    orphans = [
-        Failure(fake.video_id, f"its original {fake.original!r} is not in the data set") for fake in dataset.orphans
-    ]
     summary = run_over(
         dataset.originals + [fake for _, fake in dataset.pairs],
         partial(crop_video, layout=layout, suffix=f".{args.format}"),
@@ -49,7 +46,7 @@ def main() -> int:
         overwrite=args.overwrite,
         description=STEP,
     )
-    return finish(STEP, summary, layout, orphans)
+    return finish(STEP, summary, layout, orphans(dataset))
 
 
 def crop_video(video: VideoRecord, layout: DataRoot, suffix: str) -> None:

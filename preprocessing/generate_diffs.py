@@ -11,8 +11,8 @@ from deepfake.diffs import difference_mask
 from deepfake.images import read_image, write_image
 from deepfake.metadata import VideoRecord, read_dataset
 from deepfake.paths import DataRoot, diff_name, list_crops, parse_crop_name
-from deepfake.workers import Failure, run_over
-from preprocessing.step import add_crops_dir, finish, make_parser, run_main
+from deepfake.workers import run_over
+from preprocessing.step import add_crops_dir, finish, make_parser, orphans, run_main
 
 STEP = Path(__file__).stem
 
@@ -30,9 +30,6 @@ def main() -> int:
     args = parse_args()
     layout = DataRoot(args.root_dir, args.crops_dir)
     dataset = read_dataset(layout.root)
-    orphans = [
-        Failure(fake.video_id, f"its original {fake.original!r} is not in the data set") for fake in dataset.orphans
-    ]
     summary = run_over(
         [fake for _, fake in dataset.pairs],
         partial(compare_video, layout=layout),
@@ -42,7 +39,7 @@ def main() -> int:
         overwrite=args.overwrite,
         description=STEP,
     )
-    return finish(STEP, summary, layout, orphans)
+    return finish(STEP, summary, layout, orphans(dataset))
 
 
 def compare_video(fake: VideoRecord, layout: DataRoot) -> None:

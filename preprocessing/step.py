@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from deepfake.commandline import EXIT_INTERRUPTED, EXIT_SOME_FAILED, EXIT_USAGE, positive_int, run_guarded
+from deepfake.metadata import Dataset
 from deepfake.paths import DataRoot
 from deepfake.processes import default_workers
 from deepfake.workers import Failure, Summary, write_failures
@@ -53,6 +54,13 @@ def add_crops_dir(parser: argparse.ArgumentParser) -> None:
 def run_main(main: Callable[[], int]) -> None:
     """Runs a step's main and exits with its code."""
     sys.exit(run_guarded(main, sys.stderr.write))
+
+
+def orphans(dataset: Dataset) -> list[Failure]:
+    """The fakes that no step can work on, because there is no original of theirs."""
+    return [
+        Failure(fake.video_id, f"its original {fake.original!r} is not in the data set") for fake in dataset.orphans
+    ]
 
 
 def finish(step: str, summary: Summary, layout: DataRoot, failures: Sequence[Failure] = ()) -> int:

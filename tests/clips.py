@@ -8,10 +8,11 @@ import imageio_ffmpeg
 import numpy as np
 
 
-def ffmpeg(*arguments: str, stdin: bytes | None = None) -> None:
-    """Runs ffmpeg; overwrites its output."""
-    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-y", *arguments]
-    subprocess.run(command, input=stdin, check=True, capture_output=stdin is not None)
+def ffmpeg(*arguments: object, stdin: bytes | None = None) -> None:
+    """Runs ffmpeg; overwrites its output, fails loudly."""
+    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-y", *map(str, arguments)]
+    done = subprocess.run(command, input=stdin or b"", capture_output=True)
+    assert done.returncode == 0, done.stderr.decode(errors="replace")
 
 
 def cut(source: Path, out: Path, frames: int, *options: str) -> None:

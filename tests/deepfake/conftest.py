@@ -1,12 +1,13 @@
 """What the library's tests share: clips made on the spot, and a hypothesis profile that repeats itself."""
 
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import settings
+
+from tests import clips
 
 # Slow machines are no failure, and a failure found once is found again.
 settings.register_profile("library", deadline=None, max_examples=60, derandomize=True, database=None)
@@ -19,16 +20,7 @@ GREY_STEP = 6
 @pytest.fixture(scope="session")
 def ffmpeg() -> Callable[..., None]:
     """`ffmpeg(arg, ...)` runs the binary that imageio-ffmpeg carries and fails loudly."""
-    import imageio_ffmpeg
-
-    program = imageio_ffmpeg.get_ffmpeg_exe()
-
-    def run(*arguments: object, stdin: bytes | None = None) -> None:
-        command = [program, "-y", "-loglevel", "error", *map(str, arguments)]
-        result = subprocess.run(command, input=stdin, capture_output=True, check=False)
-        assert result.returncode == 0, result.stderr.decode(errors="replace")
-
-    return run
+    return clips.ffmpeg
 
 
 @pytest.fixture(scope="session")
