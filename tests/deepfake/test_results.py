@@ -1,0 +1,146 @@
+"""What tables call videos, what a record survives, what a journal keeps."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from deepfake.journal import Journal
+from deepfake.results import (
+    CRASHED,
+    NO_FACE,
+    OK,
+    ResultJournal,
+    ScoredFace,
+    VideoResult,
+    check_outputs,
+    list_missing,
+    name_videos,
+    summarise,
+    write_details,
+    write_submission,
+)
+
+FACE = ScoredFace(7, (1.25, -2.5, 30.0, 40.0), 0.99, (50, 40), 0, {"m": 0.1 + 0.2})
+RESULT = VideoResult(OK, 0.1 + 0.2, "", {"m": 0.1 + 0.2}, [0, 7], (480, 640), [FACE], 1.5)
+RUN = {"models": [{"name": "m"}], "crop_recipes": [], "settings": {}}
+
+
+def _touch(folder: Path, *names: str) -> None:
+    for name in names:
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+
+
+def test_videos_are_called_by_their_file_names(tmp_path):
+    _touch(tmp_path, "b.mp4", "sub/a.MOV", "sub/deep/c.webm", "notes.txt", ".hidden.mp4")
+    assert list(name_videos([tmp_path])) == ["b.mp4", "a.MOV", "c.webm"]
+
+
+def test_shared_names_are_told_apart_by_their_folders(tmp_path):
+    _touch(tmp_path, "x.mp4", "sub/x.mp4", "y.mp4")
+    named = name_videos([tmp_path])
+    assert named == {
+        "sub/x.mp4": tmp_path / "sub" / "x.mp4",
+        "x.mp4": tmp_path / "x.mp4",
+        "y.mp4": tmp_path / "y.mp4",
+    }
+
+
+def test_names_shared_by_two_given_folders_become_paths(tmp_path):
+    _touch(tmp_path, "one/x.mp4", "two/x.mp4", "two/y.mp4")
+    named = name_videos([tmp_path / "one", tmp_path / "two"])
+    assert list(named) == [str(tmp_path / "one" / "x.mp4"), str(tmp_path / "two" / "x.mp4"), "y.mp4"]
+
+
+def test_a_video_named_twice_is_one(tmp_path, monkeypatch):
+    _touch(tmp_path, "x.mp4")
+    monkeypatch.chdir(tmp_path)
+    assert list(name_videos([tmp_path, Path("x.mp4"), tmp_path / "x.mp4"])) == ["x.mp4"]
+
+
+def test_a_record_survives_json_exactly():
+    assert VideoResult.from_dict(json.loads(json.dumps(RESULT.to_dict()))) == RESULT
+    empty = VideoResult(NO_FACE)
+    assert VideoResult.from_dict(json.loads(json.dumps(empty.to_dict()))) == empty
+
+
+def test_names_that_are_not_utf8_do_not_lose_the_table(tmp_path):
+    name = os.fsdecode(b"caf\xe9.mp4")
+    write_submission(tmp_path / "s.csv", {name: RESULT, "a,b.mp4": VideoResult(NO_FACE)})
+    table = (tmp_path / "s.csv").read_bytes()
+    assert table == b'filename,label\ncaf\xe9.mp4,0.300000\n"a,b.mp4",0.500000\n'
+    write_details(tmp_path / "d.json", {name: RESULT}, RUN)
+    assert json.loads((tmp_path / "d.json").read_text())["videos"][0]["filename"] == name
+
+
+def test_only_the_submission_has_the_neutral_score(tmp_path):
+    results = {"a.mp4": RESULT, "b.mp4": VideoResult(NO_FACE, reason="none")}
+    write_details(tmp_path / "d.csv", results, RUN)
+    assert (tmp_path / "d.csv").read_text() == (
+        "filename,status,score,faces,frames,m,seconds,reason\n"
+        "a.mp4,ok,0.300000,1,2,0.300000,1.500,\n"
+        "b.mp4,no_face,,0,0,,0.000,none\n"
+    )
+    write_details(tmp_path / "d.json", results, RUN)
+    assert "0.5" not in (tmp_path / "d.json").read_text().split('"b.mp4"')[1]
+
+
+def test_the_last_line_counts(tmp_path):
+    results = {str(i): VideoResult(CRASHED if i % 3 else NO_FACE, reason="r") for i in range(20)} | {"x": RESULT}
+    assert summarise(results, Path("s.csv")) == (
+        "21 videos: 1 scored, 20 without a score (13 crashed, 7 no_face; 0.5 in the submission): s.csv"
+    )
+    lines = list_missing(results)
+    assert len(lines) == 11
+    assert lines[0] == "  no score: 0: no_face: r\n"
+    assert "10 more" in lines[-1]
+
+
+def test_outputs_are_checked_before_any_work(tmp_path):
+    check_outputs(tmp_path / "s.csv", tmp_path / "d.JSON")
+    with pytest.raises(ValueError, match=r"\.csv or \.json"):
+        check_outputs(tmp_path / "s.csv", tmp_path / "d")
+    with pytest.raises(ValueError, match="is a folder"):
+        check_outputs(tmp_path, None)
+
+
+def test_a_journal_keeps_what_lasts(tmp_path):
+    _touch(tmp_path, "a.mp4", "b.mp4", "c.mp4")
+    videos = [tmp_path / name for name in ("a.mp4", "b.mp4", "c.mp4")]
+    out = tmp_path / "out" / "s.csv"
+    with ResultJournal(out, RUN, videos) as journal:
+        journal.record(videos[0], RESULT)
+        journal.record(videos[1], VideoResult(CRASHED))  # another attempt may go better
+        journal.record(videos[2], VideoResult(NO_FACE))
+    assert ResultJournal(out, RUN, videos).results() == {videos[0]: RESULT, videos[2]: VideoResult(NO_FACE)}
+    assert ResultJournal(out, {**RUN, "settings": {"frames": 3}}, videos).results() == {}
+    journal.remove()
+    assert list(out.parent.iterdir()) == []
+
+
+@pytest.mark.parametrize("kept", range(0, 60, 7))
+def test_a_journal_cut_anywhere_gives_only_whole_entries(tmp_path, kept):
+    out = tmp_path / "s.csv"
+    with Journal(out, {"a": 1}) as journal:
+        for i in range(3):
+            journal.add(f"video {i}", {"score": i})
+    data = journal.path.read_bytes()
+    journal.path.write_bytes(data[:kept])
+    whole = {f"video {i}": {"score": i} for i in range(max(data[:kept].count(b"\n") - 1, 0))}
+    again = Journal(out, {"a": 1})
+    assert again.read() == whole
+    with again:
+        again.add("more", 1)
+    assert Journal(out, {"a": 1}).read() == {**whole, "more": 1}
+
+
+def test_a_damaged_journal_is_named(tmp_path):
+    with Journal(tmp_path / "s.csv", {}) as journal:
+        journal.add("a", 1)
+    with journal.path.open("a") as file:
+        file.write("damaged\n")
+    with pytest.raises(ValueError, match=r"s\.csv\.journal: damaged .*; remove it to start over"):
+        Journal(tmp_path / "s.csv", {}).read()
