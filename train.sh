@@ -11,10 +11,13 @@ usage: bash train.sh DATA_ROOT NUM_GPUS [option ...]
   option     handed to training/pipelines/train_classifier.py (see its --help)
 
 environment (default):
-  SEEDS (111 555 777 888 999)  one network each      CONFIG (configs/b7.json)   the recipe
-  FOLD (0)                     the fold that validates      NPROC (1)           processes if NUM_GPUS is 0
-  WEIGHTS_DIR (weights)        checkpoints           LOGS_DIR (logs)            LOGS_DIR/b7_SEED: log for plot_loss.py
-  PYTHON (python)              interpreter
+  SEEDS        one network each (111 555 777 888 999)
+  CONFIG       the recipe (configs/b7.json)
+  FOLD         the fold that validates (0)
+  NPROC        processes if NUM_GPUS is 0 (1)
+  WEIGHTS_DIR  checkpoints (weights)
+  LOGS_DIR     LOGS_DIR/b7_SEED is the log for plot_loss.py (logs)
+  PYTHON       interpreter (python)
 
 A killed run goes on after its last whole epoch; a finished seed is skipped.
 

@@ -18,6 +18,7 @@ TINY = {
     "batches_per_epoch": 3,
     "size": 64,
     "pretrained": False,
+    "dropout": 0.3,  # so that a run consumes random state, which resuming must reproduce
     "optimizer": {
         "batch_size": 4,
         "type": "SGD",

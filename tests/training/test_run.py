@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import logging
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -98,7 +99,7 @@ def test_checkpoints_tell_their_user_everything(finished):
     assert (spec.training["fold"], spec.training["seed"]) == (0, 777)
     assert spec.training["config"]["optimizer"]["learning_rate"] == 0.01 and spec.training["version"]
     saved = json.loads((folder / f"{NAME}_config.json").read_text())
-    assert saved["config"]["dropout"] is None and saved["options"]["seed"] == 777
+    assert saved["config"]["drop_path_rate"] is None and saved["options"]["seed"] == 777
 
 
 def test_a_resumed_run_equals_one_that_never_stopped(finished, options, monkeypatch):
@@ -329,3 +330,10 @@ def test_validation_metric_is_that_of_the_frames(finished, shared_data_root):
 
 def test_names_of_encoders_from_elsewhere_stay_in_the_folder(tmp_path):
     assert RunFiles.of(tmp_path, "", "N", "hf_hub:timm/x", 0).last.parent == tmp_path
+
+
+def test_the_command_lines_defaults_are_the_options_own(tmp_path):
+    from training.pipelines.options import parse_args
+
+    parsed = RunOptions(**parse_args(["--config", "c.json", "--data-dir", "d"]))
+    assert dataclasses.replace(parsed, workers=0) == RunOptions(config=Path("c.json"), data_dir=Path("d"))
