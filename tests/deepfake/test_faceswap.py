@@ -92,11 +92,12 @@ def test_the_source_is_warped_onto_the_target(scale, angle):
     assert np.corrcoef(grey[0], wrong)[0, 1] < 0.3
 
 
-def test_colours_follow_the_target():
-    dark, bright = _texture(1) // 4, 128 + _texture(2) // 2
+def test_brightness_and_contrast_follow_the_target():
+    dark, bright = _texture(1) // 6, 55 + _texture(2) // 4 * 3
     swapped = swap_face(dark, TEMPLATE, FacePicture(bright, TEMPLATE))
     inside = _outline_mask(IDENTITY, dark.shape)
     assert abs(swapped[inside].mean() - dark[inside].mean()) < 12
+    assert swapped[inside].std() < 2 * dark[inside].std() < bright[inside].std()
 
 
 @pytest.mark.parametrize("shift", [(-160, 0), (0, -150), (150, 120), (1000, 1000), (-318, -260)])
