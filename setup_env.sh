@@ -2,6 +2,8 @@
 # Sourced by demo.sh and test.sh: makes the environment in .venv where it is missing or its requirements have changed,
 # and exports PYTHON, its interpreter. Set PYTHON beforehand to use an environment of your own instead.
 
+set -euo pipefail
+
 project_root=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 
 supported_python() {
