@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import pickle
 import struct
 from collections.abc import Mapping
@@ -48,11 +49,16 @@ class Checkpoint:
 
 
 def save_checkpoint(path: Path, network: nn.Module, spec: ModelSpec, **extra: Any) -> None:
-    """Writes weights, spec and `extra` (tensors and plain values only), atomically."""
+    """Writes weights, spec and `extra` (tensors and plain values only), atomically.
+
+    Raises:
+        OSError: the disk is full, or the file cannot be written.
+    """
     state = {k.removeprefix(_DATA_PARALLEL_PREFIX): v for k, v in network.state_dict().items()}
-    # A file object, not a name: torch refuses names that begin with a dot, and a full disk is an OSError this way.
-    with atomic.atomic_file(Path(path)) as partial, partial.open("wb") as file:
-        torch.save({"spec": spec.to_dict(), "state_dict": state, **extra}, file)
+    # Through memory: torch hides a full disk behind an error of its archive.
+    archive = io.BytesIO()
+    torch.save({"spec": spec.to_dict(), "state_dict": state, **extra}, archive)
+    atomic.write_bytes(Path(path), archive.getbuffer())
 
 
 def read_checkpoint(path: Path) -> Checkpoint:

@@ -61,6 +61,10 @@ def test_landmarks(preprocessed, reference):
             assert np.abs(read_landmarks(folder / name) - np.array(points)).max() <= 1, f"{video}/{name}"
 
 
+def test_landmarks_of_faces_beyond_the_second(preprocessed):
+    assert any(_face(path) >= PUBLISHED_FACES for path in (preprocessed.landmarks / "video").iterdir())
+
+
 def test_diffs(preprocessed, reference):
     for video, published in reference("diffs").items():
         folder = preprocessed.diffs / video

@@ -113,3 +113,56 @@ def test_errors_of_users_are_one_line(project_root, tmp_path):
     done = subprocess.run([sys.executable, str(script), *arguments], capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert done.stderr.startswith("error: ") and "none.json" in done.stderr and len(done.stderr.splitlines()) == 1
+
+
+def train_command(config: Path, root: Path, weights: Path) -> list[str]:
+    command = [
+        sys.executable,
+        "training/pipelines/train_classifier.py",
+        "--config",
+        str(config),
+        "--data-dir",
+        str(root),
+    ]
+    return [*command, "--output-dir", str(weights), "--logdir", str(weights), "--workers", "1", "--device", "cpu"]
+
+
+def test_ctrl_c_tells_how_to_go_on(project_root, shared_data_root, environment, tmp_path):
+    command = train_command(Path(environment["CONFIG"]), shared_data_root, tmp_path / "weights")
+    process = subprocess.Popen(
+        [*command, "--epochs", "500"],
+        cwd=project_root,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    deadline = time.monotonic() + TIMEOUT
+    while not list(tmp_path.glob("weights/*_last")) and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGINT)
+    _, errors = process.communicate(timeout=30)
+    assert process.returncode == 130, errors
+    assert "interrupted" in errors and "--resume" in errors
+    assert "Traceback" not in errors
+    assert not list(tmp_path.glob("weights/.partial-*"))
+
+
+def test_a_full_disk_is_one_line_and_leaves_nothing_half_written(project_root, shared_data_root, environment, tmp_path):
+    if subprocess.run(["unshare", "-rm", "true"], capture_output=True).returncode != 0:
+        pytest.skip("this system lets nobody make a name space")
+    weights = tmp_path / "weights"
+    weights.mkdir()
+    # A file system of 60 KiB over the weights folder, in a name space that ends with the command.
+    script = 'mount -t tmpfs -o size=60k tmpfs "$0" || exit 98; "$@"; code=$?; ls -A "$0"; exit $code'
+    command = train_command(Path(environment["CONFIG"]), shared_data_root, weights)
+    done = subprocess.run(
+        ["unshare", "-rm", "bash", "-c", script, str(weights), *command],
+        cwd=project_root,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert "No space left on device" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert ".partial-" not in done.stdout and "_last" not in done.stdout

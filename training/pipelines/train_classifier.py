@@ -6,11 +6,10 @@ import logging
 import os
 import sys
 
+from deepfake.commandline import EXIT_INTERRUPTED, EXIT_USAGE
 from training.pipelines.options import parse_args
 
 EXIT_DIVERGED = 1
-EXIT_USAGE = 2
-EXIT_INTERRUPTED = 130
 
 
 def main() -> int:
