@@ -17,7 +17,7 @@ from deepfake.metadata import VideoRecord, read_dataset
 from deepfake.paths import DataRoot
 from deepfake.video import iter_every
 from deepfake.workers import run_over, run_stream
-from preprocessing.step import finish, make_parser, run_main
+from preprocessing.step import finish, longest_first, make_parser, run_main
 
 STEP = Path(__file__).stem
 
@@ -59,7 +59,7 @@ def main() -> int:
         if args.scale <= 0:
             raise ValueError(f"--scale {args.scale}: expected more than 0")
         settings = settings.with_scale(args.scale)
-    originals = read_dataset(layout.root).originals
+    originals = longest_first(read_dataset(layout.root).originals)
     facts = {"detector": "mtcnn", "preset": args.preset, "every": args.every, **settings.to_dict()}
     bookkeeping: dict[str, Any] = {
         "is_done": lambda video: layout.boxes_file(video.video_id).exists(),

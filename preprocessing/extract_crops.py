@@ -13,7 +13,7 @@ from deepfake.metadata import VideoRecord, read_dataset
 from deepfake.paths import CROP_SUFFIXES, DataRoot, crop_name
 from deepfake.video import VideoError, iter_frames
 from deepfake.workers import run_over
-from preprocessing.step import add_crops_dir, finish, make_parser, orphans, run_main
+from preprocessing.step import add_crops_dir, finish, longest_first, make_parser, orphans, run_main
 
 STEP = Path(__file__).stem
 
@@ -38,7 +38,7 @@ def main() -> int:
     layout = DataRoot(args.root_dir, args.crops_dir)
     dataset = read_dataset(layout.root)
     summary = run_over(
-        dataset.originals + [fake for _, fake in dataset.pairs],
+        longest_first(dataset.originals + [fake for _, fake in dataset.pairs]),
         partial(crop_video, layout=layout, suffix=f".{args.format}"),
         is_done=lambda video: (layout.crops / video.video_id).is_dir(),
         workers=args.workers,

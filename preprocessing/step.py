@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from deepfake.commandline import EXIT_INTERRUPTED, EXIT_SOME_FAILED, EXIT_USAGE, positive_int, run_guarded
-from deepfake.metadata import Dataset
+from deepfake.metadata import Dataset, VideoRecord
 from deepfake.paths import DataRoot
 from deepfake.processes import default_workers
 from deepfake.workers import Failure, Summary, write_failures
@@ -54,6 +54,12 @@ def add_crops_dir(parser: argparse.ArgumentParser) -> None:
 def run_main(main: Callable[[], int]) -> None:
     """Runs a step's main and exits with its code."""
     sys.exit(run_guarded(main, sys.stderr.write))
+
+
+def longest_first(videos: Sequence[VideoRecord]) -> list[VideoRecord]:
+    """Videos by file size, so that no worker is left alone with the longest one at the end; missing files last."""
+    sizes = {video.video_id: video.path.stat().st_size if video.path.is_file() else 0 for video in videos}
+    return sorted(videos, key=lambda video: -sizes[video.video_id])
 
 
 def orphans(dataset: Dataset) -> list[Failure]:
