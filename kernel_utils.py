@@ -31,7 +31,6 @@ from deepfake.faces import (
     FaceView,
     VideoFaces,
     build_detector,
-    chunked,
     crop_faces,
 )
 from deepfake.images import IMAGENET, Normalization, fit_square
@@ -39,7 +38,7 @@ from deepfake.processes import WorkerDied, stream
 from deepfake.results import CRASHED, FAILED, NO_FACE, OK, UNREADABLE, ScoredFace, VideoResult
 from deepfake.scoring import FAKE_THRESHOLD, FRAMES_PER_VIDEO, Aggregation, confident_score, ensemble_score
 from deepfake.spec import CropRecipe, ModelSpec
-from deepfake.video import Frame, VideoError, iter_spread
+from deepfake.video import Frame, VideoError, chunked, iter_spread
 
 log = logging.getLogger(__name__)
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
 
 import numpy as np
 
@@ -16,13 +15,10 @@ from deepfake.boxes import Face, crop_face
 from deepfake.detectors.base import FaceDetector
 from deepfake.images import fit_square
 from deepfake.spec import CropRecipe, ModelSpec
-from deepfake.video import Frame
+from deepfake.video import Frame, chunked
 
 MAX_FACES = 127
 """First place scores at most 127 faces a video: in the order of frames, the largest face of a frame first."""
-
-FRAMES_AT_ONCE = 4
-"""Frames of a video held at a time."""
 
 
 @dataclass(frozen=True)
@@ -84,13 +80,6 @@ def crop_faces(image: np.ndarray, faces: Iterable[Face], margin: int) -> Iterato
         crop = crop_face(image, face.box, margin)
         if crop.size:
             yield face, crop
-
-
-def chunked(frames: Iterable[Frame], size: int = FRAMES_AT_ONCE) -> Iterator[list[Frame]]:
-    """Frames a few at a time."""
-    frames = iter(frames)
-    while chunk := list(islice(frames, size)):
-        yield chunk
 
 
 class FaceCollector:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import cv2
@@ -27,6 +28,9 @@ _STREAM_CONTAINER = re.compile(
     re.DOTALL,
 )
 _CONTAINER_BYTES = 189
+
+FRAMES_AT_ONCE = 4
+"""Frames of one video held at a time: memory does not grow with a video's length (EXPERIMENTS.md on the number)."""
 
 
 class VideoError(ValueError):
@@ -132,6 +136,13 @@ def iter_spread(path: Path, count: int, threads: int = 0) -> Iterator[Frame]:
     if not indices:
         raise VideoError(f"{path}: the video has no frame that can be decoded")
     yield from iter_frames(path, indices, threads)
+
+
+def chunked(frames: Iterable[Frame], size: int = FRAMES_AT_ONCE) -> Iterator[list[Frame]]:
+    """Frames `size` at a time."""
+    frames = iter(frames)
+    while chunk := list(islice(frames, size)):
+        yield chunk
 
 
 class _Capture:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator, Sequence
 from functools import partial
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from deepfake.detectors import FaceDetector, get_preset
 from deepfake.detectors.stream import detect_videos
 from deepfake.metadata import VideoRecord, read_dataset
 from deepfake.paths import DataRoot
-from deepfake.video import iter_every
+from deepfake.video import chunked, iter_every
 from deepfake.workers import run_over, run_stream
 from preprocessing.step import finish, longest_first, make_parser, run_main
 
@@ -23,9 +22,6 @@ STEP = Path(__file__).stem
 
 EVERY = 10
 """The recipe uses every 10th frame."""
-
-FRAMES_AT_ONCE = 4
-"""Frames of one video that a CPU worker holds: memory does not grow with a video's length."""
 
 
 def parse_args() -> argparse.Namespace:
@@ -106,10 +102,9 @@ def _use_cuda(device: str) -> bool:
 
 def detect_video(video: VideoRecord, detector: FaceDetector, layout: DataRoot, facts: dict[str, Any]) -> None:
     """Writes one video's box file."""
-    frames = iter_every(video.path, facts["every"], threads=1)
     found: dict[int, list[Face]] = {}
     size = None
-    while batch := list(islice(frames, FRAMES_AT_ONCE)):
+    for batch in chunked(iter_every(video.path, facts["every"], threads=1)):
         for frame, faces in zip(batch, detector.detect([frame.image for frame in batch])):
             found[frame.index] = faces
             size = frame.image.shape[0], frame.image.shape[1]

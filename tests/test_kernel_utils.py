@@ -13,12 +13,12 @@ from torch import nn
 
 import kernel_utils
 from deepfake.checkpoints import load_model
-from deepfake.faces import MAX_FACES, FaceCollector, FaceView, chunked
+from deepfake.faces import MAX_FACES, FaceCollector, FaceView
 from deepfake.images import IMAGENET
 from deepfake.processes import stream
 from deepfake.scoring import confident_score
 from deepfake.spec import CropRecipe
-from deepfake.video import Frame, VideoError, iter_spread
+from deepfake.video import Frame, VideoError, chunked, iter_spread
 from kernel_utils import (
     FaceExtractor,
     FaceScorer,

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
 from typing import Generic, TypeVar
 
 from deepfake.boxes import Face
 from deepfake.detectors.base import FaceDetector
 from deepfake.processes import stream
-from deepfake.video import Frame
+from deepfake.video import Frame, chunked
 
 Item = TypeVar("Item")
 
@@ -65,13 +64,6 @@ def detect_videos(
             _detect(waiting, detector)
             yield from ended
             waiting, ended = [], []
-
-
-def chunked(frames: Iterable[Frame], size: int) -> Iterator[list[Frame]]:
-    """Frames a few at a time."""
-    frames = iter(frames)
-    while chunk := list(islice(frames, size)):
-        yield chunk
 
 
 def _detect(waiting: Sequence[tuple[Detections, Frame]], detector: FaceDetector) -> None:
