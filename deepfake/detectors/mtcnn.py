@@ -281,8 +281,9 @@ def _scale_frame(frame: np.ndarray, scale: float) -> np.ndarray:
 
 def _area_resize(integral: np.ndarray, resized: np.ndarray) -> None:
     """`_area_pool` of the whole picture into (height, width, 3): rows first, far cheaper than corner by corner."""
-    (top,), (bottom,) = _bins(np.array([0]), np.array([integral.shape[0] - 1]), resized.shape[0])
-    (left,), (right,) = _bins(np.array([0]), np.array([integral.shape[1] - 1]), resized.shape[1])
+    start, height, width = np.array([0]), np.array([integral.shape[0] - 1]), np.array([integral.shape[1] - 1])
+    top, bottom = (edges[0] for edges in _bins(start, height, resized.shape[0]))
+    left, right = (edges[0] for edges in _bins(start, width, resized.shape[1]))
     rows = integral[bottom] - integral[top]
     sums = rows.take(right, axis=1)
     sums -= rows.take(left, axis=1)
