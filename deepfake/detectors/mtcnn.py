@@ -241,7 +241,7 @@ def nms(boxes: np.ndarray, scores: np.ndarray, threshold: float, smaller_area: b
         Indices of the kept boxes, best first.
     """
     edge = 1.0 if smaller_area else 0.0
-    x1, y1, x2, y2 = boxes.T.astype(np.float32)
+    x1, y1, x2, y2 = (boxes[:, i].astype(np.float32) for i in range(4))
     areas = (x2 - x1 + edge) * (y2 - y1 + edge)
     # Of equal scores (two boxes cut out to one patch) the published last stage prefers the later box.
     order = np.argsort(scores, kind="stable")[::-1] if smaller_area else np.argsort(-scores, kind="stable")
