@@ -101,8 +101,34 @@ def load_weights(network: nn.Module, checkpoint: Checkpoint) -> None:
     Raises:
         CheckpointError: missing or unexpected keys, or other shapes; the message names them.
     """
+    name = f"{checkpoint.spec.architecture} {checkpoint.spec.options}"
+    load_state(network, checkpoint.state_dict, checkpoint.path, name)
+
+
+def read_state_dict(path: Path) -> dict[str, torch.Tensor]:
+    """Reads a file of nothing but weights, under the network's own keys.
+
+    Raises:
+        CheckpointError: missing, truncated, carrying code, or holding anything but tensors.
+    """
+    state = _read(path)
+    if not state or not all(isinstance(v, torch.Tensor) for v in state.values()):
+        raise CheckpointError(f"{path}: not a file of weights alone: expected a dictionary of tensors")
+    return {k.removeprefix(_DATA_PARALLEL_PREFIX): v for k, v in state.items()}
+
+
+def load_state(network: nn.Module, given: Mapping[str, torch.Tensor], path: Path, name: str) -> None:
+    """Copies weights into a network, strictly.
+
+    Args:
+        network: takes them in.
+        given: the weights by key.
+        path, name: of the weights' file and of the network, for the message.
+
+    Raises:
+        CheckpointError: missing or unexpected keys, or other shapes; the message names them.
+    """
     own = network.state_dict()
-    given = checkpoint.state_dict
     problems = {
         "missing": sorted(own.keys() - given.keys()),
         "unexpected": sorted(given.keys() - own.keys()),
@@ -114,8 +140,7 @@ def load_weights(network: nn.Module, checkpoint: Checkpoint) -> None:
     }
     if any(problems.values()):
         told = "; ".join(f"{len(keys)} keys {what}: {_some(keys)}" for what, keys in problems.items() if keys)
-        name = f"{checkpoint.spec.architecture} {checkpoint.spec.options}"
-        raise CheckpointError(f"{checkpoint.path}: the weights do not fit {name}: {told}")
+        raise CheckpointError(f"{path}: the weights do not fit {name}: {told}")
     network.load_state_dict(given)
 
 

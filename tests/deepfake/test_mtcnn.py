@@ -10,7 +10,8 @@ from skimage import data
 
 from deepfake.boxes import Face
 from deepfake.detectors import PRESETS, DetectorSettings, auto_scale, get_preset
-from deepfake.detectors.mtcnn import MTCNN, PNET_CELL, _area_pool, _area_resize, nms, pyramid_scales
+from deepfake.detectors.mtcnn import MTCNN, PNET_CELL, _area_pool, _area_resize, pyramid_scales
+from deepfake.detectors.nms import nms
 from deepfake.video import iter_frames
 
 FRAMES_TO_COMPARE = [("d0", 0), ("d0", 50), ("s18", 20), ("s18", 140), ("video", 0), ("video", 30)]
