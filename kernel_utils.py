@@ -23,21 +23,22 @@ import torch
 from torch import nn
 
 from deepfake.checkpoints import file_hash, load_model
+from deepfake.detectors.build import build_detector
 from deepfake.detectors.stream import CHUNK_FRAMES
+from deepfake.face_recipes import CropRecipe, recipe_to_dict
 from deepfake.faces import (
     MAX_FACES,
     FaceCollection,
     FaceCollector,
     FaceView,
     VideoFaces,
-    build_detector,
     crop_faces,
 )
 from deepfake.images import IMAGENET, Normalization, fit_square
 from deepfake.processes import WorkerDied, stream
 from deepfake.results import CRASHED, FAILED, NO_FACE, OK, UNREADABLE, ScoredFace, VideoResult
 from deepfake.scoring import FAKE_THRESHOLD, FRAMES_PER_VIDEO, Aggregation, confident_score, ensemble_score
-from deepfake.spec import CropRecipe, ModelSpec
+from deepfake.spec import ModelSpec
 from deepfake.video import Frame, VideoError, chunked, iter_spread
 
 log = logging.getLogger(__name__)
@@ -91,7 +92,7 @@ class FaceExtractor:
         self.video_read_fn = video_read_fn
         self.recipe = recipe or CropRecipe()
         self.device = torch.device(device)
-        self._detector = build_detector(self.recipe, device)
+        self._detector = build_detector(self.recipe.settings, device)
 
     def process_video(self, video_path: str | Path) -> list[dict[str, Any]]:
         """One entry a frame: `frame_idx`, `frame_w`, `frame_h`, `faces` (crops, (h, w, 3) uint8 RGB, largest first),
@@ -279,9 +280,7 @@ def describe_run(models: Sequence[ScoringModel], frames: int, device: str, preci
         described.append({"name": model.name, "sha256": model.sha256, **spec})
     return {
         "models": described,
-        "crop_recipes": [
-            {"detector": r.detector, "settings": r.settings.to_dict(), "margin": r.margin} for r in recipes
-        ],
+        "crop_recipes": [recipe_to_dict(recipe) for recipe in recipes],
         "settings": {
             "frames": frames,
             "device": device,

@@ -5,8 +5,12 @@ Landmarks are (5, 2): left eye, right eye, nose, left and right mouth corner as 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
+
+from deepfake.boxes import Face
 
 TEMPLATE_SIZE = 320
 """Side of the square picture that `TEMPLATE` is given for (second place)."""
@@ -54,3 +58,21 @@ def align_face(image: np.ndarray, landmarks: np.ndarray, size: int = TEMPLATE_SI
     """The face of (5, 2) `landmarks`, upright on a (size, size, C) square; bilinear, black past the edge."""
     matrix = similarity(landmarks, TEMPLATE * (size / TEMPLATE_SIZE))
     return cv2.warpAffine(image, matrix, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
+
+
+def align_largest(
+    image: np.ndarray, faces: Sequence[Face], size: int = TEMPLATE_SIZE
+) -> tuple[Face, np.ndarray] | None:
+    """The largest face of a frame and its aligned picture, (size, size, C); None if there is no face with landmarks.
+
+    Landmarks are truncated to whole pixels first (second place). Faces whose landmarks coincide are none.
+
+    Args:
+        image: the frame, (H, W, C) uint8.
+        faces: its faces in its pixels, in any order.
+    """
+    for face in sorted(faces, key=lambda face: -face.area):
+        points = np.array(face.landmarks or ()).astype(int)
+        if len(points) == len(TEMPLATE) and np.ptp(points, axis=0).any():
+            return face, align_face(image, points, size)
+    return None

@@ -16,7 +16,8 @@ import torch
 from torch import nn
 
 from deepfake import atomic
-from deepfake.spec import ModelSpec, legacy_spec
+from deepfake.models import published_to_own
+from deepfake.spec import SECOND_PLACE_SPECS, ModelSpec, legacy_spec
 
 _SCALAR = np.float64(0).__reduce__()[0]
 # Published checkpoints hold their metric as a numpy scalar. These names only rebuild numbers.
@@ -72,10 +73,13 @@ def read_checkpoint(path: Path) -> Checkpoint:
     state = content.pop("state_dict", None)
     if not isinstance(state, Mapping) or not all(isinstance(v, torch.Tensor) for v in state.values()):
         raise CheckpointError(f"{path}: holds no 'state_dict' of tensors; not a checkpoint of this project")
+    described = content.pop("spec", None)
+    spec = _spec(path, described)
+    own_key = published_to_own(spec.architecture) if described is None else str
     return Checkpoint(
         path=path,
-        state_dict={k.removeprefix(_DATA_PARALLEL_PREFIX): v for k, v in state.items()},
-        spec=_spec(path, content.pop("spec", None)),
+        state_dict={own_key(k.removeprefix(_DATA_PARALLEL_PREFIX)): v for k, v in state.items()},
+        spec=spec,
         extra=content,
     )
 
@@ -185,7 +189,8 @@ def _spec(path: Path, content: Any) -> ModelSpec:
     if spec is None:
         raise CheckpointError(
             f"{path}: carries no model spec, and its name is not that of a published checkpoint "
-            "(DeepFakeClassifier_tf_efficientnet_b7_ns_0_36); give it its published name back"
+            f"(DeepFakeClassifier_tf_efficientnet_b7_ns_0_36, {', '.join(SECOND_PLACE_SPECS)}); give it its published "
+            "name back"
         )
     return spec
 

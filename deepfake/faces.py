@@ -13,8 +13,10 @@ import numpy as np
 
 from deepfake.boxes import Face, crop_face
 from deepfake.detectors.base import FaceDetector
+from deepfake.detectors.build import build_detector
+from deepfake.face_recipes import CropRecipe
 from deepfake.images import fit_square
-from deepfake.spec import CropRecipe, ModelSpec
+from deepfake.spec import ModelSpec
 from deepfake.video import Frame, chunked
 
 MAX_FACES = 127
@@ -61,19 +63,6 @@ class VideoFaces:
     seconds: float = 0.0
 
 
-def build_detector(recipe: CropRecipe, device: str = "cpu") -> FaceDetector:
-    """The detector of a crop recipe.
-
-    Raises:
-        ValueError: the recipe names an unknown detector, or its weights are missing.
-    """
-    from deepfake.detectors.mtcnn import MTCNN
-
-    if recipe.detector != "mtcnn":
-        raise ValueError(f"detector {recipe.detector!r} unknown; expected mtcnn")
-    return MTCNN(recipe.settings, device)
-
-
 def crop_faces(image: np.ndarray, faces: Iterable[Face], margin: int) -> Iterator[tuple[Face, np.ndarray]]:
     """Faces with their crops, views of `image` (H, W, 3); faces outside of the frame are left out."""
     for face in faces:
@@ -92,8 +81,8 @@ class FaceCollector:
         """
         self.views = list(dict.fromkeys(views))
         self.max_faces = max_faces
-        recipes = {(view.crop.detector, view.crop.settings): view.crop for view in self.views}
-        self._detectors = {key: build_detector(recipe, device) for key, recipe in recipes.items()}
+        recipes = {(view.crop.settings.detector, view.crop.settings): view.crop for view in self.views}
+        self._detectors = {key: build_detector(recipe.settings, device) for key, recipe in recipes.items()}
 
     def collect(self, frames: Iterable[Frame]) -> VideoFaces:
         """The faces of one video's frames. Errors of reading pass through."""
@@ -132,7 +121,7 @@ class FaceCollection:
             self._faces.frames.append(frame.index)
             self._faces.size = frame.image.shape[0], frame.image.shape[1]
             for recipe in self._sizes:
-                self._crop(recipe, frame, detected[recipe.detector, recipe.settings][i])
+                self._crop(recipe, frame, detected[recipe.settings.detector, recipe.settings][i])
         self._faces.seconds += time.monotonic() - start
 
     def finish(self) -> VideoFaces:

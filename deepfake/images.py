@@ -30,6 +30,10 @@ class Normalization:
 
 
 IMAGENET = Normalization((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+SYMMETRIC = Normalization((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+"""To -1..1 (second place's Xception)."""
+SECOND_PLACE = Normalization((0.4479, 0.3744, 0.3473), (0.2537, 0.2502, 0.2424))
+"""Of second place's aligned faces (its WS-DAN)."""
 
 
 class ImageError(ValueError):

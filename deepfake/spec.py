@@ -9,11 +9,11 @@ import re
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
+import torch
 from torch import nn
 
-from deepfake.boxes import MARGIN
-from deepfake.detectors.base import PRESETS, DetectorSettings
-from deepfake.images import IMAGENET, Normalization
+from deepfake.face_recipes import AlignRecipe, CropRecipe, FaceRecipe, recipe_from_dict, recipe_to_dict
+from deepfake.images import IMAGENET, SECOND_PLACE, SYMMETRIC, Normalization
 from deepfake.models.registry import build_model
 
 SPEC_FORMAT = 1
@@ -23,23 +23,12 @@ MAX_INPUT_SIZE = 4096
 
 OUTPUT_LOGIT = "logit"
 """One logit; its sigmoid is the probability of fake."""
+OUTPUT_SOFTMAX = "softmax"
+"""Two logits, of real and of fake; their softmax's second value is the probability of fake."""
+OUTPUTS = (OUTPUT_LOGIT, OUTPUT_SOFTMAX)
 
+_PUBLISHED = {"source": "published"}
 _PUBLISHED_NAME = re.compile(r"(DeepFakeClassifier(?:SRM|GWAP)?)_(tf_efficientnet_b\d_ns)_\d+_(?:\d+|last|best_dice)")
-
-
-@dataclass(frozen=True)
-class CropRecipe:
-    """How the faces a model is to see are cut out of frames.
-
-    Attributes:
-        detector: the detector's name.
-        settings: its settings.
-        margin: the crop is wider than the box by `size // margin` on each side.
-    """
-
-    detector: str = "mtcnn"
-    settings: DetectorSettings = PRESETS["prediction"]
-    margin: int = MARGIN
 
 
 @dataclass(frozen=True)
@@ -51,8 +40,8 @@ class ModelSpec:
         options: the builder's options (encoder, ...), without `pretrained`.
         input_size: side of the square input in pixels.
         normalization: per-channel mean and standard deviation of the input in 0..1.
-        crop: how faces were cropped.
-        output: kind of the output; `logit`.
+        crop: how faces were cut out of frames.
+        output: one of `OUTPUTS`.
         training: how the weights came about: config, fold, seed, epoch, metric; empty if unknown.
     """
 
@@ -60,15 +49,15 @@ class ModelSpec:
     options: dict[str, Any]
     input_size: int
     normalization: Normalization = IMAGENET
-    crop: CropRecipe = field(default_factory=CropRecipe)
+    crop: FaceRecipe = field(default_factory=CropRecipe)
     output: str = OUTPUT_LOGIT
     training: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not isinstance(self.input_size, int) or not 0 < self.input_size <= MAX_INPUT_SIZE:
             raise ValueError(f"input size {self.input_size!r}: expected 1 to {MAX_INPUT_SIZE} pixels")
-        if self.output != OUTPUT_LOGIT:
-            raise ValueError(f"output {self.output!r} unknown; expected {OUTPUT_LOGIT!r}")
+        if self.output not in OUTPUTS:
+            raise ValueError(f"output {self.output!r} unknown; expected one of {', '.join(OUTPUTS)}")
 
     def build(self) -> nn.Module:
         """The network with random weights.
@@ -87,7 +76,7 @@ class ModelSpec:
     def to_dict(self) -> dict[str, Any]:
         """Plain values only, so that a checkpoint that holds them loads without unpickling code."""
         content = asdict(self)
-        content["crop"]["settings"] = self.crop.settings.to_dict()
+        content["crop"] = recipe_to_dict(self.crop)
         content["normalization"] = {
             "mean": list(self.normalization.mean),
             "std": list(self.normalization.std),
@@ -101,22 +90,27 @@ class ModelSpec:
             values = dict(content)
             if values.pop("format") != SPEC_FORMAT:
                 raise ValueError(f"model spec format {content['format']!r}; this version reads {SPEC_FORMAT}")
-            crop = dict(values.pop("crop"))
-            settings = dict(crop.pop("settings"))
-            settings["thresholds"] = tuple(settings["thresholds"])
+            crop = recipe_from_dict(values.pop("crop"))
             normalization = {name: tuple(v) for name, v in values.pop("normalization").items()}
-            return ModelSpec(
-                normalization=Normalization(**normalization),
-                crop=CropRecipe(settings=DetectorSettings(**settings), **crop),
-                **values,
-            )
+            return ModelSpec(normalization=Normalization(**normalization), crop=crop, **values)
         except (KeyError, TypeError, AttributeError) as error:
             known = ", ".join(f.name for f in fields(ModelSpec))
             raise ValueError(f"model spec not understood ({error}); expected {known}") from error
 
 
+def fake_probability(outputs: torch.Tensor, output: str) -> torch.Tensor:
+    """What a network puts out, (n, 1) or (n, 2) as `output` of `OUTPUTS` says -> (n,) float32 probabilities of fake."""
+    outputs = outputs.float()
+    return outputs.flatten().sigmoid() if output == OUTPUT_LOGIT else outputs.softmax(-1)[:, 1]
+
+
 def legacy_spec(file_name: str) -> ModelSpec | None:
-    """The spec of a published first-place checkpoint by its file name, None for any other name."""
+    """The spec of a published checkpoint by its file name, None for any other name.
+
+    First place's names may have anything before and behind; second place's are exact.
+    """
+    if file_name in SECOND_PLACE_SPECS:
+        return SECOND_PLACE_SPECS[file_name]
     match = _PUBLISHED_NAME.search(file_name)
     if match is None:
         return None
@@ -124,5 +118,17 @@ def legacy_spec(file_name: str) -> ModelSpec | None:
         architecture=match[1],
         options={"encoder": match[2]},
         input_size=PUBLISHED_INPUT_SIZE,
-        training={"source": "published"},
+        training=_PUBLISHED,
     )
+
+
+def _aligned(architecture: str, input_size: int, normalization: Normalization) -> ModelSpec:
+    return ModelSpec(architecture, {}, input_size, normalization, AlignRecipe(), OUTPUT_SOFTMAX, _PUBLISHED)
+
+
+SECOND_PLACE_SPECS = {
+    "xception-hg-2.pth": _aligned("xception", 299, SYMMETRIC),
+    "ckpt_x.pth": _aligned("wsdan_xception", 320, SECOND_PLACE),
+    "ckpt_e.pth": _aligned("wsdan_efficientnet_b3", 300, SECOND_PLACE),
+}
+"""Second place's published checkpoints by file name."""

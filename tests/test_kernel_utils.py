@@ -13,11 +13,11 @@ from torch import nn
 
 import kernel_utils
 from deepfake.checkpoints import load_model
+from deepfake.face_recipes import CropRecipe
 from deepfake.faces import MAX_FACES, FaceCollector, FaceView
 from deepfake.images import IMAGENET
 from deepfake.processes import stream
 from deepfake.scoring import confident_score
-from deepfake.spec import CropRecipe
 from deepfake.video import Frame, VideoError, chunked, iter_spread
 from kernel_utils import (
     FaceExtractor,

@@ -17,7 +17,7 @@ import torch
 import predict_folder
 from deepfake.commandline import run_guarded
 from deepfake.detectors import PRESETS
-from deepfake.spec import CropRecipe
+from deepfake.face_recipes import CropRecipe
 from tests.clips import cut, draw, gradient
 from tests.predicting import FACELESS, SCORED, UNREADABLE, make_zoo, tiny_checkpoint
 

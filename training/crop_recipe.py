@@ -8,8 +8,8 @@ from dataclasses import replace
 
 from deepfake.boxes import MARGIN, read_boxes
 from deepfake.detectors.base import PRESETS, PUBLISHED_SCALE, DetectorSettings
+from deepfake.face_recipes import CropRecipe
 from deepfake.paths import DataRoot
-from deepfake.spec import CropRecipe
 
 log = logging.getLogger(__name__)
 

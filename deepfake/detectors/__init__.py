@@ -1,5 +1,23 @@
 """Face detectors: one protocol, named settings, one file per detector."""
 
-from deepfake.detectors.base import PRESETS, DetectorSettings, FaceDetector, auto_scale, get_preset
+from deepfake.detectors.base import (
+    ALIGNING,
+    PRESETS,
+    AnySettings,
+    DetectorSettings,
+    FaceDetector,
+    RetinaFaceSettings,
+    auto_scale,
+    get_preset,
+)
 
-__all__ = ["PRESETS", "DetectorSettings", "FaceDetector", "auto_scale", "get_preset"]
+__all__ = [
+    "ALIGNING",
+    "PRESETS",
+    "AnySettings",
+    "DetectorSettings",
+    "FaceDetector",
+    "RetinaFaceSettings",
+    "auto_scale",
+    "get_preset",
+]

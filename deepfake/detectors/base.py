@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
@@ -12,10 +12,16 @@ from deepfake.boxes import Face
 
 PUBLISHED_SCALE = 0.5
 
+RETINAFACE_NETWORKS = ("resnet50", "mobilenet0.25")
+PUBLISHED_CONFIDENCE = 0.8
+"""RetinaFace's least confidence (second place)."""
+PUBLISHED_NMS = 0.4
+"""The default of RetinaFace's published test script."""
+
 
 @dataclass(frozen=True)
 class DetectorSettings:
-    """How faces are looked for.
+    """How MTCNN looks for faces.
 
     Attributes:
         thresholds: least confidence after each of MTCNN's three stages, 0..1.
@@ -25,6 +31,8 @@ class DetectorSettings:
         min_share: pyramid levels made for faces smaller than this share of the frame's shorter side are left out;
             0 keeps all. The levels that stay are the same, so faces well above it are found at the same place.
     """
+
+    detector: ClassVar[str] = "mtcnn"
 
     thresholds: tuple[float, float, float]
     scale: float | None = None
@@ -38,6 +46,55 @@ class DetectorSettings:
     def to_dict(self) -> dict[str, Any]:
         return {**asdict(self), "thresholds": list(self.thresholds)}
 
+    @staticmethod
+    def from_dict(content: Mapping[str, Any]) -> DetectorSettings:
+        """The inverse of `to_dict`. Raises KeyError or TypeError for other content."""
+        return DetectorSettings(**{**content, "thresholds": tuple(content["thresholds"])})
+
+
+@dataclass(frozen=True)
+class RetinaFaceSettings:
+    """How RetinaFace looks for faces.
+
+    Attributes:
+        network: one of `RETINAFACE_NETWORKS`.
+        confidence: boxes of this score or less are dropped, 0..1.
+        nms: of two boxes that share more of their union, the worse is dropped; None keeps all, several a face.
+        scale: the frame's scale before detection; None chooses it by the frame's size (`auto_scale`).
+
+    Raises ValueError for an unknown network.
+    """
+
+    detector: ClassVar[str] = "retinaface"
+
+    network: str = "resnet50"
+    confidence: float = PUBLISHED_CONFIDENCE
+    nms: float | None = PUBLISHED_NMS
+    scale: float | None = 1.0
+
+    def __post_init__(self) -> None:
+        if self.network not in RETINAFACE_NETWORKS:
+            known = ", ".join(RETINAFACE_NETWORKS)
+            raise ValueError(f"RetinaFace network {self.network!r} unknown; expected one of {known}")
+
+    def with_scale(self, scale: float | None) -> RetinaFaceSettings:
+        return replace(self, scale=scale)
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @staticmethod
+    def from_dict(content: Mapping[str, Any]) -> RetinaFaceSettings:
+        """The inverse of `to_dict`. Raises TypeError for other content."""
+        return RetinaFaceSettings(**content)
+
+
+AnySettings = DetectorSettings | RetinaFaceSettings
+
+SETTINGS: dict[str, type[DetectorSettings] | type[RetinaFaceSettings]] = {
+    kind.detector: kind for kind in (DetectorSettings, RetinaFaceSettings)
+}
+"""The settings' type by the detector's name."""
 
 PRESETS = {
     # Training crops: the thresholds of the published detect_original_faces, the scale rule of its README.
@@ -52,6 +109,17 @@ PRESETS = {
     "prediction": DetectorSettings((0.7, 0.8, 0.8), scale=PUBLISHED_SCALE),
 }
 """First place's detector settings by use."""
+
+
+SECOND_PLACE = RetinaFaceSettings(nms=None)
+"""Second place's detector: it takes the largest of all boxes, so nothing is suppressed."""
+
+ALIGNING: dict[str, AnySettings] = {
+    "retinaface": SECOND_PLACE,
+    "retinaface-mobilenet0.25": replace(SECOND_PLACE, network="mobilenet0.25"),
+    "mtcnn": PRESETS["prediction"],
+}
+"""What `--detector` chooses from where faces are aligned: detectors that give landmarks."""
 
 
 class FaceDetector(Protocol):

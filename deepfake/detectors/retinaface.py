@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -20,17 +19,11 @@ import torch
 from deepfake.boxes import Face
 from deepfake.checkpoints import CheckpointError, load_state, read_state_dict
 from deepfake.detectors import retinaface_network
-from deepfake.detectors.base import auto_scale
+from deepfake.detectors.base import RetinaFaceSettings, auto_scale
 from deepfake.detectors.nms import nms
 
 MEAN_BGR = (104.0, 117.0, 123.0)
 CENTRE_VARIANCE, SIZE_VARIANCE = 0.1, 0.2
-
-PUBLISHED_CONFIDENCE = 0.8
-"""Second place's least confidence."""
-
-PUBLISHED_NMS = 0.4
-"""The default of the published test script; second place itself took the largest of all boxes, without suppression."""
 
 BATCH_PIXELS = 8 << 20
 """Pixels of scaled frames a network call, four frames of 1920x1080: bounds memory."""
@@ -69,36 +62,7 @@ VARIANTS = {
         ((10, 20), (32, 64), (128, 256)),
     ),
 }
-"""The networks by name."""
-
-
-@dataclass(frozen=True)
-class RetinaFaceSettings:
-    """How RetinaFace looks for faces.
-
-    Attributes:
-        network: a name of `VARIANTS`.
-        confidence: boxes of this score or less are dropped, 0..1.
-        nms: of two boxes that share more of their union, the worse is dropped; None keeps all, several a face.
-        scale: the frame's scale before detection; None chooses it by the frame's size (`auto_scale`).
-
-    Raises ValueError for an unknown network.
-    """
-
-    network: str = "resnet50"
-    confidence: float = PUBLISHED_CONFIDENCE
-    nms: float | None = PUBLISHED_NMS
-    scale: float | None = 1.0
-
-    def __post_init__(self) -> None:
-        if self.network not in VARIANTS:
-            raise ValueError(f"RetinaFace network {self.network!r} unknown; expected one of {', '.join(VARIANTS)}")
-
-    def with_scale(self, scale: float | None) -> RetinaFaceSettings:
-        return replace(self, scale=scale)
-
-    def to_dict(self) -> dict[str, Any]:
-        return {"detector": "retinaface", **asdict(self)}
+"""The networks by name (`base.RETINAFACE_NETWORKS`)."""
 
 
 class RetinaFace:

@@ -6,13 +6,12 @@ pooling. State-dict keys are those of the published checkpoints, the encoder's o
 
 from __future__ import annotations
 
-import re
 from typing import Any, cast
 
-import timm
 import torch
 from torch import nn
 
+from deepfake.models.encoders import create_encoder
 from deepfake.models.registry import register
 
 DROP_PATH_RATE = 0.2
@@ -21,8 +20,6 @@ DROP_PATH_RATES = {"tf_efficientnet_b4_ns": 0.5}
 
 VARIANT_DROPOUT = 0.5
 """Dropout before the last layer of the SRM and weighted-pooling variants; the plain one has none."""
-
-_NOISY_STUDENT = re.compile(r"(tf_efficientnet_(?:b\d|l2))_ns")
 
 # Spatial rich model kernels (Fridrich & Kodovsky 2012): second-order, 5x5 square, and linear residuals.
 _SRM_KERNELS = (
@@ -87,31 +84,6 @@ class DeepFakeClassifierGWAP(DeepFakeClassifier):
         self.avg_pool = WeightedAveragePool(cast(int, encoder.num_features))
 
 
-def create_encoder(name: str, pretrained: bool = False, drop_path_rate: float | None = None) -> nn.Module:
-    """A timm encoder by today's name or by the published one (`tf_efficientnet_b7_ns`).
-
-    Raises:
-        ValueError: timm knows no such network, or its ImageNet weights cannot be had.
-    """
-    rate = DROP_PATH_RATES.get(name, DROP_PATH_RATE) if drop_path_rate is None else drop_path_rate
-    today = _NOISY_STUDENT.sub(r"\1.ns_jft_in1k", name)
-    if not timm.is_model(today.split(".")[0]):
-        raise ValueError(f"encoder {name!r}: timm {timm.__version__} knows no such network")
-    try:
-        return timm.create_model(today, pretrained=pretrained, drop_path_rate=rate)
-    except TypeError as error:
-        if "drop_path_rate" not in str(error):
-            raise
-        return timm.create_model(today, pretrained=pretrained)
-    except (OSError, RuntimeError) as error:
-        if not pretrained:
-            raise
-        raise ValueError(
-            f"encoder {name!r}: ImageNet weights of {today} cannot be had ({type(error).__name__}: {error}). "
-            "Connect once so that timm can fetch them, or train from random weights with --from-scratch"
-        ) from error
-
-
 def _builder(network: type[DeepFakeClassifier]) -> None:
     @register(network.__name__)
     def build(
@@ -121,7 +93,8 @@ def _builder(network: type[DeepFakeClassifier]) -> None:
         dropout: float | None = None,
     ) -> nn.Module:
         options = {} if dropout is None else {"dropout": dropout}
-        return network(create_encoder(encoder, pretrained, drop_path_rate), **options)
+        rate = DROP_PATH_RATES.get(encoder, DROP_PATH_RATE) if drop_path_rate is None else drop_path_rate
+        return network(create_encoder(encoder, pretrained, rate), **options)
 
 
 for _network in (DeepFakeClassifier, DeepFakeClassifierSRM, DeepFakeClassifierGWAP):

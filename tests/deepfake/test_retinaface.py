@@ -10,10 +10,10 @@ import torch
 
 from deepfake.boxes import Face
 from deepfake.checkpoints import CheckpointError
+from deepfake.detectors.base import RetinaFaceSettings
 from deepfake.detectors.retinaface import (
     VARIANTS,
     RetinaFace,
-    RetinaFaceSettings,
     anchors,
     decode_boxes,
     decode_landmarks,

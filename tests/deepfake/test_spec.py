@@ -6,8 +6,9 @@ from dataclasses import replace
 import pytest
 
 from deepfake.detectors import PRESETS
+from deepfake.face_recipes import CropRecipe
 from deepfake.images import Normalization
-from deepfake.spec import CropRecipe, ModelSpec, legacy_spec
+from deepfake.spec import ModelSpec, legacy_spec
 from deepfake.weights import NAMES
 
 SPEC = ModelSpec(

@@ -1,0 +1,27 @@
+"""Settings -> the detector they are for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from deepfake.detectors.base import AnySettings, DetectorSettings, FaceDetector
+
+
+def build_detector(settings: AnySettings, device: str = "cpu", weights_dir: Path = Path("weights")) -> FaceDetector:
+    """The detector of these settings.
+
+    Args:
+        device: where it runs.
+        weights_dir: the folder of its weight file, if it needs one.
+
+    Raises:
+        ValueError: its weights are missing or not its own; the message tells the cure.
+    """
+    # Each takes torch, which takes seconds: only the one that is needed.
+    if isinstance(settings, DetectorSettings):
+        from deepfake.detectors.mtcnn import MTCNN
+
+        return MTCNN(settings, device)
+    from deepfake.detectors.retinaface import RetinaFace, weights_path
+
+    return RetinaFace(settings, weights_path(weights_dir, settings.network), device)

@@ -1,0 +1,76 @@
+"""How the faces that a network is to see are cut out of frames; the recipe travels with the network's weights.
+
+First place crops every face with a margin; second place aligns the largest face of a frame by its five landmarks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from deepfake.align import TEMPLATE_SIZE
+from deepfake.boxes import MARGIN
+from deepfake.detectors.base import PRESETS, SECOND_PLACE, SETTINGS, AnySettings
+
+
+@dataclass(frozen=True)
+class CropRecipe:
+    """All faces of a frame, each with some of its surroundings.
+
+    Attributes:
+        settings: the detector's; their type says which detector.
+        margin: the crop is wider than the box by `size // margin` on each side.
+    """
+
+    kind: ClassVar[str] = "crop"
+
+    settings: AnySettings = PRESETS["prediction"]
+    margin: int = MARGIN
+
+
+@dataclass(frozen=True)
+class AlignRecipe:
+    """The largest face of a frame, moved onto the landmark template (`deepfake.align`).
+
+    Attributes:
+        settings: the detector's; their type says which detector.
+        size: side of the aligned picture in pixels.
+    """
+
+    kind: ClassVar[str] = "aligned"
+
+    settings: AnySettings = SECOND_PLACE
+    size: int = TEMPLATE_SIZE
+
+
+FaceRecipe = CropRecipe | AlignRecipe
+
+_KINDS: dict[str, type[CropRecipe] | type[AlignRecipe]] = {kind.kind: kind for kind in (CropRecipe, AlignRecipe)}
+
+
+def recipe_to_dict(recipe: FaceRecipe) -> dict[str, Any]:
+    """Plain values, for checkpoints and settings files."""
+    own = {"margin": recipe.margin} if isinstance(recipe, CropRecipe) else {"size": recipe.size}
+    return {
+        "kind": recipe.kind,
+        "detector": recipe.settings.detector,
+        "settings": recipe.settings.to_dict(),
+        **own,
+    }
+
+
+def recipe_from_dict(content: Mapping[str, Any]) -> FaceRecipe:
+    """The inverse of `recipe_to_dict`; without `kind` (checkpoints of version 0.1) a crop.
+
+    Raises:
+        ValueError: an unknown kind, detector or network.
+        KeyError, TypeError: keys that are missing or unknown.
+    """
+    values = dict(content)
+    kind, detector = values.pop("kind", CropRecipe.kind), values.pop("detector")
+    for name, known in ((kind, _KINDS), (detector, SETTINGS)):
+        if name not in known:
+            raise ValueError(f"face recipe: {name!r} unknown; expected one of {', '.join(known)}")
+    settings = SETTINGS[detector].from_dict(values.pop("settings"))
+    return _KINDS[kind](settings=settings, **values)

@@ -1,0 +1,106 @@
+"""WS-DAN (Hu et al. 2019, arXiv 1901.09891) as second place used it: a network that tells where it looks.
+
+A few attention maps pool the encoder's features; in training they crop and drop what the network looks at
+(`training.transforms.attention`).
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple, cast
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from deepfake.models.efficientnet_published import efficientnet_b3, own_efficientnet_key
+from deepfake.models.encoders import create_encoder
+from deepfake.models.registry import register
+from deepfake.models.xception import BACKBONE, CLASSES
+
+ATTENTION_MAPS = 8
+EPSILON = 1e-12
+BATCH_NORM_EPSILON = 1e-3
+FEATURE_SCALE = 100.0
+"""The normalised feature matrix is scaled by this before the last layer."""
+MAP_DROPOUT = 0.5
+"""Probability that the training pass leaves an attention map out."""
+
+
+class Attended(NamedTuple):
+    """What WS-DAN makes of n pictures.
+
+    Attributes:
+        logits: (n, 2).
+        matrix: (n, maps * features), L2-normalised rows: the pooled features of each attention map.
+        attention: (n, maps, h, w), 0 or more.
+    """
+
+    logits: torch.Tensor
+    matrix: torch.Tensor
+    attention: torch.Tensor
+
+
+class AttentionMaps(nn.Module):
+    """1x1 convolution, batch norm, ReLU: (n, features, h, w) -> (n, maps, h, w)."""
+
+    def __init__(self, features: int, maps: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(features, maps, 1, bias=False)
+        self.bn = nn.BatchNorm2d(maps, eps=BATCH_NORM_EPSILON)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return functional.relu(self.bn(self.conv(x)))
+
+
+class WSDAN(nn.Module):
+    """Encoder, attention maps, bilinear attention pooling, two logits.
+
+    Args:
+        features: a timm network with `forward_features` and `num_features`.
+        maps: how many attention maps.
+    """
+
+    def __init__(self, features: nn.Module, maps: int = ATTENTION_MAPS) -> None:
+        super().__init__()
+        channels = cast(int, features.num_features)
+        self.features: Any = features  # timm networks share methods, not a type
+        self.attentions = AttentionMaps(channels, maps)
+        self.fc = nn.Linear(maps * channels, CLASSES, bias=False)
+
+    def forward(self, x: torch.Tensor, attended: bool = False, drop_maps: bool = False) -> torch.Tensor | Attended:
+        """(n, 3, h, w) normalised pictures -> (n, 2) logits, or with `attended` everything.
+
+        Args:
+            drop_maps: the logits are those of a random half of the attention maps (the training pass on whole faces).
+        """
+        features = self.features.forward_features(x)
+        attention = self.attentions(features)
+        pooled = torch.einsum("nmhw,nchw->nmc", attention, features) / (features.shape[2] * features.shape[3])
+        matrix = _normalised(pooled)
+        seen = _normalised(functional.dropout1d(pooled, MAP_DROPOUT)) if drop_maps else matrix
+        logits = self.fc(seen * FEATURE_SCALE)
+        return Attended(logits, matrix, attention) if attended else logits
+
+
+def _normalised(pooled: torch.Tensor) -> torch.Tensor:
+    """(n, maps, c) -> (n, maps * c): signed square root, then rows of length 1."""
+    flat = pooled.flatten(1)
+    return functional.normalize(flat.sign() * (flat.abs() + EPSILON).sqrt(), dim=-1)
+
+
+def own_efficientnet_b3_key(published: str) -> str:
+    """The network's name of a weight in the published checkpoint (`ckpt_e.pth`)."""
+    prefix, _, rest = published.partition("EFN.")
+    return published if prefix or not rest else f"features.{own_efficientnet_key(rest)}"
+
+
+@register("wsdan_xception")
+def build_xception(pretrained: bool = False) -> nn.Module:
+    """WS-DAN on Xception, 320 pixels in the recipe."""
+    return WSDAN(create_encoder(BACKBONE, pretrained, num_classes=0))
+
+
+@register("wsdan_efficientnet_b3", own_efficientnet_b3_key)
+def build_efficientnet_b3(pretrained: bool = False) -> nn.Module:
+    """WS-DAN on EfficientNet-B3 as second place padded it, 300 pixels in the recipe."""
+    return WSDAN(efficientnet_b3(pretrained))
