@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import io
 import random
 from collections.abc import Iterable, Sequence
-from dataclasses import astuple, dataclass, fields
+from dataclasses import astuple, dataclass
 from pathlib import Path
+from typing import get_type_hints
 
 import pandas as pd
 
-from deepfake import atomic
 from deepfake.metadata import VideoRecord
+from deepfake.tables import read_table, write_table
 
 N_SPLITS = 16
 SEED = 777
@@ -30,11 +30,11 @@ class FoldRow:
     fold: int
 
 
-COLUMNS = tuple(f.name for f in fields(FoldRow))
+COLUMNS: dict[str, type] = get_type_hints(FoldRow)
 
 
 class FoldError(ValueError):
-    """Folds cannot be made or read; the message says why."""
+    """Folds cannot be made; the message says why."""
 
 
 def folds_by_part(videos: Iterable[VideoRecord], n_splits: int = N_SPLITS, parts: int = DFDC_PARTS) -> dict[str, int]:
@@ -85,27 +85,13 @@ def write_folds(path: Path, rows: Sequence[FoldRow], seed: int = SEED) -> None:
     """Writes `folds.csv` atomically, the rows shuffled with `seed`: the same rows give the same file."""
     ordered = sorted(rows, key=astuple)
     random.Random(seed).shuffle(ordered)
-    text = io.StringIO()
-    pd.DataFrame([astuple(row) for row in ordered], columns=list(COLUMNS)).to_csv(text, index=False)
-    atomic.write_text(path, text.getvalue())
+    write_table(path, COLUMNS, [astuple(row) for row in ordered])
 
 
 def read_folds(path: Path) -> pd.DataFrame:
     """The fold table with columns `COLUMNS`; video, file and original as str, the others as int.
 
     Raises:
-        FoldError: missing, not a table, or without one of the columns.
+        TableError: missing, not a table, or without one of the columns.
     """
-    try:
-        # As text first: read as numbers, 1.5 would be cut to 1 and an id of 001 become 1.
-        table = pd.read_csv(path, dtype=str, keep_default_na=False)
-        missing = [name for name in COLUMNS if name not in table.columns]
-        if missing:
-            raise FoldError(f"{path}: no column {', '.join(missing)}; expected {','.join(COLUMNS)}")
-        return table.astype({"label": int, "frame": int, "fold": int})[list(COLUMNS)]
-    except (OSError, pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-        raise FoldError(f"{path}: not a fold table: {error}") from error
-    except (ValueError, TypeError) as error:
-        if isinstance(error, FoldError):
-            raise
-        raise FoldError(f"{path}: label, frame and fold must be whole numbers: {error}") from error
+    return read_table(path, COLUMNS, "fold table")

@@ -18,6 +18,7 @@ from deepfake.folds import (
     write_folds,
 )
 from deepfake.metadata import VideoRecord
+from deepfake.tables import TableError
 
 
 def video(name: str, original: str | None = None, part: int = 0) -> VideoRecord:
@@ -156,7 +157,7 @@ def test_the_file_hangs_on_the_rows_and_the_seed_alone(tmp_path):
 
 def test_the_published_table_is_read(shared):
     table = read_folds(shared / "reference" / "folds.csv")
-    assert tuple(table.columns) == COLUMNS
+    assert list(table.columns) == list(COLUMNS)
     assert len(table) > 100 and set(table["label"]) == {0, 1}
 
 
@@ -178,13 +179,13 @@ HEADER = ",".join(COLUMNS)
 )
 def test_other_tables_are_errors_that_name_them(tmp_path, content, message):
     (tmp_path / "folds.csv").write_text(content)
-    with pytest.raises(FoldError, match=rf"folds\.csv: .*{message}"):
+    with pytest.raises(TableError, match=rf"folds\.csv: .*{message}"):
         read_folds(tmp_path / "folds.csv")
 
 
 def test_a_missing_or_binary_table(tmp_path):
-    with pytest.raises(FoldError, match=r"folds\.csv: not a fold table"):
+    with pytest.raises(TableError, match=r"folds\.csv: not a fold table"):
         read_folds(tmp_path / "folds.csv")
     (tmp_path / "folds.csv").write_bytes(b"\xff\xfe\x00\x01\n" * 10)
-    with pytest.raises(FoldError, match=r"folds\.csv"):
+    with pytest.raises(TableError, match=r"folds\.csv"):
         read_folds(tmp_path / "folds.csv")

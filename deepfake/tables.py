@@ -1,0 +1,47 @@
+"""CSV tables with known columns: read with their types checked, written whole or not at all."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from deepfake import atomic
+
+
+class TableError(ValueError):
+    """A table cannot be used; the message names the file and what was expected."""
+
+
+def read_table(path: Path, columns: Mapping[str, type], what: str) -> pd.DataFrame:
+    """A table's columns, in this order, others left out.
+
+    Args:
+        columns: name -> str or int.
+        what: the table's name for messages.
+
+    Raises:
+        TableError: missing, not a table, without one of the columns, or with text where a whole number belongs.
+    """
+    numbers = [name for name, kind in columns.items() if kind is int]
+    try:
+        # As text first: read as numbers, 1.5 would be cut to 1 and an id of 001 become 1.
+        table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    except (OSError, pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
+        raise TableError(f"{path}: not a {what}: {error}") from error
+    missing = [name for name in columns if name not in table.columns]
+    if missing:
+        raise TableError(f"{path}: no column {', '.join(missing)}; expected {','.join(columns)}")
+    try:
+        return table.astype(dict.fromkeys(numbers, int))[list(columns)]
+    except (ValueError, TypeError) as error:
+        raise TableError(f"{path}: {', '.join(numbers)} must be whole numbers: {error}") from error
+
+
+def write_table(path: Path, columns: Iterable[str], rows: Sequence[Sequence[object]]) -> None:
+    """Writes a table, atomically."""
+    text = io.StringIO()
+    pd.DataFrame(rows, columns=list(columns)).to_csv(text, index=False)
+    atomic.write_text(path, text.getvalue())
