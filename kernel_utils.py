@@ -10,7 +10,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from queue import Queue
@@ -21,15 +21,18 @@ import cv2
 import numpy as np
 import torch
 from torch import nn
+from torch.nn import functional
 
 from deepfake.checkpoints import file_hash, load_model
+from deepfake.detectors.base import AnySettings
 from deepfake.detectors.build import build_detector
 from deepfake.detectors.stream import CHUNK_FRAMES
-from deepfake.face_recipes import CropRecipe, recipe_to_dict
+from deepfake.ensemble import Member
+from deepfake.face_recipes import AlignRecipe, CropRecipe, recipe_to_dict
 from deepfake.faces import (
-    MAX_FACES,
     FaceCollection,
     FaceCollector,
+    FaceSource,
     FaceView,
     VideoFaces,
     crop_faces,
@@ -37,9 +40,16 @@ from deepfake.faces import (
 from deepfake.images import IMAGENET, Normalization, fit_square
 from deepfake.processes import WorkerDied, stream
 from deepfake.results import CRASHED, FAILED, NO_FACE, OK, UNREADABLE, ScoredFace, VideoResult
-from deepfake.scoring import FAKE_THRESHOLD, FRAMES_PER_VIDEO, Aggregation, confident_score, ensemble_score
-from deepfake.spec import ModelSpec
-from deepfake.video import Frame, VideoError, chunked, iter_spread
+from deepfake.scoring import (
+    AGGREGATIONS,
+    FAKE_THRESHOLD,
+    FRAMES_PER_VIDEO,
+    Aggregation,
+    confident_score,
+    ensemble_score,
+)
+from deepfake.spec import OUTPUT_LOGIT, ModelSpec, fake_probability
+from deepfake.video import Frame, VideoError, chunked, iter_chosen, iter_spread
 
 log = logging.getLogger(__name__)
 
@@ -55,6 +65,9 @@ SCORE_BATCH = {"cpu": 8, "cuda": 64}
 PRECISIONS = {"float32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 AUTO_PRECISION = {"cpu": "float32", "cuda": "fp16"}
 """float32 agrees with the reference; on a GPU the published code ran in half precision too."""
+
+USUAL_AGGREGATION = {CropRecipe.kind: "confident", AlignRecipe.kind: "mean"}
+"""How the face scores of a network become one where the ensemble does not say: as its family's authors did."""
 
 PREFETCHED_VIDEOS = 2
 """On CUDA: videos with their faces found that wait to be scored."""
@@ -130,24 +143,66 @@ def confident_strategy(pred: Sequence[float] | np.ndarray, t: float = FAKE_THRES
 
 @dataclass(frozen=True)
 class ScoringModel:
-    """A network ready to score: name, evaluation-mode network, spec, SHA-256 of its checkpoint."""
+    """A network ready to score.
+
+    Attributes:
+        name: its checkpoint's.
+        network: in evaluation mode.
+        spec: what its checkpoint tells; the recipe for faces may be another detector's.
+        sha256: of its checkpoint.
+        source: the faces it is given.
+        weight: its share of the ensemble's score, relative to the others'.
+        aggregation: how its face scores become its video score, a name in `deepfake.scoring.AGGREGATIONS`.
+    """
 
     name: str
     network: nn.Module
     spec: ModelSpec
     sha256: str
+    source: FaceSource = field(default_factory=FaceSource)
+    weight: float = 1.0
+    aggregation: str = "confident"
+
+    @property
+    def view(self) -> FaceView:
+        return FaceView.of(self.source, self.spec.input_size)
 
 
-def load_models(paths: Sequence[Path], device: str = "cpu") -> list[ScoringModel]:
-    """Loads checkpoints strictly.
+def load_models(
+    members: Sequence[Member], device: str = "cpu", detector: AnySettings | None = None
+) -> list[ScoringModel]:
+    """Loads an ensemble's checkpoints, strictly.
+
+    Args:
+        detector: finds the faces for networks that see aligned ones, instead of the detector of their recipes.
 
     Raises:
-        ValueError: none, two of one name, or one that cannot be used (CheckpointError).
+        ValueError: none, two of one name, one that is missing or cannot be used (CheckpointError), or a `detector`
+            that no network has use for.
     """
-    names = [path.name for path in paths]
+    names = [member.name for member in members]
     if not names or len(set(names)) < len(names):
         raise ValueError(f"models {', '.join(names) or '(none)'}: expected one or more, each once")
-    return [ScoringModel(path.name, *load_model(path, device), file_hash(path)) for path in paths]
+    models = [_load(member, device, detector) for member in members]
+    if detector is not None and not any(isinstance(model.source.recipe, AlignRecipe) for model in models):
+        raise ValueError("another detector is for networks that see aligned faces; none of these does")
+    return models
+
+
+def _load(member: Member, device: str, detector: AnySettings | None) -> ScoringModel:
+    network, spec = load_model(member.checkpoint, device)
+    recipe = spec.crop
+    if detector is not None and isinstance(recipe, AlignRecipe):
+        recipe = replace(recipe, settings=detector)
+    return ScoringModel(
+        name=member.name,
+        network=network,
+        spec=spec,
+        sha256=file_hash(member.checkpoint),
+        source=FaceSource(recipe, member.frames, member.max_faces),
+        weight=member.weight,
+        aggregation=member.aggregation or USUAL_AGGREGATION[recipe.kind],
+    )
 
 
 def choose_device(name: str) -> str:
@@ -170,13 +225,22 @@ class FaceScorer:
     """Scores pictures of faces with one network, in batches, where the network's weights are.
 
     Args:
-        network: (n, 3, s, s) normalised pictures -> (n, 1) logits, in evaluation mode.
+        network: (n, 3, s, s) normalised pictures -> what `output` says, in evaluation mode.
         precision: a name in PRECISIONS for mixed precision; None computes in the weights' own.
+        output: one of `deepfake.spec.OUTPUTS`.
+        input_size: pictures of another size are resized to this, bilinearly (second place); None takes them as they
+            are.
     """
 
     def __init__(
-        self, network: nn.Module, normalization: Normalization = IMAGENET, precision: str | None = None
+        self,
+        network: nn.Module,
+        normalization: Normalization = IMAGENET,
+        precision: str | None = None,
+        output: str = OUTPUT_LOGIT,
+        input_size: int | None = None,
     ) -> None:
+        self._output, self._input_size = output, input_size
         self.network = network.to(memory_format=torch.channels_last)
         weights = next(network.parameters())
         self._device, self._dtype = weights.device, weights.dtype
@@ -200,24 +264,26 @@ class FaceScorer:
 
     def _score(self, images: np.ndarray) -> np.ndarray:
         pixels = torch.from_numpy(np.ascontiguousarray(images)).to(self._device).permute(0, 3, 1, 2)
-        batch = (pixels.float() / 255 - self._mean) / self._std
+        values = pixels.float() / 255
+        if self._input_size not in (None, pixels.shape[-1]):
+            values = functional.interpolate(values, size=self._input_size, mode="bilinear")
+        batch = (values - self._mean) / self._std
         enabled = self._autocast is not None
         with torch.autocast(self._device.type, self._autocast, enabled=enabled):
-            logits = self.network(batch.to(self._dtype))
-        return logits.float().flatten().sigmoid().cpu().numpy()
+            outputs = self.network(batch.to(self._dtype))
+        return fake_probability(outputs, self._output).cpu().numpy()
 
 
 def predict_videos(
     videos: Sequence[Path],
     models: Sequence[ScoringModel],
     *,
-    frames: int = FRAMES_PER_VIDEO,
     device: str = "cpu",
     precision: str = "float32",
     workers: int = 1,
-    strategy: Aggregation = confident_score,
+    weights_dir: Path = Path("weights"),
 ) -> Generator[tuple[Path, VideoResult], None, None]:
-    """Scores videos with an ensemble: the mean over models of each model's aggregated face scores.
+    """Scores videos with an ensemble: the weighted mean over models of each model's aggregated face scores.
 
     Yields each video once, in the order of completion; a video that cannot be scored has a status that says why.
 
@@ -225,36 +291,37 @@ def predict_videos(
         device: where to score, and on CUDA where to detect.
         precision: a name in PRECISIONS.
         workers: processes that decode and, without CUDA, detect ahead of the scoring.
-        strategy: one model's face scores -> its video score.
+        weights_dir: the folder of the detectors' weights, if they need any.
     """
-    scorers = {m.name: FaceScorer(m.network, m.spec.normalization, precision) for m in models}
-    collector = FaceCollector([FaceView.of(model.spec) for model in models], device)
-    for path, outcome in _stream_faces(list(dict.fromkeys(videos)), collector, frames, device, workers):
+    scorers = {
+        m.name: FaceScorer(m.network, m.spec.normalization, precision, m.spec.output, m.spec.input_size) for m in models
+    }
+    collector = FaceCollector([model.view for model in models], device, weights_dir)
+    for path, outcome in _stream_faces(list(dict.fromkeys(videos)), collector, device, workers):
         if isinstance(outcome, VideoFaces):
-            yield path, score_video(outcome, models, scorers, strategy)
+            yield path, score_video(outcome, models, scorers)
         else:
             yield path, _failure(outcome)
 
 
-def score_video(
-    faces: VideoFaces, models: Sequence[ScoringModel], scorers: Mapping[str, FaceScorer], strategy: Aggregation
-) -> VideoResult:
-    """Scores the faces of one video; models whose crop recipe found no face have no say."""
+def score_video(faces: VideoFaces, models: Sequence[ScoringModel], scorers: Mapping[str, FaceScorer]) -> VideoResult:
+    """Scores the faces of one video; models for which no face was found have no say."""
     start = time.monotonic()
-    by_face: dict[CropRecipe, list[dict[str, float]]] = {
-        recipe: [{} for _ in found] for recipe, found in faces.found.items()
+    by_face: dict[FaceSource, list[dict[str, float]]] = {
+        source: [{} for _ in found] for source, found in faces.found.items()
     }
-    model_scores = {}
+    model_scores: dict[str, float] = {}
     status, score, reason = NO_FACE, None, "no face was found"
     try:
         for model in models:
-            scores = scorers[model.name](faces.images[FaceView.of(model.spec)])
+            scores = scorers[model.name](faces.images[model.view])
             if len(scores):
-                model_scores[model.name] = float(strategy(scores))
-            for entry, value in zip(by_face[model.spec.crop], scores.tolist()):
+                model_scores[model.name] = float(AGGREGATIONS[model.aggregation](scores))
+            for entry, value in zip(by_face[model.source], scores.tolist()):
                 entry[model.name] = value
         if model_scores:
-            status, score, reason = OK, ensemble_score(list(model_scores.values())), ""
+            weights = [model.weight for model in models if model.name in model_scores]
+            status, score, reason = OK, ensemble_score(list(model_scores.values()), weights), ""
     except ScoringError as error:
         status, model_scores, reason = FAILED, {}, f"{model.name}: {error}"
     return VideoResult(
@@ -269,24 +336,32 @@ def score_video(
     )
 
 
-def describe_run(models: Sequence[ScoringModel], frames: int, device: str, precision: str) -> dict[str, Any]:
+def describe_run(models: Sequence[ScoringModel], device: str, precision: str) -> dict[str, Any]:
     """What the results of a run depend on beside the videos, as plain JSON values."""
-    recipes = _recipes(models)
+    sources = list(dict.fromkeys(model.source for model in models))
     described = []
     for model in models:
         spec = model.spec.to_dict()
-        spec["crop_recipe"] = recipes.index(model.spec.crop)
         del spec["crop"], spec["training"]
-        described.append({"name": model.name, "sha256": model.sha256, **spec})
+        described.append(
+            {
+                "name": model.name,
+                "sha256": model.sha256,
+                "weight": model.weight,
+                "aggregation": model.aggregation,
+                "crop_recipe": sources.index(model.source),
+                **spec,
+            }
+        )
     return {
         "models": described,
-        "crop_recipes": [recipe_to_dict(recipe) for recipe in recipes],
+        "crop_recipes": [
+            {**recipe_to_dict(s.recipe), "frames": asdict(s.frames), "max_faces": s.max_faces} for s in sources
+        ],
         "settings": {
-            "frames": frames,
             "device": device,
             "precision": precision,
-            "max_faces": MAX_FACES,
-            "aggregation": "confident score of each model's faces, mean over models",
+            "ensemble": "weighted mean over models of their aggregated face scores",
         },
     }
 
@@ -364,13 +439,13 @@ def predict_on_video_set(
 
 
 def _stream_faces(
-    videos: Sequence[Path], collector: FaceCollector, frames: int, device: str, workers: int
+    videos: Sequence[Path], collector: FaceCollector, device: str, workers: int
 ) -> Iterator[tuple[Path, VideoFaces | Exception]]:
     """Each video with its faces, or with the error that kept them away."""
     if device == "cpu":
 
         def find(path: Path) -> Iterator[VideoFaces]:
-            yield collector.collect(iter_spread(path, frames, threads=1))
+            yield collector.collect(iter_chosen(path, collector.choices, threads=1))
 
         for part in stream(videos, find, workers):
             if part.error is not None:
@@ -378,16 +453,16 @@ def _stream_faces(
             elif not part.last:
                 yield part.item, part.value
     else:
-        yield from _ahead(partial(_faces_on_cuda, videos, collector, frames, workers), PREFETCHED_VIDEOS)
+        yield from _ahead(partial(_faces_on_cuda, videos, collector, workers), PREFETCHED_VIDEOS)
 
 
 def _faces_on_cuda(
-    videos: Sequence[Path], collector: FaceCollector, frames: int, workers: int
+    videos: Sequence[Path], collector: FaceCollector, workers: int
 ) -> Iterator[tuple[Path, VideoFaces | Exception]]:
     """Processes decode, this one detects: a forked process cannot use CUDA, a thread does not outlive a crash."""
 
     def read(path: Path) -> Iterator[list[Frame]]:
-        return chunked(iter_spread(path, frames, threads=1), CHUNK_FRAMES)
+        return chunked(iter_chosen(path, collector.choices, threads=1), CHUNK_FRAMES)
 
     collections: dict[Path, FaceCollection] = {}
     for part in stream(videos, read, workers):
@@ -395,10 +470,10 @@ def _faces_on_cuda(
             collections.setdefault(part.item, collector.begin()).add(part.value)
             continue
         collection = collections.pop(part.item, None)
-        if part.error is not None or collection is None:
-            yield part.item, part.error or VideoError(f"{part.item}: the video has no frame that can be decoded")
-        else:
-            yield part.item, collection.finish()
+        if part.error is not None:
+            yield part.item, part.error
+        else:  # a video too short for any frame that is wanted has none, and no face
+            yield part.item, (collection or collector.begin()).finish()
 
 
 def _ahead(make: Callable[[], Iterator[Any]], depth: int) -> Iterator[Any]:
@@ -442,17 +517,12 @@ def _failure(error: Exception) -> VideoResult:
     return VideoResult(CRASHED if isinstance(error, WorkerDied) else FAILED, reason=str(error))
 
 
-def _scored_faces(faces: VideoFaces, by_face: Mapping[CropRecipe, list[dict[str, float]]]) -> list[ScoredFace]:
+def _scored_faces(faces: VideoFaces, by_face: Mapping[FaceSource, list[dict[str, float]]]) -> list[ScoredFace]:
     return [
         ScoredFace(f.frame, f.face.box, f.face.score, f.crop_size, recipe, scores)
-        for recipe, (crop, found) in enumerate(faces.found.items())
-        for f, scores in zip(found, by_face[crop])
+        for recipe, (source, found) in enumerate(faces.found.items())
+        for f, scores in zip(found, by_face[source])
     ]
-
-
-def _recipes(models: Sequence[ScoringModel]) -> list[CropRecipe]:
-    """The distinct crop recipes of an ensemble; results refer to them by position."""
-    return list(dict.fromkeys(model.spec.crop for model in models))
 
 
 def _fitted_faces(

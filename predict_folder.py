@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import math
 import sys
 from pathlib import Path
 
@@ -11,8 +12,12 @@ from tqdm import tqdm
 
 from deepfake import results as tables
 from deepfake.commandline import EXIT_INTERRUPTED, EXIT_SOME_FAILED, EXIT_USAGE, positive_int, run_guarded
+from deepfake.detectors.base import ALIGNING
+from deepfake.ensemble import Member, read_ensemble
 from deepfake.processes import default_workers
 from deepfake.scoring import FRAMES_PER_VIDEO
+from deepfake.video import SpreadFrames
+from deepfake.weights import check_present
 
 EPILOG = f"""Architecture, input size, normalisation and crop recipe come from the checkpoints.
 A stopped run (Ctrl-C, kill, power) continues when the same command is run again.
@@ -29,7 +34,11 @@ exit codes:
 example:
   python predict_folder.py --test-dir videos --models b7_111_DeepFakeClassifier_tf_efficientnet_b7_ns_0_last \\
       --output submission.csv --details details.json
+  python predict_folder.py --test-dir videos --ensemble second_place --output submission.csv
+  python predict_folder.py clip.mp4 --models xception-hg-2.pth MY_B5_last --weights 0.3 0.7 --detector mtcnn
 """
+
+ENSEMBLES = Path(__file__).resolve().parent / "configs" / "ensembles"
 
 
 def parse_args() -> argparse.Namespace:
@@ -40,7 +49,20 @@ def parse_args() -> argparse.Namespace:
     add("videos", nargs="*", type=Path, metavar="VIDEO", help="video files, or folders to search with all below them")
     add("--test-dir", type=Path, metavar="DIR", help="folder of videos, searched with all below it")
     add("--weights-dir", type=Path, default=Path("weights"), metavar="DIR", help="default: %(default)s")
-    add("--models", nargs="+", required=True, metavar="NAME", help="checkpoints in the weights folder")
+    group = parser.add_mutually_exclusive_group(required=True)
+    group.add_argument("--models", nargs="+", metavar="NAME", help="checkpoints in the weights folder, of any family")
+    group.add_argument(
+        "--ensemble",
+        metavar="NAME",
+        help=f"{', '.join(sorted(p.stem for p in ENSEMBLES.glob('*.json')))} (configs/ensembles), or a file of yours",
+    )
+    add("--weights", nargs="+", type=float, metavar="W", help="of the models, in their order (default: all equal)")
+    add(
+        "--detector",
+        choices=list(ALIGNING),
+        help="finds faces for networks that see aligned ones (default: what they were trained with); RetinaFace takes "
+        "its published weights from the weights folder, mtcnn needs none",
+    )
     add("--output", type=Path, default=Path("submission.csv"), metavar="CSV", help="default: %(default)s")
     add("--details", type=Path, metavar="FILE", help="status, faces, scores by model; .json: and every face")
     add("--device", choices=["auto", "cpu", "cuda"], default="auto", help="default: cuda if there is one")
@@ -48,15 +70,16 @@ def parse_args() -> argparse.Namespace:
     add(
         "--frames",
         type=positive_int,
-        default=FRAMES_PER_VIDEO,
         metavar="N",
-        help="a video's frames, spread evenly; default: %(default)s",
+        help=f"a video's frames, spread evenly (default: {FRAMES_PER_VIDEO}); an ensemble says itself which",
     )
     add("--workers", type=positive_int, default=default_workers(), metavar="N", help="processes that read ahead")
     add("--overwrite", action="store_true", help="start over instead of continuing a stopped run")
     args = parser.parse_args()
     if not args.videos and args.test_dir is None:
         parser.error("no videos: name some, or a folder with --test-dir")
+    if args.ensemble is not None and (args.weights is not None or args.frames is not None):
+        parser.error("--weights and --frames go with --models; an ensemble's file says both")
     return args
 
 
@@ -70,20 +93,34 @@ def main() -> int:
     return EXIT_SOME_FAILED if any(result.score is None for result in results.values()) else 0
 
 
+def choose_members(args: argparse.Namespace) -> list[Member]:
+    """The checkpoints to score with, as the command line says."""
+    if args.ensemble is not None:
+        named = ENSEMBLES / f"{args.ensemble}.json"
+        return read_ensemble(named if named.is_file() else Path(args.ensemble), args.weights_dir)
+    weights = args.weights or [1.0] * len(args.models)
+    if len(weights) != len(args.models) or not all(0 < weight < math.inf for weight in weights):
+        raise ValueError(f"--weights {' '.join(map(str, weights))}: expected {len(args.models)} numbers more than 0")
+    frames = SpreadFrames(args.frames or FRAMES_PER_VIDEO)
+    return [Member(args.weights_dir / name, weight, frames) for name, weight in zip(args.models, weights)]
+
+
 def predict(args: argparse.Namespace, videos: dict[str, Path]) -> dict[str, tables.VideoResult]:
     """Scores the videos that no earlier, stopped run has done, and writes the tables."""
+    members = choose_members(args)
+    check_present([member.checkpoint for member in members])
     import kernel_utils  # torch takes seconds: not for --help or a mistyped folder
 
     device = kernel_utils.choose_device(args.device)
     precision = kernel_utils.choose_precision(args.precision, device)
-    models = kernel_utils.load_models([args.weights_dir / name for name in args.models], device)
-    run = kernel_utils.describe_run(models, args.frames, device, precision)
+    models = kernel_utils.load_models(members, device, ALIGNING.get(args.detector))
+    run = kernel_utils.describe_run(models, device, precision)
     journal = tables.ResultJournal(args.output, run, videos.values())
     found = {} if args.overwrite else journal.results()
     if found:
         print(f"continuing: {len(found)} of {len(videos)} videos are done already", file=sys.stderr)
     todo = [path for path in videos.values() if path not in found]
-    settings = {"frames": args.frames, "device": device, "precision": precision, "workers": args.workers}
+    settings = {"device": device, "precision": precision, "workers": args.workers, "weights_dir": args.weights_dir}
     with journal, contextlib.closing(kernel_utils.predict_videos(todo, models, **settings)) as stream:
         for path, result in tqdm(stream, total=len(videos), initial=len(found), unit="video", smoothing=0):
             found[path] = result

@@ -1,43 +1,65 @@
-"""The faces of one video as networks are given them: detected, cropped, fitted to the input's size.
+"""The faces of one video as networks are given them: detected, then cropped or aligned.
 
-Memory is bounded: frames pass through a few at a time, and of a video at most MAX_FACES faces keep their pictures.
+Several networks share what can be shared: a frame is decoded once, and looked at once by each detector. Memory is
+bounded: frames pass through a few at a time, and only so many faces as are scored keep their pictures.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 
+from deepfake.align import align_largest
 from deepfake.boxes import Face, crop_face
-from deepfake.detectors.base import FaceDetector
+from deepfake.detectors.base import AnySettings, FaceDetector
 from deepfake.detectors.build import build_detector
-from deepfake.face_recipes import CropRecipe
+from deepfake.face_recipes import AlignRecipe, CropRecipe, FaceRecipe
 from deepfake.images import fit_square
-from deepfake.spec import ModelSpec
-from deepfake.video import Frame, chunked
+from deepfake.scoring import FRAMES_PER_VIDEO
+from deepfake.video import Frame, FrameChoice, SpreadFrames, chunked
 
 MAX_FACES = 127
 """First place scores at most 127 faces a video: in the order of frames, the largest face of a frame first."""
 
+FRAMES = SpreadFrames(FRAMES_PER_VIDEO)
+"""The frames that first place looks at."""
+
+
+@dataclass(frozen=True)
+class FaceSource:
+    """Which faces of a video a network is given.
+
+    Attributes:
+        recipe: how they are cut out of a frame.
+        frames: which frames are looked at.
+        max_faces: the first that many are scored.
+    """
+
+    recipe: FaceRecipe = field(default_factory=CropRecipe)
+    frames: FrameChoice = FRAMES
+    max_faces: int = MAX_FACES
+
 
 @dataclass(frozen=True)
 class FaceView:
-    """How a network wants to see faces: cropped by a recipe, on a square of `input_size` pixels a side."""
+    """The pictures of a source's faces, squares of `size` pixels a side."""
 
-    crop: CropRecipe
-    input_size: int
+    source: FaceSource
+    size: int
 
     @staticmethod
-    def of(spec: ModelSpec) -> FaceView:
-        return FaceView(spec.crop, spec.input_size)
+    def of(source: FaceSource, input_size: int) -> FaceView:
+        """What a network of that input size is given. Aligned faces come in their own size: one picture serves all."""
+        return FaceView(source, source.recipe.size if isinstance(source.recipe, AlignRecipe) else input_size)
 
 
 @dataclass(frozen=True)
 class FoundFace:
-    """A face in a video: frame index, the face in full-frame pixels, its crop's (height, width)."""
+    """A face in a video: frame index, the face in full-frame pixels, its picture's (height, width)."""
 
     frame: int
     face: Face
@@ -51,14 +73,14 @@ class VideoFaces:
     Attributes:
         frames: indices of the frames that were looked at.
         size: the frames' (height, width).
-        found: all faces by crop recipe, in the order of frames, largest first within one.
-        images: by view, the first faces' pictures, (n, input_size, input_size, 3) uint8 RGB, n <= MAX_FACES.
+        found: faces by source, in the order of frames, largest first within one.
+        images: by view, the first faces' pictures, (n, size, size, 3) uint8 RGB, n <= max_faces.
         seconds: time spent on decoding and detecting.
     """
 
     frames: list[int] = field(default_factory=list)
     size: tuple[int, int] | None = None
-    found: dict[CropRecipe, list[FoundFace]] = field(default_factory=dict)
+    found: dict[FaceSource, list[FoundFace]] = field(default_factory=dict)
     images: dict[FaceView, np.ndarray] = field(default_factory=dict)
     seconds: float = 0.0
 
@@ -74,15 +96,22 @@ def crop_faces(image: np.ndarray, faces: Iterable[Face], margin: int) -> Iterato
 class FaceCollector:
     """Finds the faces of videos for several views at once; what views share is done once."""
 
-    def __init__(self, views: Sequence[FaceView], device: str = "cpu", max_faces: int = MAX_FACES) -> None:
+    def __init__(self, views: Sequence[FaceView], device: str = "cpu", weights_dir: Path = Path("weights")) -> None:
         """
+        Args:
+            weights_dir: the folder of the detectors' weights, if they need any.
+
         Raises:
             ValueError: see `build_detector`.
         """
         self.views = list(dict.fromkeys(views))
-        self.max_faces = max_faces
-        recipes = {(view.crop.settings.detector, view.crop.settings): view.crop for view in self.views}
-        self._detectors = {key: build_detector(recipe.settings, device) for key, recipe in recipes.items()}
+        settings = dict.fromkeys(view.source.recipe.settings for view in self.views)
+        self._detectors = {s: build_detector(s, device, weights_dir) for s in settings}
+
+    @property
+    def choices(self) -> list[FrameChoice]:
+        """The frames that `collect` is to be given, for `video.iter_chosen`."""
+        return list(dict.fromkeys(view.source.frames for view in self.views))
 
     def collect(self, frames: Iterable[Frame]) -> VideoFaces:
         """The faces of one video's frames. Errors of reading pass through."""
@@ -90,50 +119,85 @@ class FaceCollector:
         collection = self.begin()
         for chunk in chunked(frames):
             collection.add(chunk)
+            if collection.is_full:
+                break
         faces = collection.finish()
         faces.seconds = time.monotonic() - start
         return faces
 
     def begin(self) -> FaceCollection:
         """A video whose frames come little by little."""
-        return FaceCollection(self.views, self._detectors, self.max_faces)
+        return FaceCollection(self.views, self._detectors)
 
 
 class FaceCollection:
     """The growing faces of one video."""
 
-    def __init__(
-        self, views: Sequence[FaceView], detectors: dict[tuple, FaceDetector], max_faces: int = MAX_FACES
-    ) -> None:
+    def __init__(self, views: Sequence[FaceView], detectors: Mapping[AnySettings, FaceDetector]) -> None:
         self._detectors = detectors
-        self._max_faces = max_faces
-        self._sizes: dict[CropRecipe, list[int]] = {}
+        self._sizes: dict[FaceSource, list[int]] = {}
         for view in views:
-            self._sizes.setdefault(view.crop, []).append(view.input_size)
+            self._sizes.setdefault(view.source, []).append(view.size)
         self._images: dict[FaceView, list[np.ndarray]] = {view: [] for view in views}
-        self._faces = VideoFaces(found={recipe: [] for recipe in self._sizes})
+        self._faces = VideoFaces(found={source: [] for source in self._sizes})
+
+    @property
+    def is_full(self) -> bool:
+        """Further frames would change nothing."""
+        return not self._open_sources()
 
     def add(self, frames: Sequence[Frame]) -> None:
-        """The next frames of the video."""
+        """The next frames of the video, as `video.iter_chosen` gives them."""
         start = time.monotonic()
-        detected = {key: detector.detect([f.image for f in frames]) for key, detector in self._detectors.items()}
-        for i, frame in enumerate(frames):
-            self._faces.frames.append(frame.index)
-            self._faces.size = frame.image.shape[0], frame.image.shape[1]
-            for recipe in self._sizes:
-                self._crop(recipe, frame, detected[recipe.settings.detector, recipe.settings][i])
+        wanted = {source: [f for f in frames if source.frames in f.chosen_by] for source in self._open_sources()}
+        detected = self._detect(wanted)
+        for source, own in wanted.items():
+            for frame in own:
+                self._take(source, frame, detected[source.recipe.settings][frame.index])
+        looked_at = {frame.index: frame for own in wanted.values() for frame in own}
+        for index in sorted(looked_at):
+            self._faces.frames.append(index)
+            self._faces.size = looked_at[index].image.shape[0], looked_at[index].image.shape[1]
         self._faces.seconds += time.monotonic() - start
 
     def finish(self) -> VideoFaces:
         for view, images in self._images.items():
-            empty = np.empty((0, view.input_size, view.input_size, 3), np.uint8)
+            empty = np.empty((0, view.size, view.size, 3), np.uint8)
             self._faces.images[view] = np.stack(images) if images else empty
         return self._faces
 
-    def _crop(self, recipe: CropRecipe, frame: Frame, faces: Sequence[Face]) -> None:
-        found = self._faces.found[recipe]
-        for face, crop in crop_faces(frame.image, faces, recipe.margin):
-            if len(found) < self._max_faces:
-                for size in self._sizes[recipe]:
-                    self._images[FaceView(recipe, size)].append(fit_square(crop, size))
-            found.append(FoundFace(frame.index, face, (crop.shape[0], crop.shape[1])))
+    def _open_sources(self) -> list[FaceSource]:
+        """The sources that still look: for crops all faces are told, beyond those that are scored, too."""
+        return [
+            source
+            for source, found in self._faces.found.items()
+            if isinstance(source.recipe, CropRecipe) or len(found) < source.max_faces
+        ]
+
+    def _detect(self, wanted: Mapping[FaceSource, Sequence[Frame]]) -> dict[AnySettings, dict[int, list[Face]]]:
+        """Each detector's faces by frame index; sources of equal settings share a detection."""
+        by_settings: dict[AnySettings, dict[int, Frame]] = {}
+        for source, frames in wanted.items():
+            by_settings.setdefault(source.recipe.settings, {}).update((frame.index, frame) for frame in frames)
+        return {
+            settings: dict(zip(frames, self._detectors[settings].detect([f.image for f in frames.values()])))
+            for settings, frames in by_settings.items()
+        }
+
+    def _take(self, source: FaceSource, frame: Frame, faces: Sequence[Face]) -> None:
+        found = self._faces.found[source]
+        for face, picture in _pictures(source.recipe, frame.image, faces):
+            if len(found) < source.max_faces:
+                for size in self._sizes[source]:
+                    self._images[FaceView(source, size)].append(fit_square(picture, size))
+            elif isinstance(source.recipe, AlignRecipe):
+                return
+            found.append(FoundFace(frame.index, face, (picture.shape[0], picture.shape[1])))
+
+
+def _pictures(recipe: FaceRecipe, image: np.ndarray, faces: Sequence[Face]) -> Iterator[tuple[Face, np.ndarray]]:
+    """A frame's faces as the recipe cuts them out."""
+    if isinstance(recipe, CropRecipe):
+        yield from crop_faces(image, faces, recipe.margin)
+    elif (aligned := align_largest(image, faces, recipe.size)) is not None:
+        yield aligned

@@ -58,6 +58,14 @@ def mean_score(scores: Sequence[float] | np.ndarray) -> float:
     return float(values.mean())
 
 
-def ensemble_score(model_scores: Sequence[float]) -> float:
-    """The mean over models of their video scores (first place)."""
-    return mean_score(model_scores)
+AGGREGATIONS: dict[str, Aggregation] = {"confident": confident_score, "mean": mean_score}
+"""One network's face scores -> its video score, by name: first place's rule, second place's."""
+
+
+def ensemble_score(model_scores: Sequence[float], weights: Sequence[float] | None = None) -> float:
+    """The mean over models of their video scores, with `weights` (more than 0) a weighted one.
+
+    Raises:
+        ValueError: no scores.
+    """
+    return mean_score(model_scores) if weights is None else float(np.average(model_scores, weights=weights))

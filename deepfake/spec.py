@@ -15,6 +15,7 @@ from torch import nn
 from deepfake.face_recipes import AlignRecipe, CropRecipe, FaceRecipe, recipe_from_dict, recipe_to_dict
 from deepfake.images import IMAGENET, SECOND_PLACE, SYMMETRIC, Normalization
 from deepfake.models.registry import build_model
+from deepfake.weights import WSDAN_EFFICIENTNET_B3, WSDAN_XCEPTION, XCEPTION
 
 SPEC_FORMAT = 1
 PUBLISHED_INPUT_SIZE = 380
@@ -127,8 +128,8 @@ def _aligned(architecture: str, input_size: int, normalization: Normalization) -
 
 
 SECOND_PLACE_SPECS = {
-    "xception-hg-2.pth": _aligned("xception", 299, SYMMETRIC),
-    "ckpt_x.pth": _aligned("wsdan_xception", 320, SECOND_PLACE),
-    "ckpt_e.pth": _aligned("wsdan_efficientnet_b3", 300, SECOND_PLACE),
+    XCEPTION: _aligned("xception", 299, SYMMETRIC),
+    WSDAN_XCEPTION: _aligned("wsdan_xception", 320, SECOND_PLACE),
+    WSDAN_EFFICIENTNET_B3: _aligned("wsdan_efficientnet_b3", 300, SECOND_PLACE),
 }
 """Second place's published checkpoints by file name."""

@@ -37,7 +37,8 @@ def read_table(path: Path, columns: Mapping[str, type], what: str) -> pd.DataFra
     try:
         return table.astype(dict.fromkeys(numbers, int))[list(columns)]
     except (ValueError, TypeError) as error:
-        raise TableError(f"{path}: {', '.join(numbers)} must be whole numbers: {error}") from error
+        named = " and ".join(filter(None, [", ".join(numbers[:-1]), numbers[-1]]))
+        raise TableError(f"{path}: {named} must be whole numbers: {error}") from error
 
 
 def write_table(path: Path, columns: Iterable[str], rows: Sequence[Sequence[object]]) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
@@ -51,11 +51,40 @@ class VideoInfo:
 
 
 @dataclass(frozen=True)
+class SpreadFrames:
+    """`count` frames spread evenly from the first to the last (first place's prediction)."""
+
+    count: int
+
+    def indices(self, frames: int) -> list[int]:
+        """Which of a video's `frames` frames."""
+        return spread_indices(frames, self.count)
+
+
+@dataclass(frozen=True)
+class EveryFrames:
+    """Each `step`-th frame, after `step - 1` that are skipped (second place's prediction)."""
+
+    step: int
+
+    def indices(self, frames: int) -> list[int]:
+        """Which of a video's `frames` frames."""
+        return list(range(self.step - 1, frames, self.step))
+
+
+FrameChoice = SpreadFrames | EveryFrames
+
+
+@dataclass(frozen=True)
 class Frame:
-    """One decoded frame: its index in the video and its (H, W, 3) uint8 RGB picture, upright."""
+    """One decoded frame: its index in the video and its (H, W, 3) uint8 RGB picture, upright.
+
+    `chosen_by` tells, where several choices read a video together, which of them want it.
+    """
 
     index: int
     image: np.ndarray
+    chosen_by: frozenset[FrameChoice] = frozenset()
 
 
 def spread_indices(frames: int, count: int) -> list[int]:
@@ -124,7 +153,12 @@ def iter_frames(path: Path, indices: Iterable[int], threads: int = 0) -> Iterato
 
 
 def iter_spread(path: Path, count: int, threads: int = 0) -> Iterator[Frame]:
-    """At most `count` frames spread evenly over the video.
+    """At most `count` frames spread evenly over the video; see `iter_chosen`."""
+    return iter_chosen(path, [SpreadFrames(count)], threads)
+
+
+def iter_chosen(path: Path, choices: Iterable[FrameChoice], threads: int = 0) -> Iterator[Frame]:
+    """The frames that one choice or more wants, each once, in ascending order.
 
     A header that gives no frame count (mkv, webm) costs a pass of decoding; one that gives too many costs frames.
 
@@ -132,10 +166,14 @@ def iter_spread(path: Path, count: int, threads: int = 0) -> Iterator[Frame]:
         VideoError: unreadable, or not one frame in it.
     """
     frames = probe(path).frames or count_frames(path, threads)
-    indices = spread_indices(frames, count)
-    if not indices:
+    if frames == 0:
         raise VideoError(f"{path}: the video has no frame that can be decoded")
-    yield from iter_frames(path, indices, threads)
+    wanted: dict[int, set[FrameChoice]] = {}
+    for choice in choices:
+        for index in choice.indices(frames):
+            wanted.setdefault(index, set()).add(choice)
+    for frame in iter_frames(path, wanted, threads):
+        yield replace(frame, chosen_by=frozenset(wanted[frame.index]))
 
 
 def chunked(frames: Iterable[Frame], size: int = FRAMES_AT_ONCE) -> Iterator[list[Frame]]:

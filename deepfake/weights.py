@@ -1,4 +1,4 @@
-"""First place's published weights: names, address, checksums.
+"""The published weights: names, addresses; and checksums of first place's, which can be downloaded.
 
 No checksum was ever published: the SHA-256 of each file is recorded at its first download and compared from then on.
 The record is a file that `sha256sum --check` reads.
@@ -27,6 +27,15 @@ NAMES = (
 )
 """The submitted ensemble: seven EfficientNet-B7 of five seeds."""
 
+XCEPTION, WSDAN_XCEPTION, WSDAN_EFFICIENTNET_B3 = SECOND_PLACE_NAMES = (
+    "xception-hg-2.pth",
+    "ckpt_x.pth",
+    "ckpt_e.pth",
+)
+"""Second place's submitted ensemble. Its authors' file host has no lasting address: the user fetches the files."""
+
+SECOND_PLACE_SOURCE = "the file host that github.com/cuihaoleo/kaggle-dfdc names"
+
 CHECKSUMS = "SHA256SUMS"
 UNCHECKED_SUFFIX = ".unchecked"
 """A download that is complete, but not yet known to be what it should be."""
@@ -34,6 +43,19 @@ UNCHECKED_SUFFIX = ".unchecked"
 
 class WeightsError(ValueError):
     """A weight file is not what it should be; the message names it and the cure."""
+
+
+def check_present(files: Sequence[Path]) -> None:
+    """Raises WeightsError if checkpoints are missing; it names all of them, and where published ones come from."""
+    absent = [file for file in files if not file.is_file()]
+    if not absent:
+        return
+    cures = []
+    if any(file.name in NAMES for file in absent):
+        cures.append("; fetch first place's with: bash download_weights.sh")
+    if any(file.name in SECOND_PLACE_NAMES for file in absent):
+        cures.append(f"; second place's are on {SECOND_PLACE_SOURCE}: put them there")
+    raise WeightsError(f"{', '.join(map(str, absent))}: no such checkpoint{''.join(cures)}")
 
 
 def missing(folder: Path, names: Sequence[str] = NAMES) -> list[str]:

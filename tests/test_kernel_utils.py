@@ -4,6 +4,7 @@ import math
 import os
 import signal
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,12 +14,12 @@ from torch import nn
 
 import kernel_utils
 from deepfake.checkpoints import load_model
-from deepfake.face_recipes import CropRecipe
-from deepfake.faces import MAX_FACES, FaceCollector, FaceView
+from deepfake.ensemble import Member
+from deepfake.faces import MAX_FACES, FaceCollector, FaceSource, FaceView
 from deepfake.images import IMAGENET
 from deepfake.processes import stream
 from deepfake.scoring import confident_score
-from deepfake.video import Frame, VideoError, chunked, iter_spread
+from deepfake.video import Frame, SpreadFrames, VideoError, chunked, iter_spread
 from kernel_utils import (
     FaceExtractor,
     FaceScorer,
@@ -32,7 +33,8 @@ from kernel_utils import (
 from tests.clips import cut, draw, gradient
 from tests.predicting import tiny_checkpoint
 
-RECIPE = CropRecipe()
+SOURCE = FaceSource()
+VIEW = FaceView(SOURCE, 380)
 FULLY_SCORED = ("d9_d14.mp4",)
 """Of the others a few faces each are scored; how scores are aggregated is tested without a network."""
 
@@ -51,7 +53,7 @@ def one_thread():
 @pytest.fixture(scope="module")
 def mini_faces(mini_dfdc):
     """The faces of all real clips, found once for several tests."""
-    collector = FaceCollector([FaceView(RECIPE, 380)])
+    collector = FaceCollector([VIEW])
     videos = sorted(mini_dfdc.glob("*/*.mp4"))
     parts = stream(videos, lambda path: [collector.collect(iter_spread(path, 32, threads=1))], workers=2)
     return {part.item.name: part.value for part in parts if not part.last}
@@ -65,7 +67,12 @@ def score(reference_checkpoint):
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
-    return load_models([tiny_checkpoint(tmp_path_factory.mktemp("weights") / "tiny")])[0]
+    return load_models([Member(tiny_checkpoint(tmp_path_factory.mktemp("weights") / "tiny"))])[0]
+
+
+def on_frames(model, count: int):
+    """The model, on fewer frames."""
+    return replace(model, source=FaceSource(frames=SpreadFrames(count)))
 
 
 @pytest.fixture(scope="module")
@@ -86,22 +93,22 @@ def test_every_frame_and_crop_is_the_published_one(mini_faces, reference):
     for name, video in predictions.items():
         faces = mini_faces[name]
         assert faces.frames == video["frames"], name
-        sizes = [[list(f.crop_size) for f in faces.found[RECIPE] if f.frame == frame] for frame in faces.frames]
+        sizes = [[list(f.crop_size) for f in faces.found[SOURCE] if f.frame == frame] for frame in faces.frames]
         assert [len(part) for part in sizes] == video["faces_per_frame"], name
         assert sizes == video["crop_sizes"], name
-        assert len(faces.images[FaceView(RECIPE, 380)]) == len(video["face_scores"]), name
+        assert len(faces.images[VIEW]) == len(video["face_scores"]), name
 
 
 def test_at_most_127_faces_keep_their_pictures(mini_faces):
     crowd = mini_faces["video.mp4"]
-    assert len(crowd.found[RECIPE]) > MAX_FACES == 127
-    assert crowd.images[FaceView(RECIPE, 380)].shape == (127, 380, 380, 3)
+    assert len(crowd.found[SOURCE]) > MAX_FACES == 127
+    assert crowd.images[VIEW].shape == (127, 380, 380, 3)
 
 
 @pytest.mark.parametrize("name", FULLY_SCORED)
 def test_scores_agree_with_the_published_code(name, mini_faces, score, reference):
     expected = reference("predictions")[name]
-    scores = score(mini_faces[name].images[FaceView(RECIPE, 380)])
+    scores = score(mini_faces[name].images[VIEW])
     assert scores == pytest.approx(expected["face_scores"], abs=0.01)
     assert confident_score(scores) == pytest.approx(expected["label"], abs=0.005)
 
@@ -110,7 +117,7 @@ def test_faces_of_every_other_video_agree_too(mini_faces, score, reference):
     for name, expected in reference("predictions").items():
         if name in FULLY_SCORED:
             continue
-        images = mini_faces[name].images[FaceView(RECIPE, 380)]
+        images = mini_faces[name].images[VIEW]
         some = np.linspace(0, len(images) - 1, SPOT_CHECKS).astype(int)
         assert score(images[some]) == pytest.approx([expected["face_scores"][i] for i in some], abs=0.01), name
 
@@ -139,7 +146,7 @@ def extractor():
 
 
 def test_one_video_and_a_set_and_the_pipeline_agree(clips, extractor, model):
-    results = {path.name: result for path, result in predict_videos([clips / "a.mp4"], [model], frames=4, workers=1)}
+    results = {path.name: result for path, result in predict_videos([clips / "a.mp4"], [on_frames(model, 4)])}
     expected = results["a.mp4"].score
     options = {"input_size": 64, "models": [model.network], "strategy": confident_strategy}
     assert predict_on_video(extractor, clips / "a.mp4", 16, **options) == pytest.approx(expected, abs=1e-6)
@@ -241,16 +248,16 @@ def test_a_score_that_is_not_a_number_is_a_status(clips, model):
 
 
 def test_a_reader_that_dies_costs_its_video_only(clips, model, monkeypatch):
-    read = kernel_utils.iter_spread
+    read = kernel_utils.iter_chosen
 
-    def crash(path, frames, threads):
+    def crash(path, choices, threads):
         if path.name == "broken.mp4":
             os.kill(os.getpid(), signal.SIGKILL)  # as a crash in a decoder does; in the worker process
-        return read(path, frames, threads)
+        return read(path, choices, threads)
 
-    monkeypatch.setattr(kernel_utils, "iter_spread", crash)
+    monkeypatch.setattr(kernel_utils, "iter_chosen", crash)
     videos = [clips / name for name in ("broken.mp4", "a.mp4", "faceless.mp4", "b.mp4")]
-    results = {path.name: result for path, result in predict_videos(videos, [model], frames=3, workers=1)}
+    results = {path.name: result for path, result in predict_videos(videos, [on_frames(model, 3)])}
     assert {name: result.status for name, result in results.items()} == {
         "broken.mp4": "crashed",
         "a.mp4": "ok",
@@ -262,16 +269,17 @@ def test_a_reader_that_dies_costs_its_video_only(clips, model, monkeypatch):
 
 def test_detecting_beside_the_decoding_processes_finds_the_same(clips):
     """The way taken on CUDA, here with a detector on the CPU."""
-    view = FaceView(RECIPE, 64)
+    source = FaceSource(frames=SpreadFrames(4))
+    view = FaceView(source, 64)
     collector = FaceCollector([view])
     videos = [clips / name for name in ("a.mp4", "broken.mp4", "faceless.mp4")]
-    outcomes = dict(kernel_utils._ahead(lambda: kernel_utils._faces_on_cuda(videos, collector, 4, 2), 1))
+    outcomes = dict(kernel_utils._ahead(lambda: kernel_utils._faces_on_cuda(videos, collector, 2), 1))
     assert outcomes.keys() == set(videos)
     assert isinstance(outcomes[clips / "broken.mp4"], VideoError)
     direct = collector.collect(iter_spread(clips / "a.mp4", 4))
     assert outcomes[clips / "a.mp4"].found == direct.found
     assert (outcomes[clips / "a.mp4"].images[view] == direct.images[view]).all()
-    assert outcomes[clips / "faceless.mp4"].found == {RECIPE: []}
+    assert outcomes[clips / "faceless.mp4"].found == {source: []}
 
 
 def test_reading_ahead_is_bounded_and_ends_with_its_user():
@@ -319,8 +327,8 @@ def test_frames_pass_a_few_at_a_time():
 
 
 def test_models_of_one_name_are_refused(tmp_path):
-    paths = [tiny_checkpoint(tmp_path / folder / "tiny") for folder in ("a", "b")]
+    members = [Member(tiny_checkpoint(tmp_path / folder / "tiny")) for folder in ("a", "b")]
     with pytest.raises(ValueError, match="each once"):
-        load_models(paths)
+        load_models(members)
     with pytest.raises(ValueError, match="one or more"):
         load_models([])

@@ -64,11 +64,11 @@ def run(monkeypatch, capfd, weights):
 
     def call(*arguments: object) -> tuple[int, str, str]:
         words = [str(argument) for argument in arguments]
-        if "--models" not in words:
+        if "--models" not in words and "--ensemble" not in words:
             words += ["--models", MODEL]
         if "--weights-dir" not in words:
             words += ["--weights-dir", str(weights)]
-        if "--frames" not in words:
+        if "--frames" not in words and "--ensemble" not in words:
             words += ["--frames", FRAMES]
         monkeypatch.setattr(sys, "argv", ["predict_folder.py", *words])
         try:
@@ -130,8 +130,11 @@ def test_the_details_tell_what_was_seen(zoo_run, weights):
     assert content["space"] == "frame" and "full frame" in content["note"]
     assert [model["name"] for model in content["models"]] == [MODEL, "tiny_b"]
     assert all(len(model["sha256"]) == 64 and model["input_size"] == 64 for model in content["models"])
-    assert content["settings"]["frames"] == 4 and content["settings"]["precision"] == "float32"
-    assert content["crop_recipes"] == [{"detector": "mtcnn", "settings": PRESETS["prediction"].to_dict(), "margin": 3}]
+    assert content["settings"]["precision"] == "float32"
+    (recipe,) = content["crop_recipes"]
+    assert recipe["settings"] == PRESETS["prediction"].to_dict()
+    assert (recipe["kind"], recipe["detector"], recipe["margin"]) == ("crop", "mtcnn", 3)
+    assert (recipe["frames"], recipe["max_faces"]) == ({"count": 4}, 127)
     videos = {video["filename"]: video for video in content["videos"]}
     labels = {row["filename"]: float(row["label"]) for row in rows(submission)}
     for name in SCORED:

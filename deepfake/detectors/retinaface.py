@@ -21,6 +21,7 @@ from deepfake.checkpoints import CheckpointError, load_state, read_state_dict
 from deepfake.detectors import retinaface_network
 from deepfake.detectors.base import RetinaFaceSettings, auto_scale
 from deepfake.detectors.nms import nms
+from deepfake.weights import SECOND_PLACE_SOURCE
 
 MEAN_BGR = (104.0, 117.0, 123.0)
 CENTRE_VARIANCE, SIZE_VARIANCE = 0.1, 0.2
@@ -52,7 +53,7 @@ VARIANTS = {
     "resnet50": Variant(
         retinaface_network.resnet50,
         "RetinaFace-Resnet50-fixed.pth",
-        "the file host of its authors, the second place of DFDC",
+        SECOND_PLACE_SOURCE,
         ((16, 32), (64, 128), (256, 512)),
     ),
     "mobilenet0.25": Variant(

@@ -1,0 +1,133 @@
+"""An ensemble: which checkpoints score a video together, with what weights, on which of its faces.
+
+Files are JSON, `configs/ensembles/*.json`. One kind lists checkpoints by file name with their weights, and says which
+frames and how many faces they see and how a network's face scores become one:
+
+    {"frames": {"every": 10}, "max_faces": 25, "aggregation": "mean", "models": {"a.pth": 0.2, "b.pth": 0.8}}
+
+The other kind mixes ensembles whose files lie beside it: `{"ensembles": {"first_place": 1, "second_place": 1}}`.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from deepfake.faces import FRAMES, MAX_FACES
+from deepfake.paths import is_plain_name
+from deepfake.scoring import AGGREGATIONS
+from deepfake.video import EveryFrames, FrameChoice, SpreadFrames
+
+SUFFIX = ".json"
+
+_FRAME_CHOICES: dict[str, type[SpreadFrames] | type[EveryFrames]] = {"spread": SpreadFrames, "every": EveryFrames}
+_LIST_KEYS = ("frames", "max_faces", "aggregation", "models")
+_MIX_KEY = "ensembles"
+
+
+class EnsembleError(ValueError):
+    """An ensemble cannot be used; the message names the file, the key and what was expected."""
+
+
+@dataclass(frozen=True)
+class Member:
+    """One checkpoint of an ensemble.
+
+    Attributes:
+        checkpoint: its file.
+        weight: its share of the ensemble's score, relative to the others'; more than 0.
+        frames: which frames it sees.
+        max_faces: how many faces of them.
+        aggregation: how its face scores become its video score, a name in `scoring.AGGREGATIONS`; None for the usual
+            one of its kind of faces.
+    """
+
+    checkpoint: Path
+    weight: float = 1.0
+    frames: FrameChoice = FRAMES
+    max_faces: int = MAX_FACES
+    aggregation: str | None = None
+
+    @property
+    def name(self) -> str:
+        return self.checkpoint.name
+
+
+def read_ensemble(file: Path, weights_dir: Path) -> list[Member]:
+    """The members of an ensemble file, their weights summing up to 1.
+
+    Args:
+        weights_dir: the folder of the checkpoints.
+
+    Raises:
+        EnsembleError: missing, not JSON, an unknown or missing key, or a value that makes no sense.
+    """
+    content = _read(file)
+    if _MIX_KEY not in content:
+        return _listed(file, content, weights_dir)
+    _only_keys(file, content, (_MIX_KEY,))
+    members = []
+    for name, share in _weights(file, content, _MIX_KEY).items():
+        other = file.with_name(name + SUFFIX)
+        listed = _listed(other, _read(other), weights_dir)
+        members += [replace(member, weight=member.weight * share) for member in listed]
+    return members
+
+
+def _listed(file: Path, content: Mapping[str, Any], weights_dir: Path) -> list[Member]:
+    _only_keys(file, content, _LIST_KEYS)
+    aggregation = content["aggregation"]
+    if aggregation not in AGGREGATIONS:
+        raise EnsembleError(f"{file}: aggregation: expected one of {', '.join(AGGREGATIONS)}; found {aggregation!r}")
+    frames = content["frames"]
+    if not isinstance(frames, dict) or len(frames) != 1 or not frames.keys() <= _FRAME_CHOICES.keys():
+        raise EnsembleError(f'{file}: frames: expected {{"spread": COUNT}} or {{"every": STEP}}; found {frames!r}')
+    ((kind, number),) = frames.items()
+    choice = _FRAME_CHOICES[kind](_count(file, f"frames.{kind}", number))
+    max_faces = _count(file, "max_faces", content["max_faces"])
+    return [
+        Member(weights_dir / name, weight, choice, max_faces, aggregation)
+        for name, weight in _weights(file, content, "models").items()
+    ]
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise EnsembleError(f"{file}: no readable ensemble: {error.strerror}") from error
+    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+        raise EnsembleError(f"{file}: not JSON: {error}") from error
+    if not isinstance(content, dict):
+        raise EnsembleError(f"{file}: expected a mapping; found {type(content).__name__}")
+    return content
+
+
+def _only_keys(file: Path, content: Mapping[str, Any], keys: tuple[str, ...]) -> None:
+    wrong = sorted(content.keys() ^ set(keys))
+    if wrong:
+        raise EnsembleError(f"{file}: expected the keys {', '.join(keys)}; missing or unknown: {', '.join(wrong)}")
+
+
+def _weights(file: Path, content: Mapping[str, Any], key: str) -> dict[str, float]:
+    """Names with their weights, which are made to sum up to 1."""
+    given = content[key]
+    if not isinstance(given, dict) or not given:
+        raise EnsembleError(f"{file}: {key}: expected a mapping from name to weight; found {given!r}")
+    for name, weight in given.items():
+        if not is_plain_name(name):
+            raise EnsembleError(f"{file}: {key}: {name!r} is not a plain file name; names may not leave the folder")
+        if isinstance(weight, bool) or not isinstance(weight, (int, float)) or not 0 < weight < math.inf:
+            raise EnsembleError(f"{file}: {key}.{name}: expected a weight more than 0; found {weight!r}")
+    total = sum(given.values())
+    return {name: weight / total for name, weight in given.items()}
+
+
+def _count(file: Path, key: str, value: Any) -> int:
+    if type(value) is not int or value < 1:
+        raise EnsembleError(f"{file}: {key}: expected a whole number from 1 on; found {value!r}")
+    return value
