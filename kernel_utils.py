@@ -292,16 +292,24 @@ def predict_videos(
         precision: a name in PRECISIONS.
         workers: processes that decode and, without CUDA, detect ahead of the scoring.
         weights_dir: the folder of the detectors' weights, if they need any.
+
+    Raises:
+        ValueError: a detector's weights are missing or not its own.
     """
     scorers = {
         m.name: FaceScorer(m.network, m.spec.normalization, precision, m.spec.output, m.spec.input_size) for m in models
     }
+    # Before the first video is asked for: a missing weight file is told before any work.
     collector = FaceCollector([model.view for model in models], device, weights_dir)
-    for path, outcome in _stream_faces(list(dict.fromkeys(videos)), collector, device, workers):
-        if isinstance(outcome, VideoFaces):
-            yield path, score_video(outcome, models, scorers)
-        else:
-            yield path, _failure(outcome)
+
+    def results() -> Generator[tuple[Path, VideoResult], None, None]:
+        for path, outcome in _stream_faces(list(dict.fromkeys(videos)), collector, device, workers):
+            if isinstance(outcome, VideoFaces):
+                yield path, score_video(outcome, models, scorers)
+            else:
+                yield path, _failure(outcome)
+
+    return results()
 
 
 def score_video(faces: VideoFaces, models: Sequence[ScoringModel], scorers: Mapping[str, FaceScorer]) -> VideoResult:

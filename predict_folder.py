@@ -121,7 +121,7 @@ def predict(args: argparse.Namespace, videos: dict[str, Path]) -> dict[str, tabl
         print(f"continuing: {len(found)} of {len(videos)} videos are done already", file=sys.stderr)
     todo = [path for path in videos.values() if path not in found]
     settings = {"device": device, "precision": precision, "workers": args.workers, "weights_dir": args.weights_dir}
-    with journal, contextlib.closing(kernel_utils.predict_videos(todo, models, **settings)) as stream:
+    with contextlib.closing(kernel_utils.predict_videos(todo, models, **settings)) as stream, journal:
         for path, result in tqdm(stream, total=len(videos), initial=len(found), unit="video", smoothing=0):
             found[path] = result
             journal.record(path, result)

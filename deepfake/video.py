@@ -63,13 +63,16 @@ class SpreadFrames:
 
 @dataclass(frozen=True)
 class EveryFrames:
-    """Each `step`-th frame, after `step - 1` that are skipped (second place's prediction)."""
+    """Each `step`-th frame, after `step - 1` that are skipped (second place's prediction).
+
+    Of a video with fewer frames the last one: the published code looks at none and gives no score.
+    """
 
     step: int
 
     def indices(self, frames: int) -> list[int]:
         """Which of a video's `frames` frames."""
-        return list(range(self.step - 1, frames, self.step))
+        return list(range(min(self.step, frames) - 1, frames, self.step)) if frames > 0 else []
 
 
 FrameChoice = SpreadFrames | EveryFrames

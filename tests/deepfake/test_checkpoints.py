@@ -100,6 +100,26 @@ class _Malicious:
         return Path.touch, (self.trace,)
 
 
+@pytest.mark.parametrize(
+    ("name", "architecture"), [("xception-hg-2.pth", "xception"), ("ckpt_e.pth", "wsdan_efficientnet_b3")]
+)
+def test_second_places_checkpoints_load_under_their_published_keys(tmp_path, reference, name, architecture):
+    entry = reference("models")[
+        {"xception": "xception", "wsdan_efficientnet_b3": "WSDAN:efficientnet-b3"}[architecture]
+    ]
+    state = {key: torch.zeros(shape) for key, shape in entry["keys"].items()}
+    state[next(iter(state))] += 1
+    torch.save({"epoch": 3, "state_dict": state}, tmp_path / name)
+    loaded, spec = load_model(tmp_path / name)
+    assert spec.architecture == architecture
+    first = next(loaded.parameters())
+    assert first.min() == first.max() == 1
+    state.popitem()
+    torch.save({"state_dict": state}, tmp_path / name)
+    with pytest.raises(CheckpointError, match=rf"{name}: the weights do not fit {architecture} .*1 keys missing: "):
+        load_model(tmp_path / name)
+
+
 @pytest.mark.parametrize("layout", ["zip", "legacy", "pickle"])
 def test_a_checkpoint_that_carries_code_is_refused_and_nothing_runs(network, tmp_path, layout):
     path, trace = tmp_path / "evil", tmp_path / "trace"

@@ -5,7 +5,8 @@ import importlib.util
 import pytest
 import torch
 
-from deepfake.models import build_model, model_names, register
+from deepfake.models import build_model, model_names, published_to_own, register
+from deepfake.models.encoders import create_encoder
 
 FIRST_PLACE = [
     "DeepFakeClassifier:tf_efficientnet_b2_ns",
@@ -14,6 +15,12 @@ FIRST_PLACE = [
     "DeepFakeClassifierSRM:tf_efficientnet_b2_ns",
     "DeepFakeClassifierGWAP:tf_efficientnet_b2_ns",
 ]
+
+SECOND_PLACE = {
+    "xception": "xception",
+    "WSDAN:xception": "wsdan_xception",
+    "WSDAN:efficientnet-b3": "wsdan_efficientnet_b3",
+}
 
 
 @pytest.fixture(scope="module")
@@ -27,8 +34,8 @@ def recorded(shared):
     return module
 
 
-def test_every_first_place_entry_is_tested(reference):
-    assert {name for name in reference("models") if name.startswith("DeepFake")} == set(FIRST_PLACE)
+def test_every_entry_is_tested(reference):
+    assert set(reference("models")) == {*FIRST_PLACE, *SECOND_PLACE}
 
 
 @pytest.fixture
@@ -54,6 +61,50 @@ def test_agrees_with_the_published_network(name, recorded, reference):
     (expected,) = entry["outputs"]
     assert list(output.shape) == expected["shape"]
     assert output.flatten().tolist() == pytest.approx(expected["values"], rel=1e-6)
+
+
+@pytest.mark.parametrize("name", SECOND_PLACE)
+@pytest.mark.usefixtures("one_thread")
+def test_second_places_networks_agree_too(name, recorded, reference):
+    entry, architecture = reference("models")[name], SECOND_PLACE[name]
+    network = build_model(architecture).double().eval()
+    own, own_key = network.state_dict(), published_to_own(architecture)
+    assert {own_key(key): shape for key, shape in entry["keys"].items()} == {k: list(v.shape) for k, v in own.items()}
+    published = {key: own[own_key(key)].clone() for key in entry["keys"]}
+    recorded.fill(published)  # by the published names
+    network.load_state_dict({own_key(key): value for key, value in published.items()})
+    image = recorded.reference_input(entry["size"])
+    with torch.inference_mode():
+        outputs = [network(image)]
+        if architecture != "xception":
+            attended = network(image, attended=True)
+            assert torch.equal(attended.logits, outputs[0])
+            outputs = [attended.logits, attended.matrix, attended.attention.mean(1, keepdim=True)]
+    for output, expected in zip(outputs, entry["outputs"], strict=True):
+        assert list(output.shape) == expected["shape"]
+        assert output.flatten()[: len(expected["values"])].tolist() == pytest.approx(expected["values"], rel=1e-6)
+        assert output.sum().item() == pytest.approx(expected["sum"], rel=1e-6)
+        assert output.abs().sum().item() == pytest.approx(expected["abs_sum"], rel=1e-6)
+
+
+def test_the_published_paddings_do_not_follow_the_input():
+    with torch.inference_mode():
+        image = torch.zeros(1, 3, 300, 300)
+        published = build_model("wsdan_efficientnet_b3").eval()(image, attended=True).attention
+        todays = create_encoder("tf_efficientnet_b3").eval().forward_features(image)
+    assert (published.shape[2:], todays.shape[2:]) == ((9, 9), (10, 10))
+
+
+def test_dropped_maps_leave_the_matrix_alone():
+    torch.manual_seed(0)
+    network = build_model("wsdan_xception").eval()
+    with torch.inference_mode():
+        plain = network(image := torch.randn(4, 3, 96, 96), attended=True)
+        dropped = network(image, attended=True, drop_maps=True)
+    torch.testing.assert_close(plain.matrix, dropped.matrix)
+    assert not torch.allclose(plain.logits, dropped.logits)
+    assert plain.matrix.norm(dim=1).tolist() == pytest.approx([1] * 4, abs=1e-5)
+    assert plain.attention.min() >= 0 and plain.attention.shape == (4, 8, 3, 3)
 
 
 def test_unknown_names_list_the_known():

@@ -210,7 +210,7 @@ def test_no_frames_and_tiny_frames(trained):
 @pytest.mark.parametrize(
     ("network", "told"),
     [
-        ("resnet50", r"RetinaFace-Resnet50-fixed\.pth: no such file.*file host of its authors"),
+        ("resnet50", r"RetinaFace-Resnet50-fixed\.pth: no such file.*file host that github\.com"),
         ("mobilenet0.25", r"mobilenet0\.25_Final\.pth: no such file.*github\.com/biubug6/Pytorch_Retinaface"),
     ],
 )

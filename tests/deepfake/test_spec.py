@@ -4,11 +4,12 @@ import json
 from dataclasses import replace
 
 import pytest
+import torch
 
-from deepfake.detectors import PRESETS
-from deepfake.face_recipes import CropRecipe
+from deepfake.detectors import PRESETS, RetinaFaceSettings
+from deepfake.face_recipes import AlignRecipe, CropRecipe
 from deepfake.images import Normalization
-from deepfake.spec import ModelSpec, legacy_spec
+from deepfake.spec import ModelSpec, fake_probability, legacy_spec
 from deepfake.weights import NAMES
 
 SPEC = ModelSpec(
@@ -25,6 +26,19 @@ def test_a_spec_survives_plain_json():
     assert ModelSpec.from_dict(json.loads(json.dumps(SPEC.to_dict()))) == SPEC
 
 
+def test_a_spec_of_aligned_faces_survives_plain_json():
+    settings = RetinaFaceSettings("mobilenet0.25", confidence=0.5, nms=None, scale=None)
+    for recipe in (AlignRecipe(), AlignRecipe(settings, 160), AlignRecipe(PRESETS["prediction"])):
+        spec = replace(SPEC, crop=recipe, output="softmax")
+        assert ModelSpec.from_dict(json.loads(json.dumps(spec.to_dict()))) == spec
+
+
+def test_checkpoints_of_before_there_were_kinds_of_faces_are_read():
+    content = SPEC.to_dict()
+    del content["crop"]["kind"]
+    assert ModelSpec.from_dict(content) == SPEC
+
+
 def test_training_facts_are_added():
     assert SPEC.with_training(epoch=7).training == {"fold": 3, "metric": 0.25, "epoch": 7}
     assert SPEC.training == {"fold": 3, "metric": 0.25}
@@ -38,6 +52,9 @@ def test_training_facts_are_added():
         (lambda c: c.pop("crop"), "not understood"),
         (lambda c: c.update(surprise=1), "surprise"),
         (lambda c: c["crop"].update(surprise=1), "surprise"),
+        (lambda c: c["crop"].update(kind="cubist"), "'cubist' unknown; expected one of crop, aligned"),
+        (lambda c: c["crop"].update(detector="hog"), "'hog' unknown; expected one of mtcnn, retinaface"),
+        (lambda c: c["crop"].pop("detector"), "not understood"),
         (lambda c: c.update(input_size=0), "input size 0"),
         (lambda c: c.update(input_size="380"), "input size '380'"),
         (lambda c: c.update(input_size=10**9), "input size"),
@@ -74,7 +91,33 @@ def test_published_names_tell_the_variant(name, architecture, encoder):
     assert (spec.architecture, spec.options["encoder"]) == (architecture, encoder)
 
 
-@pytest.mark.parametrize("name", ["model.pt", "", "DeepFakeClassifier", "DeepFakeClassifier_resnet50_0_1"])
+@pytest.mark.parametrize(
+    ("name", "architecture", "input_size", "mean"),
+    [
+        ("xception-hg-2.pth", "xception", 299, 0.5),
+        ("ckpt_x.pth", "wsdan_xception", 320, 0.4479),
+        ("ckpt_e.pth", "wsdan_efficientnet_b3", 300, 0.4479),
+    ],
+)
+def test_second_places_checkpoints_are_known(name, architecture, input_size, mean):
+    spec = legacy_spec(name)
+    assert spec is not None
+    assert (spec.architecture, spec.options, spec.input_size) == (architecture, {}, input_size)
+    assert spec.normalization.mean[0] == mean and spec.output == "softmax"
+    settings = RetinaFaceSettings("resnet50", confidence=0.8, nms=None, scale=1.0)
+    assert spec.crop == AlignRecipe(settings, 320)
+
+
+def test_outputs_are_probabilities_of_fake():
+    logits = torch.tensor([[0.0], [2.0]])
+    assert fake_probability(logits, "logit").tolist() == pytest.approx([0.5, 0.880797])
+    pairs = torch.tensor([[1.0, 1.0], [0.0, 2.0], [2.0, 0.0]])
+    assert fake_probability(pairs, "softmax").tolist() == pytest.approx([0.5, 0.880797, 0.119203])
+
+
+@pytest.mark.parametrize(
+    "name", ["my_ckpt_x.pth", "model.pt", "", "DeepFakeClassifier", "DeepFakeClassifier_resnet50_0_1"]
+)
 def test_other_names_have_no_legacy_spec(name):
     assert legacy_spec(name) is None
 

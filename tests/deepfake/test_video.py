@@ -8,7 +8,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deepfake.video import VideoError, count_frames, iter_every, iter_frames, iter_spread, probe, spread_indices
+from deepfake.video import (
+    EveryFrames,
+    SpreadFrames,
+    VideoError,
+    count_frames,
+    iter_chosen,
+    iter_every,
+    iter_frames,
+    iter_spread,
+    probe,
+    spread_indices,
+)
 
 FRAMES = 30
 VARIABLE_RATE = ["-vf", "setpts='if(lt(N,10),N,N*5)/TB/10'", "-fps_mode", "vfr"]
@@ -52,6 +63,25 @@ def test_frames_are_the_right_ones_in_every_container(clips, number_of, name):
     wanted = [29, 3, 3, 4]
     assert [(f.index, number_of(f.image)) for f in iter_frames(path, wanted)] == [(i, i) for i in (3, 4, 29)]
     assert count_frames(path) == FRAMES
+
+
+def test_choices_share_a_pass(clips, number_of):
+    spread, every = SpreadFrames(3), EveryFrames(10)
+    found = [(number_of(f.image), f.index, set(f.chosen_by)) for f in iter_chosen(clips("plain.mp4"), [spread, every])]
+    assert found == [
+        (0, 0, {spread}),
+        (9, 9, {every}),
+        (14, 14, {spread}),
+        (19, 19, {every}),
+        (29, 29, {spread, every}),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("frames", "wanted"), [(30, [9, 19, 29]), (29, [9, 19]), (10, [9]), (9, [8]), (1, [0]), (0, [])]
+)
+def test_every_tenth_frame_as_second_place_counts_them(frames, wanted):
+    assert EveryFrames(10).indices(frames) == wanted
 
 
 @pytest.mark.parametrize("threads", [0, 1, 2])

@@ -1,0 +1,85 @@
+"""Ensemble files: what is shipped can be used, what makes no sense is refused by name."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from deepfake.ensemble import EnsembleError, Member, read_ensemble
+from deepfake.video import EveryFrames, SpreadFrames
+from deepfake.weights import NAMES, SECOND_PLACE_NAMES
+
+GOOD = {"frames": {"every": 5}, "max_faces": 7, "aggregation": "mean", "models": {"a": 1, "b": 3}}
+WEIGHTS = Path("weights")
+
+
+@pytest.fixture
+def write(tmp_path):
+    def call(content: object, name: str = "own.json") -> Path:
+        (tmp_path / name).write_text(content if isinstance(content, str) else json.dumps(content))
+        return tmp_path / name
+
+    return call
+
+
+def test_a_file_lists_members(write):
+    members = read_ensemble(write(GOOD), WEIGHTS)
+    assert members == [
+        Member(WEIGHTS / "a", 0.25, EveryFrames(5), 7, "mean"),
+        Member(WEIGHTS / "b", 0.75, EveryFrames(5), 7, "mean"),
+    ]
+    assert [member.name for member in members] == ["a", "b"]
+
+
+def test_ensembles_mix(write):
+    write(GOOD, "one.json")
+    write({**GOOD, "frames": {"spread": 32}, "models": {"c": 5}}, "two.json")
+    members = read_ensemble(write({"ensembles": {"one": 1, "two": 3}}), WEIGHTS)
+    assert {member.name: member.weight for member in members} == pytest.approx({"a": 1 / 16, "b": 3 / 16, "c": 3 / 4})
+    assert members[2].frames == SpreadFrames(32)
+
+
+def test_the_shipped_ensembles(project_root):
+    folder = project_root / "configs" / "ensembles"
+    assert {path.stem for path in folder.iterdir()} == {"first_place", "second_place", "both"}
+    first, second, both = (
+        read_ensemble(folder / f"{name}.json", WEIGHTS) for name in ("first_place", "second_place", "both")
+    )
+    assert [m.name for m in first] == list(NAMES)
+    assert {(m.weight, m.frames, m.max_faces, m.aggregation) for m in first} == {
+        (1 / 7, SpreadFrames(32), 127, "confident")
+    }
+    assert {m.name: m.weight for m in second} == pytest.approx(dict(zip(SECOND_PLACE_NAMES, (0.2, 0.7, 0.1))))
+    assert {(m.frames, m.max_faces, m.aggregation) for m in second} == {(EveryFrames(10), 25, "mean")}
+    assert [m.name for m in both] == [m.name for m in first + second]
+    assert [m.weight * 2 for m in both] == pytest.approx([m.weight for m in first + second])
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        ("{", "not JSON"),
+        ([], "expected a mapping; found list"),
+        ({"models": {"a": 1}}, "missing or unknown: aggregation, frames, max_faces"),
+        ({**GOOD, "wings": 2}, "missing or unknown: wings"),
+        ({"ensembles": {"one": 1}, "wings": 2}, "missing or unknown: wings"),
+        ({**GOOD, "aggregation": "best"}, "aggregation: expected one of confident, mean; found 'best'"),
+        ({**GOOD, "frames": {"some": 3}}, "frames: expected"),
+        ({**GOOD, "frames": {"every": 0}}, "frames.every: expected a whole number from 1 on; found 0"),
+        ({**GOOD, "max_faces": True}, "max_faces: expected a whole number"),
+        ({**GOOD, "models": {}}, "models: expected a mapping from name to weight"),
+        ({**GOOD, "models": {"a": 0}}, "models.a: expected a weight more than 0; found 0"),
+        ({**GOOD, "models": {"../a": 1}}, "'../a' is not a plain file name"),
+        ({"ensembles": {"../one": 1}}, "'../one' is not a plain file name"),
+        ({"ensembles": {"nowhere": 1}}, r"nowhere\.json: no readable ensemble: No such file"),
+    ],
+)
+def test_nonsense_is_refused(write, content, told):
+    with pytest.raises(EnsembleError, match=told):
+        read_ensemble(write(content), WEIGHTS)
+
+
+def test_mixes_of_mixes_are_refused(write):
+    write({"ensembles": {"own": 1}})
+    with pytest.raises(EnsembleError, match="missing or unknown: aggregation, ensembles"):
+        read_ensemble(write({"ensembles": {"own": 1}}), WEIGHTS)
