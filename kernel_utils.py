@@ -38,15 +38,29 @@ from deepfake.faces import (
     crop_faces,
 )
 from deepfake.images import IMAGENET, Normalization, fit_square
+from deepfake.persons import link_persons
 from deepfake.processes import WorkerDied, stream
-from deepfake.results import CRASHED, FAILED, NO_FACE, OK, UNREADABLE, ScoredFace, VideoResult
+from deepfake.results import (
+    CRASHED,
+    FAILED,
+    NO_FACE,
+    OK,
+    UNREADABLE,
+    PersonScore,
+    ScoredFace,
+    VideoResult,
+    most_scored,
+)
 from deepfake.scoring import (
     AGGREGATIONS,
     FAKE_THRESHOLD,
     FRAMES_PER_VIDEO,
+    MAX_PERSON,
+    OF_FAMILY,
     Aggregation,
     confident_score,
     ensemble_score,
+    max_person_score,
 )
 from deepfake.spec import OUTPUT_LOGIT, ModelSpec, fake_probability
 from deepfake.video import Frame, VideoError, chunked, iter_chosen, iter_spread
@@ -282,6 +296,7 @@ def predict_videos(
     precision: str = "float32",
     workers: int = 1,
     weights_dir: Path = Path("weights"),
+    aggregate: str = OF_FAMILY,
 ) -> Generator[tuple[Path, VideoResult], None, None]:
     """Scores videos with an ensemble: the weighted mean over models of each model's aggregated face scores.
 
@@ -292,6 +307,7 @@ def predict_videos(
         precision: a name in PRECISIONS.
         workers: processes that decode and, without CUDA, detect ahead of the scoring.
         weights_dir: the folder of the detectors' weights, if they need any.
+        aggregate: one of `deepfake.scoring.AGGREGATE_CHOICES`.
 
     Raises:
         ValueError: a detector's weights are missing or not its own.
@@ -305,46 +321,80 @@ def predict_videos(
     def results() -> Generator[tuple[Path, VideoResult], None, None]:
         for path, outcome in _stream_faces(list(dict.fromkeys(videos)), collector, device, workers):
             if isinstance(outcome, VideoFaces):
-                yield path, score_video(outcome, models, scorers)
+                yield path, score_video(outcome, models, scorers, aggregate)
             else:
                 yield path, _failure(outcome)
 
     return results()
 
 
-def score_video(faces: VideoFaces, models: Sequence[ScoringModel], scorers: Mapping[str, FaceScorer]) -> VideoResult:
-    """Scores the faces of one video; models for which no face was found have no say."""
+def score_video(
+    faces: VideoFaces,
+    models: Sequence[ScoringModel],
+    scorers: Mapping[str, FaceScorer],
+    aggregate: str = OF_FAMILY,
+) -> VideoResult:
+    """Scores the faces of one video; models for which no face was found have no say.
+
+    Args:
+        aggregate: one of `deepfake.scoring.AGGREGATE_CHOICES`.
+    """
     start = time.monotonic()
     by_face: dict[FaceSource, list[dict[str, float]]] = {
         source: [{} for _ in found] for source, found in faces.found.items()
     }
-    model_scores: dict[str, float] = {}
-    status, score, reason = NO_FACE, None, "no face was found"
     try:
         for model in models:
             scores = scorers[model.name](faces.images[model.view])
-            if len(scores):
-                model_scores[model.name] = float(AGGREGATIONS[model.aggregation](scores))
             for entry, value in zip(by_face[model.source], scores.tolist()):
                 entry[model.name] = value
-        if model_scores:
-            weights = [model.weight for model in models if model.name in model_scores]
-            status, score, reason = OK, ensemble_score(list(model_scores.values()), weights), ""
     except ScoringError as error:
-        status, model_scores, reason = FAILED, {}, f"{model.name}: {error}"
-    return VideoResult(
-        status=status,
-        score=score,
-        reason=reason,
-        model_scores=model_scores,
-        frames=faces.frames,
-        size=faces.size,
-        faces=_scored_faces(faces, by_face),
-        seconds=faces.seconds + time.monotonic() - start,
-    )
+        return _result(faces, start, status=FAILED, reason=f"{model.name}: {error}", faces=_scored_faces(faces, {}))
+    found = _scored_faces(faces, by_face)
+    persons = _persons(found, models, aggregate)
+    model_scores = _model_scores(found, models, aggregate)
+    if not model_scores:
+        return _result(faces, start, status=NO_FACE, reason="no face was found", faces=found, persons=persons)
+    if aggregate == MAX_PERSON:
+        score = max_person_score([(p.score, p.faces) for p in persons if p.score is not None])
+    else:
+        score = _weighted(model_scores, models)
+    return _result(faces, start, status=OK, score=score, model_scores=model_scores, faces=found, persons=persons)
 
 
-def describe_run(models: Sequence[ScoringModel], device: str, precision: str) -> dict[str, Any]:
+def _result(video: VideoFaces, start: float, **found: Any) -> VideoResult:
+    seconds = video.seconds + time.monotonic() - start
+    return VideoResult(frames=video.frames, size=video.size, seconds=seconds, **found)
+
+
+def _model_scores(faces: Sequence[ScoredFace], models: Sequence[ScoringModel], aggregate: str) -> dict[str, float]:
+    """What each model that has scored a face says of all of them together."""
+    scores = {}
+    for model in models:
+        own = [face.scores[model.name] for face in faces if model.name in face.scores]
+        if own:
+            rule = aggregate if aggregate in AGGREGATIONS else model.aggregation
+            scores[model.name] = float(AGGREGATIONS[rule](own))
+    return scores
+
+
+def _weighted(model_scores: Mapping[str, float], models: Sequence[ScoringModel]) -> float:
+    weights = [model.weight for model in models if model.name in model_scores]
+    return ensemble_score(list(model_scores.values()), weights)
+
+
+def _persons(faces: Sequence[ScoredFace], models: Sequence[ScoringModel], aggregate: str) -> list[PersonScore]:
+    found = []
+    for person in sorted({face.person for face in faces}):
+        own = [face for face in faces if face.person == person]
+        scores = _model_scores(own, models, aggregate)
+        found.append(PersonScore(person, _weighted(scores, models) if scores else None, most_scored(own)))
+    return found
+
+
+def describe_run(
+    models: Sequence[ScoringModel], device: str, precision: str, aggregate: str = OF_FAMILY
+) -> dict[str, Any]:
     """What the results of a run depend on beside the videos, as plain JSON values."""
     sources = list(dict.fromkeys(model.source for model in models))
     described = []
@@ -369,6 +419,7 @@ def describe_run(models: Sequence[ScoringModel], device: str, precision: str) ->
         "settings": {
             "device": device,
             "precision": precision,
+            "aggregate": aggregate,
             "ensemble": "weighted mean over models of their aggregated face scores",
         },
     }
@@ -525,11 +576,14 @@ def _failure(error: Exception) -> VideoResult:
     return VideoResult(CRASHED if isinstance(error, WorkerDied) else FAILED, reason=str(error))
 
 
-def _scored_faces(faces: VideoFaces, by_face: Mapping[FaceSource, list[dict[str, float]]]) -> list[ScoredFace]:
+def _scored_faces(faces: VideoFaces, by_face: Mapping[FaceSource, Sequence[dict[str, float]]]) -> list[ScoredFace]:
+    """All faces with their scores, if they have any, and the persons whom they belong to."""
+    found = [(i, source, face) for i, (source, own) in enumerate(faces.found.items()) for face in own]
+    persons = link_persons([(face.frame, i, face.face.box) for i, _, face in found])
+    scores = [entry for source in faces.found for entry in by_face.get(source, [{}] * len(faces.found[source]))]
     return [
-        ScoredFace(f.frame, f.face.box, f.face.score, f.crop_size, recipe, scores)
-        for recipe, (source, found) in enumerate(faces.found.items())
-        for f, scores in zip(found, by_face[source])
+        ScoredFace(f.frame, f.face.box, f.face.score, f.crop_size, i, entry, person, f.face.landmarks)
+        for (i, _, f), entry, person in zip(found, scores, persons)
     ]
 
 

@@ -57,6 +57,8 @@ class ScoredFace:
         crop_size: (height, width) of the crop that was scored.
         recipe: which of the run's crop recipes found it.
         scores: probability of fake by model; empty for faces beyond those that are scored.
+        person: whose face it is, counted from 0 (`deepfake.persons`).
+        landmarks: its five landmarks in full-frame pixels, if the detector gives them (`deepfake.boxes.Face`).
     """
 
     frame: int
@@ -65,6 +67,23 @@ class ScoredFace:
     crop_size: tuple[int, int]
     recipe: int
     scores: dict[str, float]
+    person: int
+    landmarks: tuple[tuple[float, float], ...] | None = None
+
+
+@dataclass(frozen=True)
+class PersonScore:
+    """One person's share of a video.
+
+    Attributes:
+        person: as in `ScoredFace.person`.
+        score: probability of fake from this person's faces alone; None if none was scored.
+        faces: how many were scored; of several recipes, by the one with the most.
+    """
+
+    person: int
+    score: float | None
+    faces: int
 
 
 @dataclass(frozen=True)
@@ -80,6 +99,7 @@ class VideoResult:
         size: the frames' (height, width).
         faces: all faces found.
         seconds: time spent on decoding, detecting and scoring.
+        persons: the persons whom the faces belong to.
     """
 
     status: str
@@ -90,11 +110,12 @@ class VideoResult:
     size: tuple[int, int] | None = None
     faces: list[ScoredFace] = field(default_factory=list)
     seconds: float = 0.0
+    persons: list[PersonScore] = field(default_factory=list)
 
     @property
     def scored_faces(self) -> int:
         """Faces that a model scored; of several crop recipes, by the one with the most."""
-        return max(Counter(face.recipe for face in self.faces if face.scores).values(), default=0)
+        return most_scored(self.faces)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values, exact."""
@@ -104,12 +125,22 @@ class VideoResult:
     def from_dict(content: Mapping[str, Any]) -> VideoResult:
         """The inverse of `to_dict`, after JSON."""
         values = dict(content)
-        faces = [
-            ScoredFace(**{**face, "box": tuple(face["box"]), "crop_size": tuple(face["crop_size"])})
-            for face in values.pop("faces")
-        ]
+        faces = [_face_from_dict(face) for face in values.pop("faces")]
+        persons = [PersonScore(**person) for person in values.pop("persons")]
         size = values.pop("size")
-        return VideoResult(**values, faces=faces, size=None if size is None else tuple(size))
+        return VideoResult(**values, faces=faces, persons=persons, size=None if size is None else tuple(size))
+
+
+def _face_from_dict(content: Mapping[str, Any]) -> ScoredFace:
+    points = content["landmarks"]
+    tuples = {name: tuple(content[name]) for name in ("box", "crop_size")}
+    landmarks = None if points is None else tuple((x, y) for x, y in points)
+    return ScoredFace(**{**content, **tuples, "landmarks": landmarks})
+
+
+def most_scored(faces: Iterable[ScoredFace]) -> int:
+    """How many of these faces a model scored; of several crop recipes, by the one with the most."""
+    return max(Counter(face.recipe for face in faces if face.scores).values(), default=0)
 
 
 class ResultJournal(Journal):
@@ -181,7 +212,7 @@ def write_details(path: Path, results: Mapping[str, VideoResult], run: Mapping[s
     if path.suffix.lower() == ".csv":
         _write(path, _details_table(results, names))
     else:
-        videos = [{"filename": name, **_video_to_json(result)} for name, result in results.items()]
+        videos = [{"filename": name, **video_to_json(result)} for name, result in results.items()]
         note = "boxes are x1, y1, x2, y2 in pixels of the full frame"
         head = {"format": DETAILS_FORMAT, "space": FRAME_SPACE, "note": note, **run}
         _write(path, json.dumps({**head, "videos": videos}, indent=1, allow_nan=False))
@@ -252,13 +283,18 @@ def _details_table(results: Mapping[str, VideoResult], models: Sequence[str]) ->
     return _table(["filename", "status", "score", "faces", "frames", *models, "seconds", "reason"], rows)
 
 
-def _video_to_json(result: VideoResult) -> dict[str, Any]:
+def video_to_json(result: VideoResult) -> dict[str, Any]:
+    """A video's entry in the details, rounded."""
     content = result.to_dict()
     content["score"] = None if result.score is None else round(result.score, _DECIMALS["score"])
     content["model_scores"] = _rounded(result.model_scores)
     content["seconds"] = round(result.seconds, 3)
+    for person in content["persons"]:
+        person["score"] = None if person["score"] is None else round(person["score"], _DECIMALS["score"])
     for face in content["faces"]:
         face["box"] = [round(value, _DECIMALS["box"]) for value in face["box"]]
+        if face["landmarks"] is not None:
+            face["landmarks"] = [[round(value, _DECIMALS["box"]) for value in point] for point in face["landmarks"]]
         face["confidence"] = None if face["confidence"] is None else round(face["confidence"], _DECIMALS["score"])
         face["scores"] = _rounded(face["scores"])
     return content

@@ -61,6 +61,32 @@ def mean_score(scores: Sequence[float] | np.ndarray) -> float:
 AGGREGATIONS: dict[str, Aggregation] = {"confident": confident_score, "mean": mean_score}
 """One network's face scores -> its video score, by name: first place's rule, second place's."""
 
+MIN_PERSON_FACES = 3
+"""A person seen in fewer frames cannot decide about a video, unless all are: a false detection may be one."""
+
+OF_FAMILY, MAX_PERSON = "family", "max-person"
+AGGREGATE_CHOICES = {
+    OF_FAMILY: "each network's own rule: as its family's authors did, or as the ensemble's file says",
+    **{"confident": "first place's rule for all networks", "mean": "the mean over faces for all networks"},
+    MAX_PERSON: "the score of the person who looks most like a fake",
+}
+"""How a video's score can be made of its faces'."""
+
+
+def max_person_score(scores: Sequence[tuple[float, int]]) -> float:
+    """The highest score among the persons seen in MIN_PERSON_FACES faces and more, or among all if nobody is.
+
+    Args:
+        scores: of each person, with how many faces it rests on.
+
+    Raises:
+        ValueError: nobody.
+    """
+    if not scores:
+        raise ValueError("no persons: a video without a face has no score")
+    seen = [score for score, faces in scores if faces >= MIN_PERSON_FACES]
+    return max(seen or [score for score, _ in scores])
+
 
 def ensemble_score(model_scores: Sequence[float], weights: Sequence[float] | None = None) -> float:
     """The mean over models of their video scores, with `weights` (more than 0) a weighted one.

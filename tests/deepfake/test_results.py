@@ -22,7 +22,7 @@ from deepfake.results import (
     write_submission,
 )
 
-FACE = ScoredFace(7, (1.25, -2.5, 30.0, 40.0), 0.99, (50, 40), 0, {"m": 0.1 + 0.2})
+FACE = ScoredFace(7, (1.25, -2.5, 30.0, 40.0), 0.99, (50, 40), 0, {"m": 0.1 + 0.2}, 1, ((1.0, 2.0),) * 5)
 RESULT = VideoResult(OK, 0.1 + 0.2, "", {"m": 0.1 + 0.2}, [0, 7], (480, 640), [FACE], 1.5)
 RUN = {"models": [{"name": "m"}], "crop_recipes": [], "settings": {}}
 

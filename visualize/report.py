@@ -1,0 +1,302 @@
+"""The report on one video: verdict, each person apart, score against time, where the networks looked, reasons for doubt.
+
+A page of HTML that stands alone and the same as JSON, written beside each other. The pictures come from the video,
+read a second time: scoring keeps none.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from deepfake.calibration import Judge
+
+from deepfake import atomic
+from deepfake.boxes import crop_face
+from deepfake.images import fit_square
+from deepfake.quality import SMALL_FACE, bits_per_pixel, reasons_for_doubt, sharpness
+from deepfake.results import PersonScore, ScoredFace, VideoResult, video_to_json
+from deepfake.scoring import MIN_PERSON_FACES, ensemble_score
+from deepfake.video import Frame, VideoInfo, iter_frames, probe
+from visualize.page import picture, render
+from visualize.timeline import Timeline, draw_timeline
+
+REPORT_FORMAT = 1
+INDEX = "index"
+
+THUMBNAIL = 104
+"""Side in pixels of a face in the strip below the timeline."""
+POSTER_WIDTH = 640
+TOP_FACES = 4
+"""Of a video, that many of the highest-scoring faces are shown with their activation maps."""
+
+PERSON_COLOURS = ((46, 110, 220), (214, 92, 20), (18, 140, 90), (150, 60, 180), (190, 150, 10), (200, 40, 90))
+"""RGB; persons beyond take them again from the first."""
+
+_UNSAFE = re.compile(r"[^\w.() -]+")
+
+ActivationPictures = Callable[[Sequence["FacePicture"]], list[np.ndarray]]
+"""Faces -> each one's picture with the activation map laid over it, uint8 RGB."""
+
+
+@dataclass(frozen=True)
+class FacePicture:
+    """A face together with the frame that it is in: (H, W, 3) uint8 RGB."""
+
+    face: ScoredFace
+    frame: np.ndarray
+
+
+@dataclass
+class Pictures:
+    """What a second look at the video gives.
+
+    Attributes:
+        poster: a frame with everybody's box.
+        thumbnails: by person, (frame, picture) in order.
+        top: the highest-scoring faces, highest first.
+        sharpness: of each scored face.
+    """
+
+    poster: np.ndarray | None = None
+    thumbnails: dict[int, list[tuple[int, np.ndarray]]] = field(default_factory=dict)
+    top: list[FacePicture] = field(default_factory=list)
+    sharpness: list[float] = field(default_factory=list)
+
+
+class Reporter:
+    """Writes reports into a folder.
+
+    Args:
+        folder: made if need be.
+        run: what is known of the run (`kernel_utils.describe_run`).
+        judge: turns scores into probabilities and verdicts.
+        activations: draws where the networks looked; None leaves that out.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        run: Mapping[str, Any],
+        judge: Judge,
+        activations: ActivationPictures | None = None,
+    ) -> None:
+        self._folder = folder
+        self._run = run
+        self._weights = {model["name"]: model["weight"] for model in run["models"]}
+        self._judge = judge
+        self._activations = activations
+        self._names: set[str] = {INDEX}
+        self._rows: list[dict[str, Any]] = []
+
+    def write(self, name: str, path: Path, result: VideoResult) -> Path:
+        """Writes the report on one video and returns the page.
+
+        Args:
+            name: what tables call it.
+            path: the video.
+        """
+        page = self._folder / f"{self._file_name(name)}.html"
+        content = self._content(name, path, result)
+        pictures, info = (Pictures(), None) if result.score is None else self._look(path, result)
+        content["doubts"] = [] if info is None else self._doubts(path, info, result, pictures)
+        shown = self._shown(result, pictures, info)
+        atomic.write_text(page.with_suffix(".json"), json.dumps(content, indent=1, allow_nan=False))
+        atomic.write_text(page, render("report.html", title=name, video=content, run=self._run, **shown))
+        self._rows.append({**content, "page": page.name})
+        return page
+
+    def write_index(self) -> Path:
+        """Writes the table of all videos reported on so far and returns the page."""
+        page = self._folder / f"{INDEX}.html"
+        html = render("index.html", title="Videos", videos=self._rows, thresholds=self._thresholds(), run=self._run)
+        atomic.write_text(page, html)
+        return page
+
+    def _content(self, name: str, path: Path, result: VideoResult) -> dict[str, Any]:
+        """What the JSON holds, without what only the pictures tell."""
+        details = video_to_json(result)
+        persons = [
+            {
+                **self._judged(person.score),
+                "person": person.person,
+                "faces": person.faces,
+                "note": _note(person, result),
+            }
+            for person in result.persons
+        ]
+        return {
+            "format": REPORT_FORMAT,
+            "filename": name,
+            **self._judged(result.score),
+            "thresholds": self._thresholds(),
+            "persons": persons,
+            "not_judged": _not_judged(result),
+            **{key: details[key] for key in ("status", "reason", "model_scores", "frames", "size", "faces", "seconds")},
+            "run": dict(self._run),
+        }
+
+    def _judged(self, score: float | None) -> dict[str, Any]:
+        if score is None:
+            return {"score": None, "probability": None, "verdict": None}
+        probability = self._judge.apply(score)
+        verdict = self._judge.verdict(probability)
+        return {"score": round(score, 6), "probability": round(probability, 6), "verdict": verdict}
+
+    def _thresholds(self) -> dict[str, Any]:
+        judge = self._judge
+        return {"real_below": judge.real_below, "fake_above": judge.fake_above, "source": judge.source}
+
+    def _look(self, path: Path, result: VideoResult) -> tuple[Pictures, VideoInfo]:
+        """Reads the frames with faces once more."""
+        by_frame: dict[int, list[ScoredFace]] = {}
+        for face in result.faces:
+            by_frame.setdefault(face.frame, []).append(face)
+        best = sorted((f for f in result.faces if f.scores), key=self._face_score, reverse=True)[:TOP_FACES]
+        most = max(by_frame, key=lambda index: (len(by_frame[index]), -index))
+        pictures = Pictures()
+        for frame in iter_frames(path, by_frame):
+            self._add(pictures, frame, by_frame[frame.index], best)
+            if frame.index == most:
+                pictures.poster = draw_poster(frame.image, by_frame[most])
+        pictures.top.sort(key=lambda shown: best.index(shown.face))
+        return pictures, probe(path)
+
+    def _add(self, pictures: Pictures, frame: Frame, faces: Sequence[ScoredFace], best: Sequence[ScoredFace]) -> None:
+        seen: set[int] = set()
+        for face in faces:
+            crop = crop_face(frame.image, face.box)
+            if not crop.size:
+                continue
+            if face.scores:
+                pictures.sharpness.append(sharpness(crop))
+            if face.person not in seen:  # once, though several recipes found it
+                thumbnail = fit_square(crop, THUMBNAIL)
+                pictures.thumbnails.setdefault(face.person, []).append((frame.index, thumbnail))
+            seen.add(face.person)
+            if any(face is top for top in best):
+                pictures.top.append(FacePicture(face, frame.image.copy()))
+
+    def _doubts(self, path: Path, info: VideoInfo, result: VideoResult, pictures: Pictures) -> list[str]:
+        sizes = [min(f.box[2] - f.box[0], f.box[3] - f.box[1]) for f in result.faces if f.scores]
+        return reasons_for_doubt(sizes, pictures.sharpness, bits_per_pixel(path, info), len(result.frames))
+
+    def _face_score(self, face: ScoredFace) -> float:
+        """The networks' weighted mean for one face."""
+        return ensemble_score(list(face.scores.values()), [self._weights[name] for name in face.scores])
+
+    def _shown(self, result: VideoResult, pictures: Pictures, info: VideoInfo | None) -> dict[str, Any]:
+        """What the page shows beside the JSON's content."""
+        fps = info.fps if info is not None and info.fps > 0 else None
+        overlays = self._activations(pictures.top) if self._activations and pictures.top else []
+        top = [
+            {
+                "face": picture(fit_square(crop_face(shown.frame, shown.face.box), 224)),
+                "overlay": picture(overlay),
+                "score": self._face_score(shown.face),
+                "time": _time(shown.face.frame, fps),
+                "person": shown.face.person,
+            }
+            for shown, overlay in zip(pictures.top, overlays)
+        ]
+        return {
+            "poster": None if pictures.poster is None else picture(pictures.poster),
+            "timelines": [self._timeline(person, result, pictures, fps) for person in result.persons],
+            "top": top,
+            "colours": [css(person) for person in range(len(result.persons))],
+        }
+
+    def _timeline(
+        self, person: PersonScore, result: VideoResult, pictures: Pictures, fps: float | None
+    ) -> dict[str, Any]:
+        points: dict[int, list[float]] = {}
+        for face in result.faces:
+            if face.person == person.person and face.scores:
+                points.setdefault(face.frame, []).append(self._face_score(face))
+        scores = {frame: float(np.mean(values)) for frame, values in points.items()}
+        line = Timeline(
+            [(frame / fps if fps else frame, self._judge.apply(score)) for frame, score in sorted(scores.items())],
+            end=max(result.frames, default=0) / (fps or 1),
+            unit="seconds" if fps else "frames",
+            real_below=self._judge.real_below,
+            fake_above=self._judge.fake_above,
+            colour=css(person.person),
+        )
+        strip = [
+            {"image": picture(image), "time": _time(frame, fps), "score": scores.get(frame)}
+            for frame, image in pictures.thumbnails.get(person.person, [])
+        ]
+        return {"person": person.person, "svg": draw_timeline(line), "strip": strip}
+
+    def _file_name(self, name: str) -> str:
+        """A file name of its own for a video that may be called by a path."""
+        plain = _UNSAFE.sub("_", name).lstrip(". ")[-180:] or "video"
+        unique, number = plain, 2
+        while unique.lower() in self._names:
+            unique, number = f"{plain} ({number})", number + 1
+        self._names.add(unique.lower())
+        return unique
+
+
+def draw_poster(image: np.ndarray, faces: Iterable[ScoredFace]) -> np.ndarray:
+    """A frame with each person's box and number, POSTER_WIDTH pixels wide at most."""
+    scale = min(POSTER_WIDTH / image.shape[1], 1.0)
+    size = round(image.shape[1] * scale), round(image.shape[0] * scale)
+    poster = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+    for face in faces:
+        left, top, right, bottom = (round(v * scale) for v in face.box)
+        colour = PERSON_COLOURS[face.person % len(PERSON_COLOURS)]
+        cv2.rectangle(poster, (left, top), (right, bottom), colour, 2, cv2.LINE_AA)
+        cv2.rectangle(poster, (left, top), (left + 24, top + 22), colour, -1)
+        cv2.putText(
+            poster,
+            str(face.person + 1),
+            (left + 5, top + 17),
+            cv2.FONT_HERSHEY_SIMPLEX,
+            0.55,
+            (255, 255, 255),
+            2,
+            cv2.LINE_AA,
+        )
+    return poster
+
+
+def css(person: int) -> str:
+    """A person's colour for a style sheet."""
+    red, green, blue = PERSON_COLOURS[person % len(PERSON_COLOURS)]
+    return f"#{red:02x}{green:02x}{blue:02x}"
+
+
+def _time(frame: int, fps: float | None) -> str:
+    return f"{frame / fps:.1f} s" if fps else f"frame {frame}"
+
+
+def _note(person: PersonScore, result: VideoResult) -> str:
+    """Why a person cannot decide about a video, if so."""
+    if person.score is None:
+        return "not scored: the networks had as many faces as they take"
+    few = person.faces < MIN_PERSON_FACES <= max(p.faces for p in result.persons)
+    return f"seen in {person.faces} frames only: does not decide about the video" if few else ""
+
+
+def _not_judged(result: VideoResult) -> list[str]:
+    """What there is in the video that the score says nothing about, and why."""
+    if result.score is None:
+        return [f"the video: {result.reason}"]
+    told = []
+    without = len(set(result.frames) - {face.frame for face in result.faces})
+    if without:
+        told.append(f"{without} of {len(result.frames)} frames: no face found in them")
+    unscored = sum(not face.scores for face in result.faces)
+    if unscored:
+        told.append(f"{unscored} of {len(result.faces)} faces: beyond the number that the networks take")
+    small = sum(min(f.box[2] - f.box[0], f.box[3] - f.box[1]) < SMALL_FACE / 2 for f in result.faces)
+    if small:
+        told.append(f"{small} of {len(result.faces)} faces are under {SMALL_FACE // 2} pixels: hardly a judgement")
+    return told
