@@ -6,18 +6,24 @@ import argparse
 import contextlib
 import math
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
 from deepfake import results as tables
+from deepfake.calibration import Calibration, Judge, Uncalibrated, check_models, read_calibration
 from deepfake.commandline import EXIT_INTERRUPTED, EXIT_SOME_FAILED, EXIT_USAGE, positive_int, run_guarded
 from deepfake.detectors.base import ALIGNING
 from deepfake.ensemble import Member, read_ensemble
 from deepfake.processes import default_workers
-from deepfake.scoring import FRAMES_PER_VIDEO
+from deepfake.scoring import AGGREGATE_CHOICES, FRAMES_PER_VIDEO, OF_FAMILY
 from deepfake.video import SpreadFrames
 from deepfake.weights import check_present
+
+if TYPE_CHECKING:
+    from kernel_utils import ScoringModel
 
 EPILOG = f"""Architecture, input size, normalisation and crop recipe come from the checkpoints.
 A stopped run (Ctrl-C, kill, power) continues when the same command is run again.
@@ -35,6 +41,7 @@ example:
   python predict_folder.py --test-dir videos --models b7_111_DeepFakeClassifier_tf_efficientnet_b7_ns_0_last \\
       --output submission.csv --details details.json
   python predict_folder.py --test-dir videos --ensemble second_place --output submission.csv
+  python predict_folder.py clip.mp4 --ensemble both --aggregate max-person --report report
   python predict_folder.py clip.mp4 --models xception-hg-2.pth MY_B5_last --weights 0.3 0.7 --detector mtcnn
 """
 
@@ -65,6 +72,19 @@ def parse_args() -> argparse.Namespace:
     )
     add("--output", type=Path, default=Path("submission.csv"), metavar="CSV", help="default: %(default)s")
     add("--details", type=Path, metavar="FILE", help="status, faces, scores by model; .json: and every face")
+    add("--report", type=Path, metavar="DIR", help="a page (HTML, needs no network) and JSON for each video, index.html")
+    add(
+        "--calibration",
+        type=Path,
+        metavar="FILE",
+        help="made by calibrate.py: turns scores into probabilities, and sets the thresholds of the verdicts",
+    )
+    add(
+        "--aggregate",
+        choices=list(AGGREGATE_CHOICES),
+        default=OF_FAMILY,
+        help="; ".join(f"{name}: {told}" for name, told in AGGREGATE_CHOICES.items()) + " (default: %(default)s)",
+    )
     add("--device", choices=["auto", "cpu", "cuda"], default="auto", help="default: cuda if there is one")
     add("--precision", choices=["auto", "float32", "bf16", "fp16"], default="auto", help="default: float32; CUDA: fp16")
     add(
@@ -106,29 +126,53 @@ def choose_members(args: argparse.Namespace) -> list[Member]:
 
 
 def predict(args: argparse.Namespace, videos: dict[str, Path]) -> dict[str, tables.VideoResult]:
-    """Scores the videos that no earlier, stopped run has done, and writes the tables."""
+    """Scores the videos that no earlier, stopped run has done; writes the tables and the report."""
     members = choose_members(args)
     check_present([member.checkpoint for member in members])
+    judge = read_calibration(args.calibration) if args.calibration else Uncalibrated()
     import kernel_utils  # torch takes seconds: not for --help or a mistyped folder
 
     device = kernel_utils.choose_device(args.device)
     precision = kernel_utils.choose_precision(args.precision, device)
     models = kernel_utils.load_models(members, device, ALIGNING.get(args.detector))
-    run = kernel_utils.describe_run(models, device, precision)
+    run = kernel_utils.describe_run(models, device, precision, args.aggregate)
+    if isinstance(judge, Calibration):
+        check_models(judge, run["models"], run["crop_recipes"])
     journal = tables.ResultJournal(args.output, run, videos.values())
     found = {} if args.overwrite else journal.results()
     if found:
         print(f"continuing: {len(found)} of {len(videos)} videos are done already", file=sys.stderr)
     todo = [path for path in videos.values() if path not in found]
     settings = {"device": device, "precision": precision, "workers": args.workers, "weights_dir": args.weights_dir}
-    with contextlib.closing(kernel_utils.predict_videos(todo, models, **settings)) as stream, journal:
+    stream = kernel_utils.predict_videos(todo, models, aggregate=args.aggregate, **settings)
+    with contextlib.closing(stream), journal:
         for path, result in tqdm(stream, total=len(videos), initial=len(found), unit="video", smoothing=0):
             found[path] = result
             journal.record(path, result)
     results = {name: found[path] for name, path in videos.items()}
-    tables.write_tables(args.output, args.details, results, run)
+    if args.report is not None:
+        report(args.report, videos, results, models, run, judge)
+    tables.write_tables(args.output, args.details, results, run, judge)
     journal.remove()
     return results
+
+
+def report(
+    folder: Path,
+    videos: dict[str, Path],
+    results: dict[str, tables.VideoResult],
+    models: Sequence[ScoringModel],
+    run: dict[str, Any],
+    judge: Judge,
+) -> None:
+    """Writes a page and JSON for each video, and the table of them all."""
+    from visualize.highlights import Highlights
+    from visualize.report import Reporter
+
+    reporter = Reporter(folder, run, judge, Highlights(models))
+    for name, result in tqdm(results.items(), desc="report", unit="video", smoothing=0):
+        reporter.write(name, videos[name], result)
+    print(f"report: {reporter.write_index()}", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from typing import Any
 
 from deepfake import atomic
 from deepfake.boxes import FRAME_SPACE
+from deepfake.calibration import Judge, Uncalibrated
 from deepfake.journal import Journal, out_of_space
 from deepfake.paths import VIDEO_SUFFIXES, find_videos
 from deepfake.scoring import NEUTRAL_SCORE
@@ -40,6 +41,7 @@ STATUSES = {
 LASTING = (OK, NO_FACE, UNREADABLE)
 """Statuses that another attempt on the same file would give again."""
 
+UNCALIBRATED = Uncalibrated()
 DETAILS_FORMAT = 1
 DETAILS_SUFFIXES = (".csv", ".json")
 _SHOWN_MISSING = 10
@@ -190,19 +192,23 @@ def name_videos(sources: Sequence[Path]) -> dict[str, Path]:
     return dict(zip(names, (path for path, _ in videos)))
 
 
-def write_submission(path: Path, results: Mapping[str, VideoResult]) -> None:
-    """Writes `filename,label`, atomically; a video without a score gets NEUTRAL_SCORE."""
+def write_submission(path: Path, results: Mapping[str, VideoResult], judge: Judge = UNCALIBRATED) -> None:
+    """Writes `filename,label`, atomically; the label is the probability, NEUTRAL_SCORE for a video without a score."""
     rows = [
-        [name, f"{NEUTRAL_SCORE if result.score is None else result.score:.6f}"] for name, result in results.items()
+        [name, f"{NEUTRAL_SCORE if result.score is None else judge.apply(result.score):.6f}"]
+        for name, result in results.items()
     ]
     _write(path, _table(["filename", "label"], rows))
 
 
-def write_details(path: Path, results: Mapping[str, VideoResult], run: Mapping[str, Any]) -> None:
+def write_details(
+    path: Path, results: Mapping[str, VideoResult], run: Mapping[str, Any], judge: Judge = UNCALIBRATED
+) -> None:
     """Writes what is known of every video, atomically, as the suffix says: .csv, or .json with every face.
 
     Args:
         run: what is known of the run: `models` (each with a `name`), `crop_recipes`, `settings`.
+        judge: adds probability and verdict to the scores, which stay as the networks gave them.
 
     Raises:
         ValueError: another suffix.
@@ -210,21 +216,36 @@ def write_details(path: Path, results: Mapping[str, VideoResult], run: Mapping[s
     _check_suffix(path)
     names = [model["name"] for model in run["models"]]
     if path.suffix.lower() == ".csv":
-        _write(path, _details_table(results, names))
+        _write(path, _details_table(results, names, judge))
     else:
-        videos = [{"filename": name, **video_to_json(result)} for name, result in results.items()]
+        videos = [
+            {"filename": name, **judged(result.score, judge), **video_to_json(result)} for name, result in results.items()
+        ]
         note = "boxes are x1, y1, x2, y2 in pixels of the full frame"
-        head = {"format": DETAILS_FORMAT, "space": FRAME_SPACE, "note": note, **run}
+        thresholds = {"real_below": judge.real_below, "fake_above": judge.fake_above, "source": judge.source}
+        head = {"format": DETAILS_FORMAT, "space": FRAME_SPACE, "note": note, "thresholds": thresholds, **run}
         _write(path, json.dumps({**head, "videos": videos}, indent=1, allow_nan=False))
 
 
 def write_tables(
-    output: Path, details: Path | None, results: Mapping[str, VideoResult], run: Mapping[str, Any]
+    output: Path,
+    details: Path | None,
+    results: Mapping[str, VideoResult],
+    run: Mapping[str, Any],
+    judge: Judge = UNCALIBRATED,
 ) -> None:
     """Writes the submission and, if asked for, the details."""
-    write_submission(output, results)
+    write_submission(output, results, judge)
     if details is not None:
-        write_details(details, results, run)
+        write_details(details, results, run, judge)
+
+
+def judged(score: float | None, judge: Judge) -> dict[str, Any]:
+    """Probability, rounded, and verdict; None without a score."""
+    if score is None:
+        return {"probability": None, "verdict": None}
+    probability = judge.apply(score)
+    return {"probability": round(probability, _DECIMALS["score"]), "verdict": judge.verdict(probability)}
 
 
 def check_outputs(output: Path, details: Path | None) -> None:
@@ -274,13 +295,16 @@ def _check_suffix(details: Path) -> None:
         raise ValueError(f"{details}: details are written as {' or '.join(DETAILS_SUFFIXES)}; end the name in one")
 
 
-def _details_table(results: Mapping[str, VideoResult], models: Sequence[str]) -> str:
+def _details_table(results: Mapping[str, VideoResult], models: Sequence[str], judge: Judge) -> str:
     rows = []
     for name, result in results.items():
+        said = judged(result.score, judge)
         scores = [_decimal(result.score), *(_decimal(result.model_scores.get(model)) for model in models)]
         counts = [result.scored_faces, len(result.frames)]
-        rows.append([name, result.status, scores[0], *counts, *scores[1:], f"{result.seconds:.3f}", result.reason])
-    return _table(["filename", "status", "score", "faces", "frames", *models, "seconds", "reason"], rows)
+        facts = [f"{result.seconds:.3f}", result.reason, _decimal(said["probability"]), said["verdict"] or ""]
+        rows.append([name, result.status, scores[0], *counts, *scores[1:], *facts])
+    known = ["filename", "status", "score", "faces", "frames", *models, "seconds", "reason", "probability", "verdict"]
+    return _table(known, rows)
 
 
 def video_to_json(result: VideoResult) -> dict[str, Any]:

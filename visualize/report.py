@@ -1,4 +1,4 @@
-"""The report on one video: verdict, each person apart, score against time, where the networks looked, reasons for doubt.
+"""The report on a video: verdict, each person apart, score against time, where the networks looked, doubts.
 
 A page of HTML that stands alone and the same as JSON, written beside each other. The pictures come from the video,
 read a second time: scoring keeps none.
@@ -21,7 +21,7 @@ from deepfake import atomic
 from deepfake.boxes import crop_face
 from deepfake.images import fit_square
 from deepfake.quality import SMALL_FACE, bits_per_pixel, reasons_for_doubt, sharpness
-from deepfake.results import PersonScore, ScoredFace, VideoResult, video_to_json
+from deepfake.results import PersonScore, ScoredFace, VideoResult, judged, video_to_json
 from deepfake.scoring import MIN_PERSON_FACES, ensemble_score
 from deepfake.video import Frame, VideoInfo, iter_frames, probe
 from visualize.page import picture, render
@@ -33,6 +33,8 @@ INDEX = "index"
 THUMBNAIL = 104
 """Side in pixels of a face in the strip below the timeline."""
 POSTER_WIDTH = 640
+HIGHLIGHT = 224
+"""Side in pixels of a face beside its activation map."""
 TOP_FACES = 4
 """Of a video, that many of the highest-scoring faces are shown with their activation maps."""
 
@@ -41,9 +43,6 @@ PERSON_COLOURS = ((46, 110, 220), (214, 92, 20), (18, 140, 90), (150, 60, 180), 
 
 _UNSAFE = re.compile(r"[^\w.() -]+")
 
-ActivationPictures = Callable[[Sequence["FacePicture"]], list[np.ndarray]]
-"""Faces -> each one's picture with the activation map laid over it, uint8 RGB."""
-
 
 @dataclass(frozen=True)
 class FacePicture:
@@ -51,6 +50,18 @@ class FacePicture:
 
     face: ScoredFace
     frame: np.ndarray
+
+
+@dataclass(frozen=True)
+class Highlight:
+    """A face as a network sees it, uint8 RGB, the same with an activation map over it, and the network's name."""
+
+    picture: np.ndarray
+    overlay: np.ndarray
+    network: str
+
+
+Highlighter = Callable[[Sequence[FacePicture]], Sequence[Highlight]]
 
 
 @dataclass
@@ -77,7 +88,7 @@ class Reporter:
         folder: made if need be.
         run: what is known of the run (`kernel_utils.describe_run`).
         judge: turns scores into probabilities and verdicts.
-        activations: draws where the networks looked; None leaves that out.
+        highlights: draws where the networks looked; None leaves that out.
     """
 
     def __init__(
@@ -85,13 +96,13 @@ class Reporter:
         folder: Path,
         run: Mapping[str, Any],
         judge: Judge,
-        activations: ActivationPictures | None = None,
+        highlights: Highlighter | None = None,
     ) -> None:
         self._folder = folder
         self._run = run
         self._weights = {model["name"]: model["weight"] for model in run["models"]}
         self._judge = judge
-        self._activations = activations
+        self._highlights = highlights
         self._names: set[str] = {INDEX}
         self._rows: list[dict[str, Any]] = []
 
@@ -143,11 +154,7 @@ class Reporter:
         }
 
     def _judged(self, score: float | None) -> dict[str, Any]:
-        if score is None:
-            return {"score": None, "probability": None, "verdict": None}
-        probability = self._judge.apply(score)
-        verdict = self._judge.verdict(probability)
-        return {"score": round(score, 6), "probability": round(probability, 6), "verdict": verdict}
+        return {"score": None if score is None else round(score, 6), **judged(score, self._judge)}
 
     def _thresholds(self) -> dict[str, Any]:
         judge = self._judge
@@ -194,16 +201,17 @@ class Reporter:
     def _shown(self, result: VideoResult, pictures: Pictures, info: VideoInfo | None) -> dict[str, Any]:
         """What the page shows beside the JSON's content."""
         fps = info.fps if info is not None and info.fps > 0 else None
-        overlays = self._activations(pictures.top) if self._activations and pictures.top else []
+        highlights = self._highlights(pictures.top) if self._highlights and pictures.top else []
         top = [
             {
-                "face": picture(fit_square(crop_face(shown.frame, shown.face.box), 224)),
-                "overlay": picture(overlay),
+                "face": picture(fit_square(highlight.picture, HIGHLIGHT)),
+                "overlay": picture(fit_square(highlight.overlay, HIGHLIGHT)),
+                "network": highlight.network,
                 "score": self._face_score(shown.face),
                 "time": _time(shown.face.frame, fps),
                 "person": shown.face.person,
             }
-            for shown, overlay in zip(pictures.top, overlays)
+            for shown, highlight in zip(pictures.top, highlights)
         ]
         return {
             "poster": None if pictures.poster is None else picture(pictures.poster),

@@ -1,0 +1,43 @@
+"""Where the networks of an ensemble looked in single faces: pictures for the report."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from deepfake.align import align_face, whole_landmarks
+from deepfake.boxes import Face, crop_face
+from deepfake.face_recipes import AlignRecipe, FaceRecipe
+from deepfake.images import fit_square
+from kernel_utils import ScoringModel
+from visualize.activation import ActivationMapper, overlay
+from visualize.report import FacePicture, Highlight
+
+
+class Highlights:
+    """Activation maps over faces, by the weightiest of the networks that scored each."""
+
+    def __init__(self, models: Sequence[ScoringModel]) -> None:
+        self._models = {model.name: model for model in models}
+        self._mappers: dict[str, ActivationMapper] = {}
+
+    def __call__(self, faces: Sequence[FacePicture]) -> list[Highlight]:
+        """Each face as its network sees it, and the same with the activation map over it."""
+        found = []
+        for shown in faces:
+            model = max((self._models[name] for name in shown.face.scores), key=lambda model: model.weight)
+            if model.name not in self._mappers:
+                self._mappers[model.name] = ActivationMapper(model.network, model.spec)
+            image = _as_seen(shown, model.source.recipe, model.view.size)
+            (activation,) = self._mappers[model.name](image[None])
+            found.append(Highlight(image, overlay(image, activation), model.name))
+        return found
+
+
+def _as_seen(shown: FacePicture, recipe: FaceRecipe, size: int) -> np.ndarray:
+    """The picture that a network was given of a face, (size, size, 3)."""
+    if isinstance(recipe, AlignRecipe):
+        face = Face(shown.face.box, landmarks=shown.face.landmarks)
+        return align_face(shown.frame, whole_landmarks(face), size)
+    return fit_square(crop_face(shown.frame, shown.face.box, recipe.margin), size)
