@@ -41,6 +41,8 @@ TOP_FACES = 4
 PERSON_COLOURS = ((46, 110, 220), (214, 92, 20), (18, 140, 90), (150, 60, 180), (190, 150, 10), (200, 40, 90))
 """RGB; persons beyond take them again from the first."""
 
+DOES_NOT_DECIDE = "does not decide about the video"
+
 _UNSAFE = re.compile(r"[^\w.() -]+")
 
 
@@ -215,7 +217,8 @@ class Reporter:
         ]
         return {
             "poster": None if pictures.poster is None else picture(pictures.poster),
-            "timelines": [self._timeline(person, result, pictures, fps) for person in result.persons],
+            # Who was seen once or twice in a crowd is in the table.
+            "timelines": [self._timeline(p, result, pictures, fps) for p in result.persons if not _note(p, result)],
             "top": top,
             "colours": [css(person) for person in range(len(result.persons))],
         }
@@ -290,7 +293,8 @@ def _note(person: PersonScore, result: VideoResult) -> str:
     if person.score is None:
         return "not scored: the networks had as many faces as they take"
     few = person.faces < MIN_PERSON_FACES <= max(p.faces for p in result.persons)
-    return f"seen in {person.faces} frames only: does not decide about the video" if few else ""
+    times = "once" if person.faces == 1 else f"{person.faces} times"
+    return f"seen {times} only: {DOES_NOT_DECIDE}" if few else ""
 
 
 def _not_judged(result: VideoResult) -> list[str]:

@@ -55,7 +55,14 @@ def draw_timeline(line: Timeline) -> Markup:
         parts.append(
             f'<line x1="{x(tick):.1f}" x2="{x(tick):.1f}" y1="{y(0):.1f}" y2="{y(0) + 4:.1f}" stroke="#98a2b3"/>'
         )
-        parts.append(_text(x(tick), HEIGHT - 6, f"{tick:g}", "middle"))
+        parts.append(
+            _text(
+                x(tick),
+                HEIGHT - 6,
+                f"{tick:g}{' ' + line.unit if tick == 0 else ''}",
+                "start" if tick == 0 else "middle",
+            )
+        )
     path = " ".join(f"{x(time):.1f},{y(value):.1f}" for time, value in line.points)
     parts.append(f'<polyline points="{path}" fill="none" stroke="{line.colour}" stroke-width="2"/>')
     parts += [f'<circle cx="{x(t):.1f}" cy="{y(v):.1f}" r="3.5" fill="{line.colour}"/>' for t, v in line.points]

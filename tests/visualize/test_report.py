@@ -1,0 +1,154 @@
+"""The report says what was found, of each person apart, in one file that needs nothing else."""
+
+import base64
+import json
+import re
+from html.parser import HTMLParser
+from urllib.parse import unquote
+
+import cv2
+import numpy as np
+import pytest
+
+from deepfake.calibration import Uncalibrated
+from deepfake.results import NO_FACE, OK, UNREADABLE, PersonScore, ScoredFace, VideoResult
+from tests.clips import draw, gradient
+from visualize.report import DOES_NOT_DECIDE, Highlight, Reporter, draw_poster
+
+RUN = {
+    "models": [
+        {"name": "a", "weight": 3.0, "architecture": "X", "input_size": 64, "crop_recipe": 0, "aggregation": "mean", "sha256": "ab" * 32},
+        {"name": "b", "weight": 1.0, "architecture": "Y", "input_size": 64, "crop_recipe": 0, "aggregation": "mean", "sha256": "cd" * 32},
+    ],
+    "crop_recipes": [{"kind": "crop", "detector": "mtcnn"}],
+    "settings": {"device": "cpu", "precision": "float32", "aggregate": "family"},
+}  # fmt: skip
+LEFT, RIGHT = (20.0, 40.0, 120.0, 160.0), (180.0, 40.0, 280.0, 160.0)
+EVIL = '<script>alert("x")</script>'
+
+
+def face(frame: int, person: int, a: float, b: float) -> ScoredFace:
+    return ScoredFace(frame, (LEFT, RIGHT)[person], 0.99, (180, 150), 0, {"a": a, "b": b}, person)
+
+
+FACES = [face(frame, person, score, score) for frame in (0, 5, 10, 15) for person, score in ((0, 0.1), (1, 0.95))]
+RESULT = VideoResult(
+    OK, 0.525, "", {"a": 0.5, "b": 0.6}, [0, 5, 10, 15, 19], (240, 320), FACES, 1.5,
+    [PersonScore(0, 0.1, 4), PersonScore(1, 0.95, 4)],
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def video(tmp_path_factory):
+    path = tmp_path_factory.mktemp("video") / "clip.mp4"
+    draw(path, gradient(20))
+    return path
+
+
+class _References(HTMLParser):
+    """What a page takes from elsewhere, and its text."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.addresses: list[str] = []
+        self.images: list[str] = []
+        self.tags: list[str] = []
+        self.text = ""
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append(tag)
+        for name, value in attributes:
+            if name in ("src", "href", "action", "data", "srcset"):
+                (self.images if value.startswith("data:image/") else self.addresses).append(value)
+
+    def handle_data(self, data):
+        self.text += f" {data}"
+
+
+def read(page) -> _References:
+    parsed = _References()
+    parsed.feed(page.read_text(encoding="utf-8"))
+    parsed.text = re.sub(r"\s+", " ", parsed.text)
+    return parsed
+
+
+def test_the_page_says_what_was_found(video, tmp_path):
+    page = Reporter(tmp_path, RUN, Uncalibrated()).write("clip.mp4", video, RESULT)
+    parsed = read(page)
+    assert parsed.addresses == [] and "script" not in parsed.tags and "link" not in parsed.tags
+    assert "uncertain probability of fake 0.525" in parsed.text
+    assert "2 persons" in parsed.text and "1 real 0.100 4" in parsed.text and "2 fake 0.950 4" in parsed.text
+    assert "not judged: 1 of 5 frames: no face found in them" in parsed.text
+    assert "not calibrated" in parsed.text and "abababab" in parsed.text and "1.5 seconds" in parsed.text
+    assert parsed.tags.count("svg") == 2
+    assert len(parsed.images) == 1 + 8  # the poster, and each person's four faces
+    for image in parsed.images:
+        data = base64.b64decode(image.split(",")[1])
+        assert cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) is not None
+
+
+def test_the_json_says_the_same(video, tmp_path):
+    page = Reporter(tmp_path, RUN, Uncalibrated()).write("clip.mp4", video, RESULT)
+    content = json.loads(page.with_suffix(".json").read_text())
+    assert (content["verdict"], content["score"], content["probability"]) == ("uncertain", 0.525, 0.525)
+    assert [(p["person"], p["verdict"], p["faces"], p["note"]) for p in content["persons"]] == [
+        (0, "real", 4, ""),
+        (1, "fake", 4, ""),
+    ]
+    assert content["thresholds"]["fake_above"] == 0.8 and "not calibrated" in content["thresholds"]["source"]
+    assert content["not_judged"] == ["1 of 5 frames: no face found in them"]
+    assert content["faces"][0]["person"] == 0 and content["run"] == RUN
+    assert any(doubt.startswith("blurred faces") for doubt in content["doubts"])  # a gradient has no edges
+
+
+def test_the_top_faces_are_shown_highest_first(video, tmp_path):
+    faces = [face(frame, 0, score, 1 - score) for frame, score in ((0, 0.2), (5, 0.9), (10, 0.6))]
+    shown = []
+
+    def highlight(given):
+        shown.extend((f.face.frame, f.frame.shape) for f in given)
+        return [Highlight(np.zeros((9, 9, 3), np.uint8), np.zeros((9, 9, 3), np.uint8), "net") for _ in given]
+
+    result = VideoResult(OK, 0.5, "", {}, [0, 5, 10], (240, 320), faces, 1.0, [PersonScore(0, 0.5, 3)])
+    page = Reporter(tmp_path, RUN, Uncalibrated(), highlight).write("clip.mp4", video, result)
+    assert shown == [(5, (240, 320, 3)), (10, (240, 320, 3)), (0, (240, 320, 3))]
+    assert "score 0.700" in read(page).text  # (3 * 0.9 + 0.1) / 4
+
+
+def test_names_are_escaped_and_stay_in_the_folder(video, tmp_path):
+    reporter = Reporter(tmp_path / "out", RUN, Uncalibrated())
+    pages = [reporter.write(name, video, RESULT) for name in (EVIL, "../../up.mp4", "sub/a.mp4", "sub_a.mp4", "index")]
+    index = reporter.write_index()
+    assert {page.parent for page in (*pages, index)} == {tmp_path / "out"}
+    assert len(set(pages)) == 5 and index not in pages
+    assert list(tmp_path.iterdir()) == [tmp_path / "out"]
+    for page in (pages[0], index):
+        assert EVIL not in page.read_text() and EVIL in read(page).text.replace("&lt;", "<")
+    assert [unquote(address) for address in read(index).addresses] == [page.name for page in pages]
+
+
+def test_who_is_seen_once_is_named_but_gets_no_timeline(video, tmp_path):
+    faces = [*FACES[::2], face(0, 1, 0.99, 0.99)]
+    persons = [PersonScore(0, 0.1, 4), PersonScore(1, 0.99, 1)]
+    result = VideoResult(OK, 0.1, "", {}, [0, 5, 10, 15], (240, 320), faces, 1.0, persons)
+    parsed = read(Reporter(tmp_path, RUN, Uncalibrated()).write("clip.mp4", video, result))
+    assert f"seen once only: {DOES_NOT_DECIDE}" in parsed.text
+    assert parsed.tags.count("svg") == 1
+
+
+@pytest.mark.parametrize(("status", "reason"), [(NO_FACE, "no face was found"), (UNREADABLE, f"{EVIL}: damaged")])
+def test_a_video_without_a_score_gets_no_verdict(video, tmp_path, status, reason):
+    reporter = Reporter(tmp_path, RUN, Uncalibrated())
+    page = reporter.write("clip.mp4", video.with_name("gone.mp4"), VideoResult(status, reason=reason))
+    parsed = read(page)
+    assert f"no verdict {status}: {reason}" in parsed.text and parsed.images == []
+    content = json.loads(page.with_suffix(".json").read_text())
+    assert (content["verdict"], content["probability"], content["not_judged"]) == (None, None, [f"the video: {reason}"])
+    assert "no verdict" in read(reporter.write_index()).text
+
+
+def test_the_poster_shows_everybody():
+    poster = draw_poster(np.zeros((240, 320, 3), np.uint8), FACES[:2])
+    assert poster.shape == (240, 320, 3)
+    assert poster[100, 19:22].any() and poster[100, 179:182].any() and not poster[100, 60:100].any()
+    assert draw_poster(np.zeros((1080, 1920, 3), np.uint8), FACES[:1]).shape == (360, 640, 3)
