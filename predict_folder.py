@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from deepfake.calibration import Calibration, Judge, Uncalibrated, check_models, read_calibration
 from tqdm import tqdm
 
 from deepfake import results as tables
-from deepfake.calibration import Calibration, Judge, Uncalibrated, check_models, read_calibration
 from deepfake.commandline import EXIT_INTERRUPTED, EXIT_SOME_FAILED, EXIT_USAGE, positive_int, run_guarded
 from deepfake.detectors.base import ALIGNING
 from deepfake.ensemble import Member, read_ensemble
@@ -72,7 +72,9 @@ def parse_args() -> argparse.Namespace:
     )
     add("--output", type=Path, default=Path("submission.csv"), metavar="CSV", help="default: %(default)s")
     add("--details", type=Path, metavar="FILE", help="status, faces, scores by model; .json: and every face")
-    add("--report", type=Path, metavar="DIR", help="a page (HTML, needs no network) and JSON for each video, index.html")
+    add(
+        "--report", type=Path, metavar="DIR", help="a page (HTML, needs no network) and JSON for each video, index.html"
+    )
     add(
         "--calibration",
         type=Path,

@@ -37,9 +37,12 @@ def sharpness(face: np.ndarray) -> float:
 
 
 def bits_per_pixel(path: Path, info: VideoInfo) -> float | None:
-    """Bits of the file for each pixel of each frame, sound included; None if the header does not count frames."""
+    """Bits of a video's file for each pixel of each frame, sound included; None without a count of frames.
+
+    A picture has none either: what is little for a frame that follows others is much less for one alone.
+    """
     pixels = info.frames * info.width * info.height
-    return 8 * path.stat().st_size / pixels if pixels > 0 else None
+    return 8 * path.stat().st_size / pixels if pixels > 0 and info.fps > 0 else None
 
 
 def reasons_for_doubt(

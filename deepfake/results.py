@@ -219,7 +219,8 @@ def write_details(
         _write(path, _details_table(results, names, judge))
     else:
         videos = [
-            {"filename": name, **judged(result.score, judge), **video_to_json(result)} for name, result in results.items()
+            {"filename": name, **judged(result.score, judge), **video_to_json(result)}
+            for name, result in results.items()
         ]
         note = "boxes are x1, y1, x2, y2 in pixels of the full frame"
         thresholds = {"real_below": judge.real_below, "fake_above": judge.fake_above, "source": judge.source}

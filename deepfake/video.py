@@ -1,6 +1,6 @@
 """Which frames of a video, and reading exactly those frames.
 
-Decoding is sequential: seeking returned wrong pictures on some H.264 files (4:4:4, open GOP). Frames that nobody wants
+A picture file is a video of one frame. Decoding is sequential: seeking returned wrong pictures on some H.264 files (4:4:4, open GOP). Frames that nobody wants
 are decoded but never converted to RGB.
 """
 
@@ -14,6 +14,9 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+
+from deepfake.images import ImageError, read_image
+from deepfake.paths import PICTURE_SUFFIXES
 
 # A decoder that may guess the format follows playlists (HLS, concat, DASH) to other files and to the network,
 # whatever the file's suffix: only containers that hold their own frames are handed to it.
@@ -42,6 +45,7 @@ class VideoInfo:
     """What a container says of its video stream.
 
     `frames` is the count in the header, which may be wrong; 0 if the container holds none (all but MP4, MOV and AVI).
+    `fps` is 0 for a picture.
     """
 
     frames: int
@@ -103,13 +107,13 @@ def probe(path: Path) -> VideoInfo:
     Raises:
         VideoError: missing, empty or not a video.
     """
-    with _Capture(path) as capture:
+    with _open(path) as capture:
         return capture.info()
 
 
 def count_frames(path: Path, threads: int = 0) -> int:
     """The number of frames by decoding all of them."""
-    with _Capture(path, threads) as capture:
+    with _open(path, threads) as capture:
         count = 0
         while capture.grab():
             count += 1
@@ -127,7 +131,7 @@ def iter_every(path: Path, every: int, threads: int = 0) -> Iterator[Frame]:
     """
     if every < 1:
         raise ValueError(f"every={every}: expected 1 or more")
-    with _Capture(path, threads) as capture:
+    with _open(path, threads) as capture:
         index = 0
         while capture.grab():
             if index % every == 0:
@@ -145,7 +149,7 @@ def iter_frames(path: Path, indices: Iterable[int], threads: int = 0) -> Iterato
     """
     wanted = set(indices)
     last = max(wanted, default=-1)
-    with _Capture(path, threads) as capture:
+    with _open(path, threads) as capture:
         for index in range(last + 1):
             if not capture.grab():
                 if index == 0:
@@ -184,6 +188,37 @@ def chunked(frames: Iterable[Frame], size: int = FRAMES_AT_ONCE) -> Iterator[lis
     frames = iter(frames)
     while chunk := list(islice(frames, size)):
         yield chunk
+
+
+def _open(path: Path, threads: int = 0) -> _Capture | _Still:
+    return _Still(path) if Path(path).suffix.lower() in PICTURE_SUFFIXES else _Capture(path, threads)
+
+
+class _Still:
+    """A picture file as a video of one frame."""
+
+    def __init__(self, path: Path) -> None:
+        try:
+            self._image = read_image(Path(path))
+        except ImageError as error:
+            raise VideoError(str(error)) from error
+        self._left = 1
+
+    def __enter__(self) -> _Still:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def info(self) -> VideoInfo:
+        return VideoInfo(frames=1, width=self._image.shape[1], height=self._image.shape[0], fps=0.0)
+
+    def grab(self) -> bool:
+        self._left -= 1
+        return self._left >= 0
+
+    def frame(self, index: int) -> Frame:
+        return Frame(index, self._image)
 
 
 class _Capture:

@@ -8,10 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from deepfake.images import write_image
 from deepfake.video import (
     EveryFrames,
     SpreadFrames,
     VideoError,
+    VideoInfo,
     count_frames,
     iter_chosen,
     iter_every,
@@ -183,6 +185,26 @@ def test_a_rotated_video_comes_upright(tmp_path, ffmpeg, degrees):
     assert np.abs(ours.astype(int) - theirs).mean() < 6
     info = probe(turned)
     assert (info.height, info.width) == ours.shape[:2]
+
+
+def test_a_picture_is_a_video_of_one_frame(tmp_path):
+    image = np.random.default_rng(0).integers(0, 256, (48, 64, 3), np.uint8)
+    write_image(tmp_path / "picture.png", image)
+    path = (tmp_path / "picture.png").rename(tmp_path / "picture.PNG")
+    assert probe(path) == VideoInfo(frames=1, width=64, height=48, fps=0)
+    assert count_frames(path) == 1
+    for frames in (
+        iter_every(path, 1),
+        iter_frames(path, [0, 3]),
+        iter_spread(path, 32),
+        iter_chosen(path, [EveryFrames(10)]),
+    ):
+        (frame,) = frames
+        assert frame.index == 0 and (frame.image == image).all()
+    (tmp_path / "broken.jpg").write_bytes(b"no picture")
+    for name in ("broken.jpg", "gone.jpg"):
+        with pytest.raises(VideoError, match=name):
+            probe(tmp_path / name)
 
 
 # What is no video.

@@ -9,8 +9,8 @@ from urllib.parse import unquote
 import cv2
 import numpy as np
 import pytest
-
 from deepfake.calibration import Uncalibrated
+
 from deepfake.results import NO_FACE, OK, UNREADABLE, PersonScore, ScoredFace, VideoResult
 from tests.clips import draw, gradient
 from visualize.report import DOES_NOT_DECIDE, Highlight, Reporter, draw_poster
