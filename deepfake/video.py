@@ -1,7 +1,7 @@
 """Which frames of a video, and reading exactly those frames.
 
-A picture file is a video of one frame. Decoding is sequential: seeking returned wrong pictures on some H.264 files (4:4:4, open GOP). Frames that nobody wants
-are decoded but never converted to RGB.
+A picture file is a video of one frame. Decoding is sequential: seeking returned wrong pictures on some H.264 files
+(4:4:4, open GOP). Frames that nobody wants are decoded but never converted to RGB.
 """
 
 from __future__ import annotations

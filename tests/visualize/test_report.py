@@ -15,14 +15,15 @@ from deepfake.results import NO_FACE, OK, UNREADABLE, PersonScore, ScoredFace, V
 from tests.clips import draw, gradient
 from visualize.report import DOES_NOT_DECIDE, Highlight, Reporter, draw_poster
 
+MODEL = {"input_size": 64, "crop_recipe": 0, "aggregation": "mean"}
 RUN = {
     "models": [
-        {"name": "a", "weight": 3.0, "architecture": "X", "input_size": 64, "crop_recipe": 0, "aggregation": "mean", "sha256": "ab" * 32},
-        {"name": "b", "weight": 1.0, "architecture": "Y", "input_size": 64, "crop_recipe": 0, "aggregation": "mean", "sha256": "cd" * 32},
+        {"name": "a", "weight": 3.0, "architecture": "X", "sha256": "ab" * 32, **MODEL},
+        {"name": "b", "weight": 1.0, "architecture": "Y", "sha256": "cd" * 32, **MODEL},
     ],
     "crop_recipes": [{"kind": "crop", "detector": "mtcnn"}],
     "settings": {"device": "cpu", "precision": "float32", "aggregate": "family"},
-}  # fmt: skip
+}
 LEFT, RIGHT = (20.0, 40.0, 120.0, 160.0), (180.0, 40.0, 280.0, 160.0)
 EVIL = '<script>alert("x")</script>'
 
