@@ -86,6 +86,11 @@ USUAL_AGGREGATION = {CropRecipe.kind: "confident", AlignRecipe.kind: "mean"}
 PREFETCHED_VIDEOS = 2
 """On CUDA: videos with their faces found that wait to be scored."""
 
+
+class NoUseForDetector(ValueError):
+    """Another detector is asked for, but no network sees aligned faces."""
+
+
 Reader = Callable[[Any], tuple[np.ndarray, Sequence[int]]]
 
 
@@ -192,14 +197,14 @@ def load_models(
 
     Raises:
         ValueError: none, two of one name, one that is missing or cannot be used (CheckpointError), or a `detector`
-            that no network has use for.
+            that no network has use for (NoUseForDetector).
     """
     names = [member.name for member in members]
     if not names or len(set(names)) < len(names):
         raise ValueError(f"models {', '.join(names) or '(none)'}: expected one or more, each once")
     models = [_load(member, device, detector) for member in members]
     if detector is not None and not any(isinstance(model.source.recipe, AlignRecipe) for model in models):
-        raise ValueError("another detector is for networks that see aligned faces; none of these does")
+        raise NoUseForDetector("another detector is for networks that see aligned faces; none of these does")
     return models
 
 

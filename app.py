@@ -1,0 +1,98 @@
+"""The page: drop a video or a picture, choose the ensemble, get the report. Needs no network; listens on loopback."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from deepfake.commandline import EXIT_INTERRUPTED, EXIT_USAGE, positive_int, run_guarded
+from deepfake.detectors.base import ALIGNING
+from deepfake.ensemble import Member, read_ensemble
+from deepfake.weights import WeightsError, check_present
+
+if TYPE_CHECKING:
+    from visualize.analyst import Analyst
+
+ENSEMBLES = Path(__file__).resolve().parent / "configs" / "ensembles"
+LOOPBACK = "127.0.0.1"
+PORT = 7860
+
+EPILOG = f"""The page offers the ensembles of configs/ensembles whose checkpoints are all in the weights folder, and the models named.
+Uploads are deleted after an hour. Stop it with Ctrl-C.
+
+exit codes: 0 stopped; {EXIT_USAGE} the command or a checkpoint cannot be used; {EXIT_INTERRUPTED} interrupted while starting
+
+example:
+  python app.py --weights-dir weights --models MODEL_A MODEL_B --port 8080
+"""
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add("--weights-dir", type=Path, default=Path("weights"), metavar="DIR", help="default: %(default)s")
+    add(
+        "--models", nargs="+", default=[], metavar="NAME", help="checkpoints in it, offered as an ensemble of their own"
+    )
+    add("--detector", choices=list(ALIGNING), help="finds faces for networks that see aligned ones")
+    add("--calibration", type=Path, metavar="FILE", help="of the --models, made by calibrate.py")
+    add("--examples", type=Path, metavar="DIR", help="videos and pictures to try (default: two portraits)")
+    add("--device", choices=["auto", "cpu", "cuda"], default="auto", help="default: cuda if there is one")
+    add("--host", default=LOOPBACK, help="address to listen on (default: %(default)s; 0.0.0.0 lets everybody in)")
+    add("--port", type=int, default=PORT, help="0: any that is free (default: %(default)s)")
+    add("--max-size", type=positive_int, default=200, metavar="MB", help="of an upload (default: %(default)s)")
+    add("--max-seconds", type=positive_int, default=600, metavar="S", help="of a video (default: %(default)s)")
+    return parser.parse_args()
+
+
+def main() -> int:
+    args = parse_args()
+    analyst = build_analyst(args)
+    os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+    from visualize.web_page import build_page, find_examples, serve  # gradio takes seconds
+
+    page = build_page(analyst, find_examples(args.examples))
+    serve(page, args.host, args.port, args.max_size)
+    return 0
+
+
+def build_analyst(args: argparse.Namespace) -> Analyst:
+    """The ensembles that can be used here.
+
+    Raises:
+        ValueError: none can, or the models or the calibration cannot.
+    """
+    offered, missing = {}, []
+    if args.models:
+        members = [Member(args.weights_dir / name) for name in args.models]
+        check_present([member.checkpoint for member in members])
+        offered[" + ".join(args.models)] = members
+    for file in sorted(ENSEMBLES.glob("*.json")):
+        members = read_ensemble(file, args.weights_dir)
+        try:
+            check_present([member.checkpoint for member in members])
+        except WeightsError as error:
+            missing.append(f"{file.stem}: {error}")
+        else:
+            offered[file.stem] = members
+    if not offered:
+        raise ValueError("no ensemble is complete; name --models, or fetch what is missing:\n  " + "\n  ".join(missing))
+    from visualize.analyst import Analyst
+
+    return Analyst(
+        offered,
+        weights_dir=args.weights_dir,
+        device=args.device,
+        detector=args.detector,
+        max_seconds=args.max_seconds,
+        calibration=(next(iter(offered)), args.calibration) if args.calibration else None,
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(run_guarded(main, sys.stderr.write))

@@ -1,0 +1,136 @@
+"""The page that app.py serves: upload, choice of ensemble, progress, report, examples."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from markupsafe import Markup, escape
+
+from deepfake.images import write_image
+from deepfake.paths import PICTURE_SUFFIXES, VIDEO_SUFFIXES
+from visualize.analyst import Analyst, told
+
+UPLOAD_LIFETIME = 3600
+"""Seconds that an upload is kept."""
+UPLOAD_CHECK = 300
+"""Seconds between looks for uploads that are older."""
+MOST_WAITING = 20
+"""Uploads that may wait; further ones are told to come back."""
+REPORT_HEIGHT = 1100
+
+INTRODUCTION = """# Is this face real?
+Drop a video or a picture with faces in it. The report shows each person's score over time, where the networks looked, \
+and what speaks against trusting them. A score is evidence, not proof.
+"""
+
+
+def build_page(analyst: Analyst, examples: Sequence[Path]) -> Any:
+    """The page as gradio Blocks.
+
+    Raises:
+        ValueError: gradio is not installed.
+    """
+    gr = _gradio()
+
+    def analyse(upload: str | None, ensemble: str, progress: Any = gr.Progress()) -> Markup:  # noqa: B008  (gradio's way)
+        if upload is None:
+            raise gr.Error("No file yet: drop a video or a picture first.", print_exception=False)
+        file = Path(upload)
+        try:
+            report = analyst.report(file, file.name, ensemble, lambda share, what: progress(share, desc=what))
+        except (ValueError, OSError) as error:
+            reason = told(error, file, file.name) if isinstance(error, ValueError) else "it cannot be read"
+            raise gr.Error(reason, title="This file cannot be judged", print_exception=False) from error
+        return frame(report.page)
+
+    with gr.Blocks(
+        title="Deepfake detection", analytics_enabled=False, delete_cache=(UPLOAD_CHECK, UPLOAD_LIFETIME)
+    ) as page:
+        gr.Markdown(INTRODUCTION)
+        with gr.Row():
+            with gr.Column(scale=1, min_width=280):
+                upload = gr.File(
+                    label="Video or picture", file_types=[*VIDEO_SUFFIXES, *PICTURE_SUFFIXES], elem_id="upload"
+                )
+                ensemble = gr.Dropdown(analyst.names, value=analyst.names[0], label="Ensemble", elem_id="ensemble")
+                start = gr.Button("Judge", variant="primary", elem_id="judge")
+                if examples:
+                    gr.Examples([[str(path)] for path in examples], [upload], label="To try")
+            with gr.Column(scale=3):
+                result = gr.HTML(elem_id="report", min_height=300)
+        start.click(analyse, [upload, ensemble], result, concurrency_limit=1, api_name="judge")
+    page.queue(max_size=MOST_WAITING)
+    return page
+
+
+def serve(page: Any, host: str, port: int, max_megabytes: int) -> None:
+    """Serves the page until Ctrl-C.
+
+    Raises:
+        ValueError: the port is taken, or the address is not this machine's.
+    """
+    gr = _gradio()
+    try:
+        page.launch(
+            server_name=host,
+            server_port=port or _free_port(host),
+            max_file_size=f"{max_megabytes}mb",
+            theme=gr.themes.Default(font=["system-ui", "sans-serif"], font_mono=["monospace"]),
+            share=False,
+            ssr_mode=False,
+            pwa=False,
+            footer_links=[],
+        )
+    except OSError as error:
+        raise ValueError(f"cannot listen on {host}:{port}: {error}; choose another --port or --host") from error
+
+
+def frame(page: str) -> Markup:
+    """A report's page inside of another one: apart from it, without scripts."""
+    return Markup(
+        f'<iframe sandbox="allow-same-origin" title="report" srcdoc="{escape(page)}" '
+        f'style="width: 100%; height: {REPORT_HEIGHT}px; border: 0"></iframe>'
+    )
+
+
+def find_examples(folder: Path | None) -> list[Path]:
+    """Files to try: a folder's, or two public-domain portraits that come with the libraries.
+
+    Raises:
+        ValueError: the folder holds nothing that can be judged.
+    """
+    if folder is None:
+        return _portraits()
+    suffixes = (*VIDEO_SUFFIXES, *PICTURE_SUFFIXES)
+    found = sorted(path for path in folder.glob("*") if path.suffix.lower() in suffixes)
+    if not found:
+        raise ValueError(f"{folder}: no video or picture in it; expected files that end in {' '.join(suffixes)}")
+    return found
+
+
+def _portraits() -> list[Path]:
+    import matplotlib
+    from skimage.data import astronaut
+
+    folder = Path(tempfile.mkdtemp(prefix="deepfake-examples-"))
+    write_image(folder / "eileen_collins.jpg", astronaut())
+    return [folder / "eileen_collins.jpg", Path(matplotlib.get_data_path()) / "sample_data" / "grace_hopper.jpg"]
+
+
+def _free_port(host: str) -> int:
+    import socket
+
+    with socket.socket() as probe:
+        probe.bind((host, 0))
+        return int(probe.getsockname()[1])
+
+
+def _gradio() -> Any:
+    try:
+        import gradio
+    except ImportError as error:
+        raise ValueError("the page needs gradio: pip install -e '.[app]'") from error
+    return gradio
