@@ -256,10 +256,10 @@ def test_killed_and_run_again_equals_a_clean_run(small_parts, extract, project_r
     line = command(small_parts, out, "--detector", "mtcnn", "--every", 2, "--workers", 1)
 
     def writing(done: int) -> None:
-        """Until so many videos are done and the next one is being written."""
+        """Until so many videos are done, or more, and the next one is being written."""
         deadline = time.monotonic() + 30
         while time.monotonic() < deadline and not (
-            len(list_folders(out)) == done and any(out.glob(".partial-*/*.png"))
+            len(list_folders(out)) >= done and any(out.glob(".partial-*/*.png"))
         ):
             time.sleep(0.005)
 
