@@ -96,7 +96,7 @@ def assert_recorded(tensor: torch.Tensor, expected: dict) -> None:
     assert tensor.sum().item() == pytest.approx(expected["sum"], abs=1e-6 * expected["abs_sum"])
 
 
-@pytest.mark.parametrize("name", VARIANTS)
+@pytest.mark.parametrize("name", ["resnet50", "mobilenet0.25"])
 def test_agrees_with_the_published_network(name, recorded, reference):
     entry = reference("retinaface")["network"][f"retinaface_{name}"]
     network = VARIANTS[name].build().double().eval()
