@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import torch
 import torch.distributed as dist
+from timm.layers import convert_sync_batchnorm
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
@@ -68,7 +69,7 @@ def prepare(network: nn.Module, ranks: Ranks, size: int) -> nn.Module:
     network = network.to(ranks.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     _freeze_unused(network, torch.zeros(1, 3, size, size, device=ranks.device))
     if ranks.distributed and ranks.device.type == "cuda":
-        network = nn.SyncBatchNorm.convert_sync_batchnorm(network)
+        network = convert_sync_batchnorm(network)  # torch's own would lose the activations in timm's batch norms
     return network
 
 

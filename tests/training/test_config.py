@@ -48,7 +48,7 @@ def changed(path: str, value) -> dict:
 @pytest.mark.parametrize(
     ("path", "value", "told"),
     [
-        ("encodr", "b7", "encodr: expected one of the keys network, encoder"),
+        ("encodr", "b7", "encodr: expected one of the keys network, size"),
         ("optimizer.lr", 0.1, "optimizer.lr: expected one of the keys batch_size, type, learning_rate"),
         ("optimizer.schedule.params.gamma", 1, "optimizer.schedule.params.gamma: expected only max_iter, power"),
         ("losses.Focal", 1, "losses.Focal: expected only BinaryCrossentropy"),

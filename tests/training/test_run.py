@@ -303,7 +303,7 @@ def test_encoders_that_cannot_be_had(options, tiny_config, monkeypatch, encoder)
 def test_shipped_configs_name_networks_that_there_are(project_root, name):
     import timm
 
-    from deepfake.models.classifier import _NOISY_STUDENT
+    from deepfake.models.encoders import _NOISY_STUDENT
     from training.config import read_config
 
     encoder = read_config(project_root / "configs" / f"{name}.json").encoder
