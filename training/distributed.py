@@ -98,6 +98,15 @@ def sum_over_ranks(tensor: torch.Tensor, ranks: Ranks) -> torch.Tensor:
     return shared.cpu()
 
 
+def mean_over_ranks(tensor: torch.Tensor, ranks: Ranks) -> torch.Tensor:
+    """The mean over ranks, where the tensor is."""
+    if not ranks.distributed:
+        return tensor
+    shared = tensor.clone()
+    dist.all_reduce(shared)
+    return shared / ranks.world_size
+
+
 def _device_kind(device: str) -> str:
     available = torch.cuda.is_available()
     if device == "auto":

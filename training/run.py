@@ -55,7 +55,7 @@ def run(options: RunOptions) -> None:
         ValueError: a config, fold table, checkpoint or option that cannot be used.
         NonFiniteLoss: training diverged.
     """
-    config = read_config(options.config)
+    config = read_config(options.config, TrainConfig)
     if options.epochs is not None:
         config = config.with_epochs(options.epochs)
     folds_csv = find_folds(options)

@@ -26,7 +26,7 @@ def draw_maps(attention: torch.Tensor, count: int) -> torch.Tensor:
         (n, count, h, w).
     """
     # Values that are no numbers make the loss none, which the engine tells; drawing must not crash before.
-    weights = torch.nan_to_num((attention.float().sum((2, 3)) + EPSILON).sqrt(), nan=1.0)
+    weights = torch.nan_to_num((attention.float().sum((2, 3)) + EPSILON).sqrt(), nan=1.0, posinf=1.0)
     drawn = torch.multinomial(weights, count, replacement=True)
     return attention[torch.arange(len(attention), device=attention.device)[:, None], drawn]
 
@@ -55,9 +55,7 @@ def crop_attended(
 
 def drop_attended(images: torch.Tensor, attention: torch.Tensor, threshold: torch.Tensor) -> torch.Tensor:
     """Pictures with what is looked at set to 0; arguments as for `crop_attended`."""
-    large, limit = _upsampled(attention, images.shape[2:]), _limit(attention, threshold)
-    dropped = (large >= limit) & (limit > 0)
-    return images.masked_fill(dropped, 0.0)
+    return images.masked_fill(_seen(attention, images.shape[2:], threshold), 0.0)
 
 
 def attention_boxes(
@@ -65,7 +63,7 @@ def attention_boxes(
 ) -> torch.Tensor:
     """Boxes around what is looked at: (n, 4) int64 first row, end of rows, first column, end of columns; ends are
     exclusive. All are inside a picture of `size` (height, width) and at least `MIN_SIDE` a side."""
-    seen = (_upsampled(attention, size) >= _limit(attention, threshold))[:, 0]
+    seen = _seen(attention, size, threshold)[:, 0]
     sides = [_padded(seen.any(dim=dim), padding) for dim in (2, 1)]  # any over columns: rows
     boxes = torch.stack([edge for side in sides for edge in side], dim=1)
     whole = boxes.new_tensor([0, size[0], 0, size[1]])
@@ -93,10 +91,8 @@ def _samples(first: torch.Tensor, end: torch.Tensor, length: int, dtype: torch.d
     return (positions * 2 / (length - 1) - 1).to(dtype)
 
 
-def _upsampled(attention: torch.Tensor, size: tuple[int, int] | torch.Size) -> torch.Tensor:
-    return interpolate(attention.float(), size=tuple(size), mode="bilinear", align_corners=True)
-
-
-def _limit(attention: torch.Tensor, threshold: torch.Tensor) -> torch.Tensor:
-    """(n, 1, 1, 1): the threshold's part of each small map's maximum."""
-    return attention.float().amax((1, 2, 3), keepdim=True) * threshold.float().view(-1, 1, 1, 1)
+def _seen(attention: torch.Tensor, size: tuple[int, int] | torch.Size, threshold: torch.Tensor) -> torch.Tensor:
+    """(n, 1, height, width) bool: where the up-sampled map is at the threshold's part of the small map's maximum."""
+    small = attention.float()
+    limit = small.amax((1, 2, 3), keepdim=True) * threshold.float().view(-1, 1, 1, 1)
+    return (interpolate(small, size=tuple(size), mode="bilinear", align_corners=True) >= limit) & (limit > 0)

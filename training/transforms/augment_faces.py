@@ -91,7 +91,7 @@ def _wsdan_pipeline() -> Any:
         A.GaussNoise(std_range=ADDITIVE_DEVIATION, per_channel=False, p=0.5),
         A.GaussNoise(std_range=NOISE_DEVIATION, p=0.5),
     ]
-    blurs = [A.MotionBlur(allow_shifted=False, p=0.25), _gaussian_blur(A, p=0.5), A.Blur(blur_limit=3, p=0.25)]
+    blurs = [A.MotionBlur(p=0.25), _gaussian_blur(A, p=0.5), A.Blur(blur_limit=3, p=0.25)]
     contrasts = [_brightness(A, p=0.5), A.Sharpen(p=0.5), A.Emboss(p=0.5), A.RandomBrightnessContrast(p=0.5)]
     return A.Compose(
         [
