@@ -43,7 +43,7 @@ def plain(image, attention, theta, padding):
     limit = attention.max() * theta
     rows, columns = torch.nonzero(large >= limit, as_tuple=True)
     box = [0, height, 0, width]
-    if limit > 0:
+    if limit > 0 and len(rows):
         top, left = (max(int(v.min().item() - padding * s), 0) for v, s in ((rows, height), (columns, width)))
         bottom, right = (min(int(v.max().item() + padding * s), s) for v, s in ((rows, height), (columns, width)))
         box = [top, bottom, left, right] if min(bottom - top, right - left) >= 2 else box
