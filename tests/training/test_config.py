@@ -3,9 +3,9 @@ import json
 
 import pytest
 
-from tests.training.conftest import TINY
 from deepfake.images import SECOND_PLACE, SYMMETRIC
 from deepfake.models import model_names
+from tests.training.conftest import TINY
 from training.config import (
     FAMILIES,
     AttentionConfig,

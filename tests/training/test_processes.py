@@ -171,46 +171,16 @@ def test_a_full_disk_is_one_line_and_leaves_nothing_half_written(project_root, s
 # Second place.
 
 
-def small_faces_config(project_root: Path, name: str, tmp_path: Path) -> Path:
-    config = second_place_config(project_root, name, tmp_path / f"{name}.json")
-    content = json.loads(config.read_text())
-    content["optimizer"]["schedule"]["epochs"] = 1
-    content["optimizer"]["batch_size"] = 12
-    config.write_text(json.dumps(content))
-    return config
-
-
-def test_train_sh_runs_second_places_recipes_one_after_the_other(
-    project_root, shared_faces_root, environment, tmp_path
-):
-    """Xception, then WS-DAN from its weights, as the README tells."""
-    weights = tmp_path / "weights"
-    for name, more in (
-        ("xception", []),
-        ("wsdan_xception", ["--init", str(weights / "xception_777_xception_best_dice")]),
-    ):
-        environment["CONFIG"] = str(small_faces_config(project_root, name, tmp_path))
-        process = train_sh(project_root, str(shared_faces_root), "0", "--workers", "0", *more, env=environment)
-        output, errors = process.communicate(timeout=TIMEOUT)
-        assert process.returncode == 0, errors
-        assert "finished 1 epochs" in output and "over 16 frames" in output
-        assert read_checkpoint(weights / f"{name}_777_{name}_last").spec.architecture == name
-    assert "starting from the weights of" in output
-
-
-@pytest.mark.parametrize("command", ["train_xception.py", "train_wsdan.py"])
-def test_second_places_errors_of_users_are_one_line(project_root, shared_faces_root, tmp_path, command):
-    script = str(project_root / "training" / "pipelines" / command)
-    cases = {
-        (str(tmp_path / "none.json"), str(shared_faces_root)): "none.json",
-        (str(project_root / "configs" / "b7.json"), str(shared_faces_root)): "train_classifier.py",
-    }
-    for (config, faces), told in cases.items():
-        done = subprocess.run(
-            [sys.executable, script, config, "--data-dir", faces], capture_output=True, text=True, check=False
-        )
-        assert done.returncode == 2
-        assert done.stderr.startswith("error: ") and told in done.stderr and len(done.stderr.splitlines()) == 1
+def test_train_sh_takes_the_command_that_the_config_belongs_to(project_root, shared_faces_root, environment, tmp_path):
+    config = second_place_config(project_root, "wsdan_efb3", tmp_path / "b3.json")
+    environment["CONFIG"] = str(config)
+    arguments = (str(shared_faces_root), "0", "--workers", "0", "--epochs", "1")
+    process = train_sh(project_root, *arguments, env=environment)
+    output, errors = process.communicate(timeout=TIMEOUT)
+    assert process.returncode == 0, errors
+    assert "finished 1 epochs" in output and "over 16 frames" in output
+    checkpoint = read_checkpoint(tmp_path / "weights" / "b3_777_wsdan_efficientnet_b3_last")
+    assert checkpoint.spec.architecture == "wsdan_efficientnet_b3"
 
 
 def test_two_ranks_train_wsdan_to_the_same_weights(project_root, shared_faces_root, tmp_path):

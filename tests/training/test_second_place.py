@@ -20,6 +20,7 @@ from training import distributed, engine
 from training.config import ConfigError, WSDANConfig, XceptionConfig, parse_config, read_config
 from training.engine import Trainer
 from training.metrics import video_metrics
+from training.pipelines import train_wsdan, train_xception
 from training.pipelines.options import parse_wsdan_args, parse_xception_args
 from training.run_aligned import AlignedOptions, WSDANOptions, initialize, run_wsdan, run_xception
 from training.transforms.attention import crop_attended
@@ -330,6 +331,72 @@ def test_too_few_samples_for_a_batch(small, options, name):
     chosen.config.write_text(json.dumps(content))
     with pytest.raises(ValueError, match="24 training samples do not fill one batch of 64"):
         RUNS[name](chosen)
+
+
+# The commands.
+
+
+@pytest.fixture
+def command(monkeypatch, capsys):
+    """`command(main, *arguments)`: exit code and what it wrote to standard error."""
+
+    def run(main, *arguments):
+        monkeypatch.setattr("sys.argv", ["train", *map(str, arguments)])
+        monkeypatch.delenv("RANK", raising=False)
+        return main(), capsys.readouterr().err
+
+    return run
+
+
+COMMANDS = {"xception": train_xception.main, "wsdan_xception": train_wsdan.main}
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_command_trains_and_continues(small, command, options, name):
+    chosen = options(name, "run")
+    places = ["--output-dir", chosen.output_dir, "--logdir", chosen.logdir, "--workers", 0, "--device", "cpu"]
+    arguments = [chosen.config, "--data-dir", chosen.data_dir, *places, "--resume", "auto", "--keep-epochs", 1]
+    for epochs in (1, 2):
+        assert command(COMMANDS[name], *arguments, "--epochs", epochs)[0] == 0
+    names = {p.name.removeprefix(f"{name}_") for p in chosen.output_dir.iterdir() if p.is_file()}
+    assert names - {"0", "1"} == {"last", "best_dice", "config.json"} and len(names) == 4
+    assert read_checkpoint(chosen.output_dir / f"{name}_last").extra["epoch"] == 2
+    assert list(chosen.logdir.glob("events*"))
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_errors_of_users_are_one_line(small, command, options, project_root, tmp_path, name):
+    chosen = options(name, "bad")
+    other = {"xception": "wsdan_xception", "wsdan_xception": "xception"}[name]
+    cases = [
+        ([tmp_path / "none.json"], "none.json: no readable config"),
+        ([project_root / "configs" / "b7.json"], "trained by training/pipelines/train_classifier.py"),
+        ([project_root / "configs" / f"{other}.json"], f"trained by training/pipelines/train_{other[:5]}"),
+        ([chosen.config, "--face-list", tmp_path / "none.csv"], "none.csv: not a list of faces"),
+        ([chosen.config, "--resume", tmp_path / "none"], "no such checkpoint"),
+        ([chosen.config, "--zero-score"], "--resume"),
+    ]
+    for arguments, told in cases:
+        code, errors = command(COMMANDS[name], "--data-dir", chosen.data_dir, "--device", "cpu", *arguments)
+        assert code == 2 and errors.startswith("error: ") and told in errors and len(errors.splitlines()) == 1
+
+
+def test_a_run_that_diverges_and_one_that_is_interrupted(small, command, options, monkeypatch):
+    def raising(error):
+        def train_epoch(self):
+            raise error
+
+        return train_epoch
+
+    chosen = options("xception", "bad")
+    places = ["--output-dir", chosen.output_dir, "--logdir", chosen.logdir, "--device", "cpu"]
+    for error, code, told in (
+        (engine.NonFiniteLoss("loss nan"), 1, "loss nan"),
+        (KeyboardInterrupt(), 130, "--resume"),
+    ):
+        monkeypatch.setattr(engine.Trainer, "train_epoch", raising(error))
+        ended, errors = command(train_xception.main, chosen.config, "--data-dir", chosen.data_dir, *places)
+        assert ended == code and told in errors
 
 
 # Starting from Xception's weights.
