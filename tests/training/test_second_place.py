@@ -23,7 +23,7 @@ from training.metrics import video_metrics
 from training.pipelines import train_wsdan, train_xception
 from training.pipelines.options import parse_wsdan_args, parse_xception_args
 from training.run_aligned import AlignedOptions, WSDANOptions, initialize, run_wsdan, run_xception
-from training.transforms.attention import crop_attended
+from training.transforms.attention import crop_attended, drop_attended
 from training.transforms.normalize import InputNormalizer
 from training.wsdan import FeatureCentres, WSDANRecipe
 from training.xception import XceptionRecipe
@@ -145,6 +145,32 @@ def test_centres_move_by_the_mean_of_their_samples():
     before = centres.values
     centres.grow(2)
     torch.testing.assert_close(centres.values, 2 * before)
+
+
+def test_centres_grow_after_each_epoch(trainer, small):
+    lengths = []
+    for growth in (1, 2):
+        chosen = trainer("wsdan_xception", centre_growth=growth)
+        chosen.train_epoch()
+        lengths.append(chosen.recipe.centres.values.norm())
+    assert lengths[1] == pytest.approx(2 * lengths[0])
+
+
+def test_crop_and_drop_use_drawn_maps_and_thresholds(trainer, small):
+    attention = {"crop_threshold": [0.5, 0.5], "drop_threshold": [0.6, 0.6]}
+    recipe = trainer("wsdan_xception", attention=attention).recipe
+    images = torch.rand(4, 3, 72, 72)
+    maps = torch.eye(25)[::3][:8].view(1, 8, 5, 5).expand(4, -1, -1, -1)  # each looks elsewhere
+    torch.manual_seed(0)
+    found = recipe._look_closer(images, maps)
+    thresholds = (torch.full((4,), 0.5), torch.full((4,), 0.6))
+    drawn = []
+    for n in range(4):
+        crops = [crop_attended(images[n : n + 1], maps[n, m][None, None], thresholds[0][:1], 0.1) for m in range(8)]
+        drops = [drop_attended(images[n : n + 1], maps[n, m][None, None], thresholds[1][:1]) for m in range(8)]
+        drawn.append([[m for m in range(8) if torch.allclose(a[m][0], b[n])] for a, b in zip((crops, drops), found)])
+    assert all(len(which) == 1 for pair in drawn for which in pair), "each is of exactly one of the maps"
+    assert any(crop != drop for crop, drop in drawn), "drawn for crop and drop separately"
 
 
 def test_mixed_precision_keeps_pooling_and_centres_in_single(trainer, small):
@@ -331,6 +357,43 @@ def test_too_few_samples_for_a_batch(small, options, name):
     chosen.config.write_text(json.dumps(content))
     with pytest.raises(ValueError, match="24 training samples do not fill one batch of 64"):
         RUNS[name](chosen)
+
+
+@pytest.mark.parametrize("opt_level", ["bf16", "O1"])
+def test_mixed_precision_trains(small, options, opt_level):
+    chosen = options("wsdan_xception", opt_level, epochs=1, opt_level=opt_level)
+    run_wsdan(chosen)
+    checkpoint = read_checkpoint(chosen.output_dir / "p_wsdan_xception_last")
+    assert all(torch.isfinite(v).all() for v in checkpoint.state_dict.values())
+    assert (checkpoint.extra["training_state"]["recipe"]["centres"].norm(dim=1) > 0).all()
+
+
+def test_checkpoints_that_do_not_fit(small, options, caplog):
+    chosen = options("wsdan_xception", "first", epochs=1)
+    run_wsdan(chosen)
+    last, best = (chosen.output_dir / f"p_wsdan_xception_{name}" for name in ("last", "best_dice"))
+    with pytest.raises(CheckpointError, match=r"do not fit .* missing"):
+        run_xception(options("xception", "other", resume=str(last)))
+    run_wsdan(options("wsdan_xception", "weights", resume=str(best), epochs=2))
+    assert "holds weights only" in caplog.text
+    content = json.loads(chosen.config.read_text())
+    content["optimizer"].update(type="Adam", momentum=0)
+    chosen.config.write_text(json.dumps(content))
+    with pytest.raises(ValueError, match=r"_last: its optimiser does not fit.*--from-zero"):
+        run_wsdan(dataclasses.replace(chosen, resume=str(last), epochs=2))
+    run_wsdan(dataclasses.replace(chosen, resume=str(last), from_zero=True))
+
+
+@pytest.mark.parametrize("name", [*RUNS, "wsdan_efb3"])
+def test_weights_that_cannot_be_had(options, monkeypatch, name):
+    def fail(*args, **kwargs):
+        raise OSError("no network")
+
+    monkeypatch.setattr("timm.models._builder.load_pretrained", fail)
+    chosen = options(name, "none")
+    chosen.config.write_text(json.dumps({**json.loads(chosen.config.read_text()), "pretrained": True}))
+    with pytest.raises(ValueError, match=rf"{name}\.json: encoder .* ImageNet weights .*--from-scratch"):
+        RUNS.get(name, run_wsdan)(chosen)
 
 
 # The commands.
