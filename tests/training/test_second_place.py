@@ -120,9 +120,11 @@ def test_the_pictures_cropped_and_dropped_are_the_whole_ones(trainer, small, mon
     recipe = trainer.recipe
     batch = next(iter(recipe.train_batches(0)))
     seen = []
-    recipe.network.register_forward_pre_hook(lambda module, args: seen.append(args[0].detach()))
+    recipe.network.register_forward_pre_hook(lambda module, args, told: seen.append((*args, told)), with_kwargs=True)
     recipe.loss(recipe.network, batch)
-    whole, cropped, dropped = seen
+    (whole, told), (cropped, _), (dropped, _) = seen
+    assert told["drop_maps"], "only the whole pictures' logits leave maps out"
+    assert not any("drop_maps" in told for _, told in seen[1:])
     kept = (dropped != 0).any(1, keepdim=True)
     torch.testing.assert_close(dropped, whole * kept)
     assert 0 < kept.float().mean() < 1 and not torch.equal(cropped, whole) and cropped.shape == whole.shape
@@ -192,13 +194,13 @@ def test_mixed_precision_keeps_pooling_and_centres_in_single(trainer, small):
 
 
 def test_validation_is_the_mean_of_whole_and_crop(trainer, small):
-    recipe = trainer("wsdan_xception").recipe
+    recipe = trainer("wsdan_xception", attention={"eval_threshold": 0.95, "eval_padding": 0.02}).recipe
     network = recipe.network.eval()
     batch = next(iter(recipe.validation_batches()))
     with torch.inference_mode():
         images = recipe._input(batch.images)
         whole = network(images, attended=True)
-        cropped = crop_attended(images, whole.attention.mean(1, keepdim=True), torch.full((4,), 0.1), 0.05)
+        cropped = crop_attended(images, whole.attention.mean(1, keepdim=True), torch.full((4,), 0.95), 0.02)
         expected = fake_probability((whole.logits + network(cropped)) / 2, "softmax")
         torch.testing.assert_close(recipe.predict(network, batch), expected)
 
