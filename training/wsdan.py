@@ -65,7 +65,9 @@ class FeatureCentres:
 class WSDANRecipe(AlignedRecipe):
     """Trains WS-DAN on aligned faces (a `training.engine.Recipe`); arguments as for `AlignedRecipe`."""
 
+    augmentation = WSDANAugmentation
     network: WSDAN
+    _config: WSDANConfig
 
     def __init__(
         self,
@@ -77,8 +79,7 @@ class WSDANRecipe(AlignedRecipe):
         seed: int,
         workers: int = 0,
     ) -> None:
-        self._config = config
-        super().__init__(network, config, faces, folder, ranks, seed, workers, WSDANAugmentation(config.size))
+        super().__init__(network, config, faces, folder, ranks, seed, workers)
         self.encoder = network.features
         self.centres = FeatureCentres(network.fc.in_features, config.centre_beta, ranks)
 
