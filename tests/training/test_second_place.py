@@ -149,6 +149,10 @@ def test_centres_move_by_the_mean_of_their_samples():
     before = centres.values
     centres.grow(2)
     torch.testing.assert_close(centres.values, 2 * before)
+    for _ in range(300):
+        centres.grow(2)
+    assert torch.isfinite(centres.values).all() and torch.isfinite(centres.loss(matrix, labels))
+    torch.testing.assert_close(normalize(centres.values), normalize(before))
 
 
 def test_centres_grow_after_each_epoch(trainer, small):
