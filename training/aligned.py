@@ -6,6 +6,7 @@ from abc import abstractmethod
 from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pandas as pd
@@ -17,25 +18,27 @@ from deepfake.spec import OUTPUT_SOFTMAX, fake_probability
 from training.config import RecipeConfig
 from training.datasets.batch import Batch
 from training.datasets.face_sampling import even_rows, faces_of_set
-from training.datasets.faces import Augment, TrainingFaces, ValidationFaces
+from training.datasets.faces import TrainingFaces, ValidationFaces
 from training.datasets.loading import make_loader, training_positions, validation_positions
 from training.datasets.sampling import steps_per_epoch
 from training.distributed import Ranks
 from training.engine import Recipe
-from training.transforms.augment_faces import resize
+from training.transforms.augment_faces import FaceAugmentation, resize
 from training.transforms.normalize import InputNormalizer
 
 UNLIMITED = 2**62
 
 
 class AlignedRecipe(Recipe):
-    """Trains a network of two logits on aligned faces; which ones, how augmented and with what loss is a subclass'.
+    """Trains a network of two logits on aligned faces; which ones and with what loss is a subclass'.
 
     Args:
         network: (n, 3, size, size) -> (n, 2) logits, on its device.
         faces: the list of videos.
         folder: where their pictures are.
     """
+
+    augmentation: ClassVar[type[FaceAugmentation]]
 
     def __init__(
         self,
@@ -45,21 +48,20 @@ class AlignedRecipe(Recipe):
         folder: Path,
         ranks: Ranks,
         seed: int,
-        workers: int,
-        augment: Augment,
+        workers: int = 0,
     ) -> None:
+        self._config = config
         self.network = network
         self.encoder = network
         self._videos = faces_of_set(faces, TRAIN)
         held_out = faces_of_set(faces, VALIDATION)
         self.validation = even_rows(held_out, self._validation_counts(held_out))
-        self._size = config.size
         self._batch_size = config.optimizer.batch_size
         self._folder = folder
         self._ranks = ranks
         self._seed = seed
         self._workers = workers
-        self._augment = augment
+        self._augment = self.augmentation(config.size)
         self._input = InputNormalizer(config.normalize).to(ranks.device)
         self.steps = steps_per_epoch(self._epoch_samples(), self._batch_size, ranks.world_size, UNLIMITED)
 
@@ -84,7 +86,8 @@ class AlignedRecipe(Recipe):
 
     def validation_batches(self) -> Iterable[Batch]:
         positions = validation_positions(len(self.validation), self._ranks.rank, self._ranks.world_size)
-        return self._loader(ValidationFaces(self.validation, positions, self._folder, partial(resize, size=self._size)))
+        plain = partial(resize, size=self._config.size)
+        return self._loader(ValidationFaces(self.validation, positions, self._folder, plain))
 
     def predict(self, network: nn.Module, batch: Batch) -> torch.Tensor:
         return fake_probability(self._evaluate(network, self._input(batch.images)), OUTPUT_SOFTMAX)

@@ -24,6 +24,9 @@ from training.engine import TOTAL
 from training.transforms.attention import crop_attended, draw_maps, drop_attended
 from training.transforms.augment_faces import WSDANAugmentation
 
+LONGEST = 2.0**40
+"""Batches have long ceased to turn a centre of that length; a longer one would overflow some day."""
+
 
 class FeatureCentres:
     """Where the features of reals and of fakes are on average; a sample's are drawn to its class' (Wen et al. 2016).
@@ -48,8 +51,8 @@ class FeatureCentres:
     def update(self, matrix: torch.Tensor, labels: torch.Tensor) -> None:
         """Moves each centre by `beta` times the mean of its samples' distances; the ranks' moves are averaged.
 
-        The published code writes the samples' moves over one another, so that the last one counts. The mean is as
-        long, and takes all of them.
+        In the published code a class' samples overwrite each other's moves, so that one of them counts. The mean is no
+        longer than one, and all of them count.
         """
         members = one_hot(labels, CLASSES).float()[:, :, None]
         counts = members.sum(0)
@@ -59,13 +62,17 @@ class FeatureCentres:
         self.values = self.values + distributed.mean_over_ranks(moves, self._ranks)
 
     def grow(self, factor: float) -> None:
-        self.values = self.values * factor
+        """Multiplies the centres, those of `LONGEST` left out."""
+        short = self.values.norm(dim=1, keepdim=True) < LONGEST
+        self.values = torch.where(short, self.values * factor, self.values)
 
 
 class WSDANRecipe(AlignedRecipe):
     """Trains WS-DAN on aligned faces (a `training.engine.Recipe`); arguments as for `AlignedRecipe`."""
 
+    augmentation = WSDANAugmentation
     network: WSDAN
+    _config: WSDANConfig
 
     def __init__(
         self,
@@ -77,8 +84,7 @@ class WSDANRecipe(AlignedRecipe):
         seed: int,
         workers: int = 0,
     ) -> None:
-        self._config = config
-        super().__init__(network, config, faces, folder, ranks, seed, workers, WSDANAugmentation(config.size))
+        super().__init__(network, config, faces, folder, ranks, seed, workers)
         self.encoder = network.features
         self.centres = FeatureCentres(network.fc.in_features, config.centre_beta, ranks)
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 import torch
@@ -14,7 +12,6 @@ from training.aligned import AlignedRecipe
 from training.config import ConfigError, XceptionConfig
 from training.datasets.batch import Batch
 from training.datasets.face_sampling import drawn_rows, share_counts
-from training.distributed import Ranks
 from training.engine import TOTAL
 from training.transforms.augment_faces import XceptionAugmentation
 
@@ -26,18 +23,8 @@ class XceptionRecipe(AlignedRecipe):
         ConfigError: `frame_share` takes no pictures of the reals or of the fakes.
     """
 
-    def __init__(
-        self,
-        network: nn.Module,
-        config: XceptionConfig,
-        faces: pd.DataFrame,
-        folder: Path,
-        ranks: Ranks,
-        seed: int,
-        workers: int = 0,
-    ) -> None:
-        self._share = config.frame_share
-        super().__init__(network, config, faces, folder, ranks, seed, workers, XceptionAugmentation(config.size))
+    augmentation = XceptionAugmentation
+    _config: XceptionConfig
 
     def loss(self, network: nn.Module, batch: Batch) -> dict[str, torch.Tensor]:
         logits = network(self._input(batch.images))
@@ -49,7 +36,7 @@ class XceptionRecipe(AlignedRecipe):
             of_label = (self._videos["is_fake"] == label).to_numpy()
             if counts[of_label].sum() == 0:
                 pictures = self._videos["n_frame"][of_label].max()
-                share = getattr(self._share, name)
+                share = getattr(self._config.frame_share, name)
                 raise ConfigError(
                     f"frame_share.{name}: {share} of a {name} video's pictures (at most {pictures}) is none; raise it"
                 )
@@ -62,4 +49,5 @@ class XceptionRecipe(AlignedRecipe):
         return self._counts(videos)
 
     def _counts(self, videos: pd.DataFrame) -> np.ndarray:
-        return share_counts(videos, self._share.real, self._share.fake)
+        share = self._config.frame_share
+        return share_counts(videos, share.real, share.fake)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import random
+from abc import ABC, abstractmethod
 from typing import Any
 
 import cv2
@@ -24,26 +25,43 @@ P_WSDAN = 0.5
 """The share of pictures that WS-DAN's augmentation touches at all."""
 
 
-class XceptionAugmentation:
-    """Augments a picture, then resizes it: (H, W, 3) uint8 -> (size, size, 3) uint8."""
+class FaceAugmentation(ABC):
+    """Augments a picture at random and gives it the input's size: (H, W, 3) uint8 -> (size, size, 3) uint8."""
 
     def __init__(self, size: int) -> None:
         self.size = size
-        self.pipeline = _xception_pipeline()
+        self.pipeline = self._make_pipeline()
+
+    @abstractmethod
+    def __call__(self, image: np.ndarray, rng: np.random.Generator) -> np.ndarray: ...
+
+    @abstractmethod
+    def _make_pipeline(self) -> Any: ...
+
+    def _augmented(self, image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        # One shared state, as in first place's augmentation.
+        self.pipeline.set_random_state(rng, random.Random(int(rng.integers(2**63))))
+        return self.pipeline(image=image)["image"]
+
+
+class XceptionAugmentation(FaceAugmentation):
+    """Augments, then resizes."""
 
     def __call__(self, image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        return resize(_run(self.pipeline, image, rng), self.size)
+        return resize(self._augmented(image, rng), self.size)
+
+    def _make_pipeline(self) -> Any:
+        return _xception_pipeline()
 
 
-class WSDANAugmentation:
-    """Resizes a picture, then augments it: (H, W, 3) uint8 -> (size, size, 3) uint8."""
-
-    def __init__(self, size: int) -> None:
-        self.size = size
-        self.pipeline = _wsdan_pipeline()
+class WSDANAugmentation(FaceAugmentation):
+    """Resizes, then augments."""
 
     def __call__(self, image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        return _run(self.pipeline, resize(image, self.size), rng)
+        return self._augmented(resize(image, self.size), rng)
+
+    def _make_pipeline(self) -> Any:
+        return _wsdan_pipeline()
 
 
 def resize(image: np.ndarray, size: int) -> np.ndarray:
@@ -51,12 +69,6 @@ def resize(image: np.ndarray, size: int) -> np.ndarray:
     if image.shape[:2] == (size, size):
         return image
     return cv2.resize(image, (size, size), interpolation=cv2.INTER_LINEAR)
-
-
-def _run(pipeline: Any, image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    # One shared state, as in first place's augmentation.
-    pipeline.set_random_state(rng, random.Random(int(rng.integers(2**63))))
-    return pipeline(image=image)["image"]
 
 
 def _library() -> Any:
