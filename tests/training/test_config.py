@@ -22,8 +22,8 @@ from training.optim import build_schedule
 
 SHIPPED = {
     **dict.fromkeys(("b5", "b7", "tiny"), TrainConfig),
-    "xception": XceptionConfig,
-    **dict.fromkeys(("wsdan_xception", "wsdan_efb3"), WSDANConfig),
+    **dict.fromkeys(("xception", "tiny_xception"), XceptionConfig),
+    **dict.fromkeys(("wsdan_xception", "wsdan_efb3", "tiny_wsdan_xception", "tiny_wsdan_efb3"), WSDANConfig),
 }
 
 
