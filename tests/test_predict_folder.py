@@ -21,17 +21,10 @@ from deepfake.face_recipes import CropRecipe
 from tests.clips import cut, draw, gradient
 from tests.predicting import FACELESS, SCORED, UNREADABLE, make_zoo, tiny_checkpoint
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 MODEL = "tiny_a"
 FRAMES = "4"
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """Threads that wait for each other are slow where other processes work too."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")

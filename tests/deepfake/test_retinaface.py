@@ -21,19 +21,12 @@ from deepfake.detectors.retinaface import (
 )
 from deepfake.video import iter_frames
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 CPU = torch.device("cpu")
 RECORDED_SIZES = ((16, 32), (64, 128), (256, 512))
 SMALL = RetinaFaceSettings("mobilenet0.25", scale=0.5)
 EVERY_BOX = RetinaFaceSettings("mobilenet0.25", scale=0.5, nms=None)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """Threads that wait for each other are slow where other processes work too."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")

@@ -21,16 +21,9 @@ from training.checkpointing import RunFiles
 from training.crop_recipe import crop_recipe
 from training.run import RunOptions, run
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 NAME = "p_DeepFakeClassifier_test_efficientnet_0"
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """Networks this small only lose by more."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture

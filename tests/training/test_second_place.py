@@ -30,19 +30,13 @@ from training.transforms.normalize import InputNormalizer
 from training.wsdan import FeatureCentres, WSDANRecipe
 from training.xception import XceptionRecipe
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 RECIPES = {
     "xception": (XceptionConfig, XceptionRecipe),
     "wsdan_xception": (WSDANConfig, WSDANRecipe),
     "wsdan_efb3": (WSDANConfig, WSDANRecipe),
 }
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture
