@@ -6,14 +6,14 @@ usage() {
     cat <<'USAGE'
 usage: bash train.sh DATA_ROOT NUM_GPUS [option ...]
 
-  DATA_ROOT  a data set that preprocess_data.sh has been over
+  DATA_ROOT  a data set that preprocess_data.sh has been over; for second place's recipes a folder of aligned faces
   NUM_GPUS   GPUs of this machine to train one network on; 0 trains on the CPU
-  option     handed to training/pipelines/train_classifier.py (see its --help)
+  option     handed to the recipe's command in training/pipelines (see its --help)
 
 environment (default):
   SEEDS        one network each (111 555 777 888 999)
   CONFIG       the recipe (configs/b7.json)
-  FOLD         the fold that validates (0)
+  FOLD         the fold that validates (0); second place's recipes have none
   NPROC        processes if NUM_GPUS is 0 (1)
   WEIGHTS_DIR  checkpoints (weights)
   LOGS_DIR     LOGS_DIR/b7_SEED is the log for plot_loss.py (logs)
@@ -21,8 +21,9 @@ environment (default):
 
 A killed run goes on after its last whole epoch; a finished seed is skipped.
 
-example:
+examples:
   SEEDS="111 555" CONFIG=configs/b5.json bash train.sh /data/dfdc 4 --workers 8
+  SEEDS=777 CONFIG=configs/wsdan_xception.json bash train.sh /data/faces 4 --init weights/xception-hg-2.pth
 USAGE
 }
 
@@ -56,17 +57,24 @@ if [[ $num_gpus -eq 0 ]]; then
     processes=${NPROC:-1}
     device=cpu
 fi
-launch=("$python" training/pipelines/train_classifier.py)
+# A config that cannot be read is told by the command itself.
+network=$("$python" -c 'import json, sys; print(json.load(open(sys.argv[1]))["network"])' "$config" 2>/dev/null) || network=""
+pipeline=training/pipelines/train_classifier.py
+split=(--fold "$fold")
+case "$network" in
+xception) pipeline=training/pipelines/train_xception.py split=() ;;
+wsdan_*) pipeline=training/pipelines/train_wsdan.py split=() ;;
+esac
+launch=("$python" "$pipeline")
 if [[ $processes -gt 1 ]]; then
-    launch=("$python" -m torch.distributed.run --standalone --nproc_per_node "$processes"
-        training/pipelines/train_classifier.py --distributed)
+    launch=("$python" -m torch.distributed.run --standalone --nproc_per_node "$processes" "$pipeline" --distributed)
 fi
 
 mkdir -p "$weights" "$logs"
 for seed in "${seeds[@]}"; do
     name="${recipe}_${seed}"
     echo "training $name (log: $logs/$name)"
-    "${launch[@]}" --config "$config" --data-dir "$data_root" --fold "$fold" --seed "$seed" --device "$device" \
+    "${launch[@]}" --config "$config" --data-dir "$data_root" "${split[@]}" --seed "$seed" --device "$device" \
         --prefix "${name}_" --output-dir "$weights" --logdir "$logs/tensorboard/$name" --resume auto "$@" |
         tee -a "$logs/$name"
 done

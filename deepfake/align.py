@@ -60,19 +60,28 @@ def align_face(image: np.ndarray, landmarks: np.ndarray, size: int = TEMPLATE_SI
     return cv2.warpAffine(image, matrix, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
 
 
+def largest_face(faces: Sequence[Face]) -> Face | None:
+    """The largest face that can be aligned; None if there is none with landmarks, or theirs coincide."""
+    return next((face for face in sorted(faces, key=lambda face: -face.area) if _pixels(face) is not None), None)
+
+
 def align_largest(
     image: np.ndarray, faces: Sequence[Face], size: int = TEMPLATE_SIZE
 ) -> tuple[Face, np.ndarray] | None:
-    """The largest face of a frame and its aligned picture, (size, size, C); None if there is no face with landmarks.
+    """The `largest_face` of a frame and its aligned picture, (size, size, C); None if there is none.
 
-    Landmarks are truncated to whole pixels first (second place). Faces whose landmarks coincide are none.
+    Landmarks are truncated to whole pixels first (second place).
 
     Args:
         image: the frame, (H, W, C) uint8.
         faces: its faces in its pixels, in any order.
     """
-    for face in sorted(faces, key=lambda face: -face.area):
-        points = np.array(face.landmarks or ()).astype(int)
-        if len(points) == len(TEMPLATE) and np.ptp(points, axis=0).any():
-            return face, align_face(image, points, size)
-    return None
+    face = largest_face(faces)
+    points = None if face is None else _pixels(face)
+    return None if face is None or points is None else (face, align_face(image, points, size))
+
+
+def _pixels(face: Face) -> np.ndarray | None:
+    """A face's (5, 2) landmarks in whole pixels, None without five that differ."""
+    points = np.array(face.landmarks or ()).astype(int)
+    return points if len(points) == len(TEMPLATE) and np.ptp(points, axis=0).any() else None

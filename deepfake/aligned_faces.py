@@ -2,14 +2,16 @@
 
 FACES/ID/NNN.png     the largest face of frame NNN (three digits or more) of video ID, aligned
 FACES/faces.csv      the videos with label and set (the published layout)
-FACES/recipe.json    detector, picture size, which frames
+FACES/recipe.json    detector, picture size and format, which frames
+FACES/failures/      the videos that could not be read
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+import shutil
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import get_type_hints
@@ -18,7 +20,7 @@ import pandas as pd
 
 from deepfake import atomic
 from deepfake.face_recipes import AlignRecipe, recipe_from_dict, recipe_to_dict
-from deepfake.paths import CROP_SUFFIXES, is_plain_name
+from deepfake.paths import CROP_SUFFIXES, FAILURES_DIR, is_plain_name
 from deepfake.tables import TableError, read_table, write_table
 
 FACES_CSV = "faces.csv"
@@ -27,6 +29,9 @@ RECIPE_FORMAT = 1
 
 TRAIN, VALIDATION = "train", "val"
 """The sets of `faces.csv`; videos of any other set are left alone."""
+
+RESERVED = frozenset({FACES_CSV, RECIPE_JSON, FAILURES_DIR})
+"""Names in a folder of faces that no video can have."""
 
 _STEM = re.compile(r"\d{3,}", re.ASCII)
 
@@ -46,10 +51,25 @@ COLUMNS: dict[str, type] = get_type_hints(FaceListRow)
 
 @dataclass(frozen=True)
 class Extraction:
-    """How the faces of a folder were made: `every` counts frames, 1 takes all."""
+    """How the faces of a folder were made.
+
+    Attributes:
+        recipe: detector and size.
+        every: of the frames, 1 takes all.
+        suffix: of the pictures. One folder has one format: where only the fakes are JPEG, that is what is learnt.
+
+    Raises ValueError for an `every` below 1 or another format.
+    """
 
     recipe: AlignRecipe
     every: int = 1
+    suffix: str = ".png"
+
+    def __post_init__(self) -> None:
+        if self.every < 1:
+            raise ValueError(f"every {self.every}: expected 1 or more")
+        if self.suffix not in CROP_SUFFIXES:
+            raise ValueError(f"pictures {self.suffix!r}: expected one of {', '.join(CROP_SUFFIXES)}")
 
 
 def face_name(frame: int, suffix: str = ".png") -> str:
@@ -60,6 +80,34 @@ def parse_face_name(name: str) -> int | None:
     """The frame of an aligned face's file name, None if the name is not one."""
     path = Path(name)
     return int(path.stem) if _STEM.fullmatch(path.stem) and path.suffix in CROP_SUFFIXES else None
+
+
+def name_folders(videos: Iterable[Path]) -> dict[str, Path]:
+    """Folder name -> video, for each of the videos: its file name without suffix.
+
+    Raises:
+        ValueError: two videos of one name, or one whose name cannot be a folder's.
+    """
+    folders: dict[str, Path] = {}
+    for video in videos:
+        name = video.stem
+        if not is_plain_name(name) or name in RESERVED:
+            raise ValueError(f"{str(video)!r}: no folder of faces can be named {name!r}; rename the video")
+        other = folders.setdefault(name, video)
+        if other.resolve() != video.resolve():
+            raise ValueError(
+                f"{other} and {video}: both would be the folder {name!r}; names without suffix must be unique, "
+                "so rename one or extract into two folders"
+            )
+    return folders
+
+
+def list_folders(faces: Path) -> list[str]:
+    """The names of the videos that have a folder, empty or not, in a folder of faces."""
+    if not faces.is_dir():
+        return []
+    names = (path.name for path in faces.iterdir() if path.is_dir())
+    return sorted(name for name in names if is_plain_name(name) and name not in RESERVED)
 
 
 def list_faces(folder: Path) -> list[Path]:
@@ -95,7 +143,12 @@ def read_face_list(path: Path) -> pd.DataFrame:
 
 def write_extraction(folder: Path, extraction: Extraction) -> None:
     """Writes `recipe.json`, atomically."""
-    content = {"format": RECIPE_FORMAT, "faces": recipe_to_dict(extraction.recipe), "every": extraction.every}
+    content = {
+        "format": RECIPE_FORMAT,
+        "faces": recipe_to_dict(extraction.recipe),
+        "every": extraction.every,
+        "pictures": extraction.suffix,
+    }
     atomic.write_text(folder / RECIPE_JSON, json.dumps(content, indent=1) + "\n")
 
 
@@ -115,6 +168,58 @@ def read_extraction(folder: Path) -> Extraction | None:
         recipe = recipe_from_dict(content["faces"])
         if not isinstance(recipe, AlignRecipe):
             raise ValueError(f"faces of kind {recipe.kind!r}; expected {AlignRecipe.kind!r}")
-        return Extraction(recipe, int(content["every"]))
+        return Extraction(recipe, int(content["every"]), content["pictures"])
     except (KeyError, TypeError, AttributeError, ValueError, OSError) as error:
         raise ValueError(f"{file}: not understood ({error}); extract the faces again") from error
+
+
+def claim_folder(faces: Path, extraction: Extraction, names: Collection[str], overwrite: bool = False) -> None:
+    """Makes a folder of faces one of this extraction, before any picture: all that it holds is made in one way.
+
+    Args:
+        names: the videos whose faces are to be written.
+        overwrite: faces of these videos that were made otherwise are removed.
+
+    Raises:
+        ValueError: it holds faces that were made otherwise; the message tells the cures.
+    """
+    file, folders = faces / RECIPE_JSON, list_folders(faces)
+    if not file.exists():
+        if unknown := [name for name in folders if name in names or list_faces(faces / name)]:
+            raise ValueError(f"{file}: missing, so nobody knows how {unknown[0]!r} was made; name another folder")
+    elif (difference := _difference(faces, extraction)) is None:
+        return
+    elif not overwrite:
+        raise ValueError(f"{difference}; faces of one folder are made in one way: name another folder or --overwrite")
+    elif others := [name for name in folders if name not in names]:
+        raise ValueError(
+            f"{difference}; {len(others)} videos that are not to be overwritten have faces there, too "
+            f"({others[0]}): name another folder"
+        )
+    # The faces before the recipe: killed in between, they are missing, but never taken for new ones.
+    for name in folders:
+        if name in names:
+            shutil.rmtree(faces / name)
+    write_extraction(faces, extraction)
+
+
+def _difference(faces: Path, wanted: Extraction) -> str | None:
+    """How the faces of a folder differ from those that are wanted, in words; None if they do not."""
+    try:
+        there = read_extraction(faces)
+    except ValueError as error:
+        return str(error)
+    if there is None or there == wanted:
+        return None
+    old, new = (
+        {
+            "detector": e.recipe.settings.detector,
+            **e.recipe.settings.to_dict(),
+            "size": e.recipe.size,
+            "every": e.every,
+            "pictures": e.suffix,
+        }
+        for e in (there, wanted)
+    )
+    told = (f"{key} {old[key]}, not {new[key]}" for key in old if key in new and old[key] != new[key])
+    return f"{faces / RECIPE_JSON}: made with {', '.join(told)}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 from deepfake.processes import OutOfSpace
@@ -39,4 +40,12 @@ def positive_int(text: str) -> int:
     value = int(text)
     if value < 1:
         raise ValueError(f"{value}: expected 1 or more")
+    return value
+
+
+def positive_float(text: str) -> float:
+    """An argument's type: a finite number above 0. Raises ValueError."""
+    value = float(text)
+    if not 0 < value < math.inf:
+        raise ValueError(f"{value}: expected more than 0")
     return value

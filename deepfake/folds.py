@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import get_type_hints
@@ -56,22 +56,51 @@ def folds_by_part(videos: Iterable[VideoRecord], n_splits: int = N_SPLITS, parts
     return folds
 
 
+def families(videos: Iterable[VideoRecord]) -> dict[str, str]:
+    """Video id -> its family: the id of the first original, which its fakes and fakes of these share."""
+    made_from = {video.video_id: video.identity for video in videos}
+
+    def first(video_id: str) -> str:
+        line = [video_id]
+        while (original := made_from.get(line[-1], line[-1])) not in line:
+            line.append(original)
+        # It ends in a video that is its own original, or in a circle that names no first one.
+        return min(line[line.index(original) :])
+
+    return {video_id: first(video_id) for video_id in made_from}
+
+
 def folds_by_original(videos: Iterable[VideoRecord], n_splits: int = N_SPLITS, seed: int = SEED) -> dict[str, int]:
     """Video id -> fold: originals are shuffled and dealt out, each with all its fakes. Fold sizes differ by one.
 
     Raises:
         FoldError: fewer originals than splits.
     """
-    videos = list(videos)
-    identities = sorted({video.identity for video in videos})
-    if not 1 <= n_splits <= len(identities):
-        raise FoldError(f"{n_splits} splits of {len(identities)} originals: expected 1 to {len(identities)}")
-    random.Random(seed).shuffle(identities)
-    dealt = {identity: i % n_splits for i, identity in enumerate(identities)}
-    return {video.video_id: dealt[video.identity] for video in videos}
+    family_of = families(videos)
+    originals = sorted(set(family_of.values()))
+    if not 1 <= n_splits <= len(originals):
+        raise FoldError(f"{n_splits} splits of {len(originals)} originals: expected 1 to {len(originals)}")
+    random.Random(seed).shuffle(originals)
+    dealt = {original: i % n_splits for i, original in enumerate(originals)}
+    return {video_id: dealt[family] for video_id, family in family_of.items()}
 
 
-def check_leaks(folds: dict[str, int], pairs: Iterable[tuple[VideoRecord, VideoRecord]]) -> None:
+def draw_share(families: Iterable[str], share: float, seed: int = SEED) -> set[str]:
+    """`share` of the families, at random: at least one, and at least one is left.
+
+    Raises:
+        FoldError: a share that is none, or fewer than two families.
+    """
+    drawn = sorted(set(families))
+    if not 0 < share < 1:
+        raise FoldError(f"a share of {share}: expected more than 0 and less than 1")
+    if len(drawn) < 2:
+        raise FoldError(f"{len(drawn)} originals (with their fakes): two sets need 2 or more")
+    random.Random(seed).shuffle(drawn)
+    return set(drawn[: min(max(round(share * len(drawn)), 1), len(drawn) - 1)])
+
+
+def check_leaks(folds: Mapping[str, object], pairs: Iterable[tuple[VideoRecord, VideoRecord]]) -> None:
     """Raises FoldError if an original and one of its fakes are in two folds."""
     for original, fake in pairs:
         if folds[original.video_id] != folds[fake.video_id]:

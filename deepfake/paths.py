@@ -11,7 +11,9 @@ DATA_ROOT/compressed/dfdc_train_part_N/             the videos again, compressed
 
 from __future__ import annotations
 
+import os
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -67,7 +69,12 @@ class DataRoot:
 
     def failures_file(self, step: str) -> Path:
         """Where a preprocessing step lists the videos it could not process."""
-        return self.root / FAILURES_DIR / f"{step}.csv"
+        return failures_file(self.root, step)
+
+
+def failures_file(root: Path, step: str) -> Path:
+    """Where a step that writes below `root` lists the videos it could not process."""
+    return root / FAILURES_DIR / f"{step}.csv"
 
 
 def crop_name(frame: int, face: int, suffix: str = ".png") -> str:
@@ -109,8 +116,11 @@ def is_plain_name(name: str) -> bool:
     return bool(name) and not name.startswith(".") and _NOT_PLAIN.search(name) is None
 
 
-def find_videos(sources: list[Path]) -> list[Path]:
-    """Videos among files and folders (searched recursively), each once, in a stable order.
+def find_videos(sources: list[Path], skip: Path | None = None) -> list[Path]:
+    """Videos among files and folders (searched recursively, through links too), each once, in a stable order.
+
+    Args:
+        skip: a folder below a source that is not searched: an output folder may hold a million pictures.
 
     Raises:
         ValueError: a source does not exist.
@@ -118,10 +128,24 @@ def find_videos(sources: list[Path]) -> list[Path]:
     found: dict[Path, None] = {}
     for source in sources:
         if source.is_dir():
-            inside = (p for p in source.rglob("*") if p.suffix.lower() in VIDEO_SUFFIXES and p.is_file())
-            found.update(dict.fromkeys(sorted(p for p in inside if not p.name.startswith("."))))
+            found.update(dict.fromkeys(sorted(_videos_below(source, skip))))
         elif source.exists():
             found[source] = None
         else:
             raise ValueError(f"{source}: no such file or folder")
     return list(found)
+
+
+def _videos_below(folder: Path, skip: Path | None) -> Iterator[Path]:
+    closed = {folder.resolve()} | ({skip.resolve()} if skip else set())
+    for inside, folders, names in os.walk(folder, followlinks=True):
+        for name in names:
+            path = Path(inside, name)
+            if path.suffix.lower() in VIDEO_SUFFIXES and not name.startswith(".") and path.is_file():
+                yield path
+        for name in sorted(folders):
+            real = Path(inside, name).resolve()
+            if real in closed:  # searched already: a link to a folder above would never end
+                folders.remove(name)
+            closed.add(real)
+        folders.sort()

@@ -71,29 +71,29 @@ def run_over(
         KeyboardInterrupt: Ctrl-C; the workers are stopped first.
     """
 
-    def outcomes(todo: Sequence[Item]) -> Iterator[tuple[Item, str | None]]:
-        return _outcomes(todo, function, workers)
+    def all_outcomes(todo: Sequence[Item]) -> Iterator[tuple[Item, str | None]]:
+        return outcomes(todo, function, workers)
 
-    return run_stream(items, outcomes, is_done=is_done, key=key, overwrite=overwrite, description=description)
+    return run_stream(items, all_outcomes, is_done=is_done, key=key, overwrite=overwrite, description=description)
 
 
 def run_stream(
     items: Sequence[Item],
-    outcomes: Callable[[Sequence[Item]], Iterable[tuple[Item, str | None]]],
+    work: Callable[[Sequence[Item]], Iterable[tuple[Item, str | None]]],
     *,
     is_done: Callable[[Item], bool],
     key: Callable[[Item], str] = str,
     overwrite: bool = False,
     description: str = "",
 ) -> Summary:
-    """`run_over` for work that is not one call a video: `outcomes` yields items with None or their failure's reason."""
+    """`run_over` for work that is not one call a video: it yields items with None or their failure's reason."""
     start = time.monotonic()
     todo = [item for item in items if overwrite or not is_done(item)]
     summary = Summary(skipped=len(items) - len(todo))
     # smoothing=0: the rate and the time left follow from the whole run, not from the last few videos.
     counts = {"total": len(items), "initial": summary.skipped, "unit": "video", "smoothing": 0, "mininterval": 0.5}
     with tqdm(desc=description, **counts) as bar:
-        for item, reason in outcomes(todo):
+        for item, reason in work(todo):
             if reason is None:
                 summary.done += 1
             else:
@@ -118,10 +118,13 @@ def write_failures(path: Path, failures: Iterable[Failure]) -> None:
     atomic.write_text(path, text.getvalue())
 
 
-def _outcomes(
+def outcomes(
     todo: Sequence[Item], function: Callable[[Item], object], workers: int
 ) -> Iterator[tuple[Item, str | None]]:
-    """(item, None or the reason of its failure), in the order of completion."""
+    """`function(item)` for every item: (item, None or the reason of its failure), in the order of completion.
+
+    Raises OutOfSpace as `run_over` does.
+    """
 
     def call(item: Item) -> Iterator[None]:
         function(item)

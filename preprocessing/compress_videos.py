@@ -60,7 +60,7 @@ def main() -> int:
     for part in sorted({video.path.parent for video in videos}):
         copy = out / part.relative_to(layout.root) / METADATA_NAME
         atomic.write_bytes(copy, (part / METADATA_NAME).read_bytes())
-    return finish(STEP, summary, layout)
+    return finish(STEP, summary, layout.root)
 
 
 @dataclass(frozen=True)

@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from deepfake.boxes import BoxFile, Face, write_boxes
-from deepfake.commandline import positive_int
+from deepfake.commandline import positive_float, positive_int
 from deepfake.detectors import FaceDetector, get_preset
 from deepfake.detectors.stream import detect_videos
 from deepfake.metadata import VideoRecord, read_dataset
 from deepfake.paths import DataRoot
 from deepfake.video import chunked, iter_every
 from deepfake.workers import run_over, run_stream
-from preprocessing.step import finish, longest_first, make_parser, run_main
+from preprocessing.step import add_device, choose_device, finish, longest_first, make_parser, run_main
 
 STEP = Path(__file__).stem
 
@@ -39,11 +39,12 @@ def parse_args() -> argparse.Namespace:
         help="training: the frame's scale follows its size; published: every frame halved (default: %(default)s)",
     )
     parser.add_argument(
-        "--scale", type=float, metavar="S", help="scale of every frame before detection, instead of the preset's rule"
+        "--scale",
+        type=positive_float,
+        metavar="S",
+        help="scale of every frame before detection, instead of the preset's rule",
     )
-    parser.add_argument(
-        "--device", choices=["auto", "cpu", "cuda"], default="auto", help="where to detect (default: cuda if there)"
-    )
+    add_device(parser)
     return parser.parse_args()
 
 
@@ -52,8 +53,6 @@ def main() -> int:
     layout = DataRoot(args.root_dir)
     settings = get_preset(args.preset)
     if args.scale is not None:
-        if args.scale <= 0:
-            raise ValueError(f"--scale {args.scale}: expected more than 0")
         settings = settings.with_scale(args.scale)
     originals = longest_first(read_dataset(layout.root).originals)
     facts = {"detector": "mtcnn", "preset": args.preset, "every": args.every, **settings.to_dict()}
@@ -66,7 +65,7 @@ def main() -> int:
     from deepfake.detectors.mtcnn import MTCNN
 
     # torch and the detector are loaded once, before the processes part.
-    if _use_cuda(args.device):
+    if choose_device(args.device) == "cuda":
         find_in_all = partial(
             detect_on_cuda, detector=MTCNN(settings, "cuda"), layout=layout, facts=facts, workers=args.workers
         )
@@ -74,7 +73,7 @@ def main() -> int:
     else:
         find_in_one = partial(detect_video, detector=MTCNN(settings), layout=layout, facts=facts)
         summary = run_over(originals, find_in_one, workers=args.workers, **bookkeeping)
-    return finish(STEP, summary, layout)
+    return finish(STEP, summary, layout.root)
 
 
 def detect_on_cuda(
@@ -90,14 +89,6 @@ def detect_on_cuda(
         if found.error is None:
             write_boxes(layout.boxes_file(found.item.video_id), BoxFile(found.frames, found.size, facts))
         yield found.item, None if found.error is None else str(found.error)
-
-
-def _use_cuda(device: str) -> bool:
-    import torch
-
-    if device == "cuda" and not torch.cuda.is_available():
-        raise ValueError("--device cuda: torch sees no CUDA device here; use --device cpu")
-    return device == "cuda" or (device == "auto" and torch.cuda.is_available())
 
 
 def detect_video(video: VideoRecord, detector: FaceDetector, layout: DataRoot, facts: dict[str, Any]) -> None:

@@ -46,7 +46,7 @@ def main() -> int:
         overwrite=args.overwrite,
         description=STEP,
     )
-    return finish(STEP, summary, layout, orphans(dataset))
+    return finish(STEP, summary, layout.root, orphans(dataset))
 
 
 def crop_video(video: VideoRecord, layout: DataRoot, suffix: str) -> None:

@@ -47,7 +47,7 @@ def main() -> int:
         overwrite=args.overwrite,
         description=STEP,
     )
-    return finish(STEP, summary, layout)
+    return finish(STEP, summary, layout.root)
 
 
 def extract_video(video: VideoRecord, layout: DataRoot, every: int, suffix: str) -> None:

@@ -39,7 +39,7 @@ def main() -> int:
         overwrite=args.overwrite,
         description=STEP,
     )
-    return finish(STEP, summary, layout, orphans(dataset))
+    return finish(STEP, summary, layout.root, orphans(dataset))
 
 
 def compare_video(fake: VideoRecord, layout: DataRoot) -> None:

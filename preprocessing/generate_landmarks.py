@@ -46,7 +46,7 @@ def main() -> int:
         overwrite=args.overwrite,
         description=STEP,
     )
-    return finish(STEP, summary, layout)
+    return finish(STEP, summary, layout.root)
 
 
 def find_landmarks(video: VideoRecord, detectors: Sequence[FaceDetector], layout: DataRoot) -> None:

@@ -21,12 +21,11 @@ from deepfake.encode import write_video
 from deepfake.faceswap import NoFaceError, swap_video
 from deepfake.images import read_image
 from deepfake.metadata import FAKE, REAL
-from deepfake.paths import METADATA_NAME, DataRoot
+from deepfake.paths import METADATA_NAME
 from deepfake.portrait import Portrait, animate
-from deepfake.processes import default_workers
 from deepfake.video import probe
 from deepfake.workers import Summary, run_over
-from preprocessing.step import EXIT_CODES, finish, run_main
+from preprocessing.step import add_run_options, finish, make_bare_parser, run_main
 
 STEP = Path(__file__).stem
 FPS = 25.0
@@ -59,13 +58,13 @@ class Clip:
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description="Makes a tiny data set in DFDC layout from two public-domain portraits that scikit-image and "
+    parser = make_bare_parser(
+        "Makes a tiny data set in DFDC layout from two public-domain portraits that scikit-image and "
         "matplotlib carry: clips with head and camera motion, and face-swapped fakes of them. With --swap, makes one "
         "fake from any two clips instead.",
-        epilog=f"{EXIT_CODES}\nexamples:\n  python preprocessing/{STEP}.py --out demo_data\n"
+        f"python preprocessing/{STEP}.py --out demo_data\n"
         f"  python preprocessing/{STEP}.py --swap TARGET.mp4 SOURCE.mp4 --out FAKE.mp4",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        "PATH",
     )
     parser.add_argument("--out", type=Path, required=True, metavar="PATH", help="data set's folder, or the fake's file")
     parser.add_argument(
@@ -78,14 +77,7 @@ def parse_args() -> argparse.Namespace:
     )
     add("--size", type=positive_int, default=480, metavar="PIXELS", help="side of a frame (default: %(default)s)")
     add("--seed", type=int, default=777, metavar="N", help="motion of head, camera and light (default: %(default)s)")
-    add(
-        "--workers",
-        type=positive_int,
-        default=default_workers(),
-        metavar="N",
-        help="videos made at a time, one process each (default: one a core, %(default)s here)",
-    )
-    add("--overwrite", action="store_true", help="make videos again that are there already")
+    add_run_options(parser)
     return parser.parse_args()
 
 
@@ -113,7 +105,7 @@ def make_data_set(args: argparse.Namespace) -> int:
     reals, fakes = [c for c in clips if c.target is None], [c for c in clips if c.target is not None]
     code = 0
     for some in (reals, fakes):  # a fake needs its reals
-        code = finish(STEP, _make_clips(some, args), DataRoot(args.out)) or code
+        code = finish(STEP, _make_clips(some, args), args.out) or code
         if code:
             return code
     for part in parts:

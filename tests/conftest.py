@@ -43,3 +43,14 @@ def reference(shared: Path):
 def reference_checkpoint(shared: Path) -> Path:
     """A small checkpoint in the published layout whose scores spread over 0..1."""
     return shared / "reference" / "reference_DeepFakeClassifier_tf_efficientnet_b2_ns_0_last"
+
+
+@pytest.fixture(scope="module")
+def one_thread():
+    """Threads that wait for each other are slow where other processes work too."""
+    import torch  # takes seconds; many tests need none
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)

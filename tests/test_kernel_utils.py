@@ -33,21 +33,14 @@ from kernel_utils import (
 from tests.clips import cut, draw, gradient
 from tests.predicting import tiny_checkpoint
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 SOURCE = FaceSource()
 VIEW = FaceView(SOURCE, 380)
 FULLY_SCORED = ("d9_d14.mp4",)
 """Of the others a few faces each are scored; how scores are aggregated is tested without a network."""
 
 SPOT_CHECKS = 3
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """Threads that wait for each other are slow where other processes work too."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")

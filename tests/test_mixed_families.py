@@ -24,20 +24,13 @@ from deepfake.weights import SECOND_PLACE_NAMES
 from tests.clips import cut, draw, gradient
 from tests.predicting import tiny_checkpoint
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 FIRST = "tiny_first"
 ARCHITECTURES = dict(zip(SECOND_PLACE_NAMES, ("xception", "wsdan_xception", "wsdan_efficientnet_b3")))
 ENTRIES = dict(zip(SECOND_PLACE_NAMES, ("xception", "WSDAN:xception", "WSDAN:efficientnet-b3")))
 WEIGHTS = (0.2, 0.7, 0.1)
 SIZES = (299, 320, 300)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """Threads that wait for each other are slow where other processes work too."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +82,7 @@ def run(monkeypatch, capfd, weights):
 
 def by_hand(video: Path, weights: Path) -> tuple[float, list[float]]:
     """Second place's averaging step by step: the video's score, and the faces'."""
-    settings = RetinaFaceSettings("mobilenet0.25", confidence=0.8, nms=None, scale=0.5)
+    settings = RetinaFaceSettings("mobilenet0.25-relu", confidence=0.8, nms=None, scale=0.5)
     detector = RetinaFace(settings, weights / "mobilenet0.25_Final.pth")
     networks = []
     for name, architecture in ARCHITECTURES.items():

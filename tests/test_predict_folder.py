@@ -21,17 +21,10 @@ from deepfake.face_recipes import CropRecipe
 from tests.clips import cut, draw, gradient
 from tests.predicting import FACELESS, SCORED, UNREADABLE, make_zoo, tiny_checkpoint
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 MODEL = "tiny_a"
 FRAMES = "4"
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """Threads that wait for each other are slow where other processes work too."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")
@@ -411,7 +404,8 @@ def test_the_shell_command_scores_a_folder(zoo, weights, project_root, tmp_path)
 def test_the_shell_command_names_missing_checkpoints(project_root, tmp_path):
     script = str(project_root / "predict_submission.sh")
     environment = {**os.environ, "PYTHON": sys.executable, "WEIGHTS_DIR": str(tmp_path)}
-    done = subprocess.run(["bash", script, "videos", "s.csv"], env=environment, capture_output=True, text=True)
+    (tmp_path / "a.mp4").touch()
+    done = subprocess.run(["bash", script, str(tmp_path), "s.csv"], env=environment, capture_output=True, text=True)
     assert done.returncode == 2
     assert done.stderr.count("_DeepFakeClassifier_tf_efficientnet_b7_ns_0_") == 7
     assert "bash download_weights.sh" in done.stderr

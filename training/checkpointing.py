@@ -29,14 +29,18 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class RunFiles:
-    """`{output_dir}/{prefix}{network}_{encoder}_{fold}` with `_{epoch}`, `_last`, `_best_dice`, `_config.json`."""
+    """`{output_dir}/{name}` with `_{epoch}`, `_last`, `_best_dice`, `_config.json`.
+
+    The name is `{prefix}{network}_{encoder}_{fold}`, without encoder and fold for recipes that have none.
+    """
 
     output_dir: Path
     name: str
 
     @staticmethod
-    def of(output_dir: Path, prefix: str, network: str, encoder: str, fold: int) -> RunFiles:
-        return RunFiles(Path(output_dir), f"{prefix}{network}_{encoder.replace('/', '_')}_{fold}")
+    def of(output_dir: Path, prefix: str, network: str, *particulars: str | int) -> RunFiles:
+        parts = [network, *(str(part).replace("/", "_") for part in particulars)]
+        return RunFiles(Path(output_dir), prefix + "_".join(parts))
 
     @property
     def last(self) -> Path:
@@ -86,7 +90,7 @@ class CheckpointStore:
         """
         progress = trainer.progress
         epoch = progress.epoch - 1
-        spec = self._spec.with_training(epoch=epoch, metric=_metric(metrics))
+        spec = self._spec.with_training(epoch=epoch, metric=metrics.to_dict() if metrics else None)
         facts = {"epoch": progress.epoch, "bce_best": progress.best}
         if metrics is not None:
             save_checkpoint(self.files.epoch(epoch), network, spec, **facts)
@@ -133,9 +137,3 @@ def resume(path: Path, network: nn.Module, trainer: Trainer, from_zero: bool, ze
         raise ValueError(f"{path}: its optimiser does not fit this config ({error}); add --from-zero") from error
     if zero_score:
         progress.history.clear()
-
-
-def _metric(metrics: VideoMetrics | None) -> dict[str, float] | None:
-    if metrics is None:
-        return None
-    return {name: getattr(metrics, name) for name in ("bce", "fake_loss", "real_loss", "auc", "accuracy")}

@@ -8,7 +8,6 @@ import pandas as pd
 import torch
 from torch import nn
 
-from deepfake.images import Normalization
 from deepfake.paths import DataRoot
 from training.config import TrainConfig
 from training.datasets.batch import Batch
@@ -16,11 +15,12 @@ from training.datasets.crops import SampleOptions, TrainingCrops, ValidationCrop
 from training.datasets.loading import make_loader, training_positions, validation_positions
 from training.datasets.sampling import steps_per_epoch, training_rows, validation_rows
 from training.distributed import Ranks
-from training.engine import TOTAL
+from training.engine import TOTAL, Recipe
 from training.losses import real_fake_bce
+from training.transforms.normalize import InputNormalizer
 
 
-class ClassifierRecipe:
+class ClassifierRecipe(Recipe):
     """Trains a `DeepFakeClassifier` on the crops of a fold table (a `training.engine.Recipe`).
 
     Args:
@@ -91,18 +91,3 @@ class ClassifierRecipe:
     def _loader(self, dataset: TrainingCrops | ValidationCrops) -> Iterable[Batch]:
         batch_size = self._config.optimizer.batch_size
         return make_loader(dataset, batch_size, self._workers, pin_memory=self._ranks.device.type == "cuda")
-
-
-class InputNormalizer(nn.Module):
-    """(n, 3, h, w) uint8 -> float32, divided by 255, minus mean, over std; on whatever device the bytes are."""
-
-    mean: torch.Tensor
-    std: torch.Tensor
-
-    def __init__(self, normalization: Normalization) -> None:
-        super().__init__()
-        self.register_buffer("mean", 255 * torch.tensor(normalization.mean).view(3, 1, 1), persistent=False)
-        self.register_buffer("std", 255 * torch.tensor(normalization.std).view(3, 1, 1), persistent=False)
-
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
-        return (images.float() - self.mean) / self.std

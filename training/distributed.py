@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import torch
 import torch.distributed as dist
+from timm.layers import convert_sync_batchnorm
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
@@ -68,8 +69,13 @@ def prepare(network: nn.Module, ranks: Ranks, size: int) -> nn.Module:
     network = network.to(ranks.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     _freeze_unused(network, torch.zeros(1, 3, size, size, device=ranks.device))
     if ranks.distributed and ranks.device.type == "cuda":
-        network = nn.SyncBatchNorm.convert_sync_batchnorm(network)
+        network = synchronize_batch_norms(network)
     return network
+
+
+def synchronize_batch_norms(network: nn.Module) -> nn.Module:
+    """Batch norms share statistics among ranks (SyncBN), with their activations where timm has these inside."""
+    return convert_sync_batchnorm(network)  # torch's own would lose the activations
 
 
 def wrap(network: nn.Module, ranks: Ranks) -> nn.Module:
@@ -77,7 +83,9 @@ def wrap(network: nn.Module, ranks: Ranks) -> nn.Module:
     if not ranks.distributed or not any(p.requires_grad for p in network.parameters()):
         return network
     device_ids = [ranks.device] if ranks.device.type == "cuda" else None
-    return DistributedDataParallel(network, device_ids=device_ids)
+    # Training needs no common buffers (`share_buffers` is for validation), and a recipe may go forward several times
+    # before it goes backward: buffers sent in between would change under what the first pass has saved.
+    return DistributedDataParallel(network, device_ids=device_ids, broadcast_buffers=False)
 
 
 def share_buffers(network: nn.Module, ranks: Ranks) -> None:
@@ -95,6 +103,15 @@ def sum_over_ranks(tensor: torch.Tensor, ranks: Ranks) -> torch.Tensor:
     shared = tensor.to(ranks.device, copy=True)
     dist.all_reduce(shared)
     return shared.cpu()
+
+
+def mean_over_ranks(tensor: torch.Tensor, ranks: Ranks) -> torch.Tensor:
+    """The mean over ranks, where the tensor is."""
+    if not ranks.distributed:
+        return tensor
+    shared = tensor.clone()
+    dist.all_reduce(shared)
+    return shared / ranks.world_size
 
 
 def _device_kind(device: str) -> str:

@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 import torch
 from torch import nn
-from torch.nn.utils import clip_grad_norm_
+from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 from tqdm import tqdm
 
 from deepfake.losslog import EpochLoss
@@ -29,7 +29,6 @@ from training.distributed import Ranks
 from training.metrics import VideoMetrics, video_metrics
 from training.optim import build_optimizer, build_schedule, set_learning_rate
 
-MAX_GRADIENT_NORM = 1.0
 TOTAL = "total"
 _SHOWN_BROKEN = 20
 
@@ -67,12 +66,27 @@ class Recipe(Protocol):
         ...
 
     def loss(self, network: nn.Module, batch: Batch) -> Mapping[str, torch.Tensor]:
-        """Scalars by name; `total` is minimised, the others are logged. `network` may be a distributed wrapper."""
+        """Scalars by name; `total` is minimised, the others are logged. `network` may be a distributed wrapper.
+
+        Called once for each step of training; what a recipe learns beside the network moves here, too.
+        """
         ...
 
     def predict(self, network: nn.Module, batch: Batch) -> torch.Tensor:
         """(n,) probabilities of being fake."""
         ...
+
+    def end_epoch(self) -> None:
+        """Called when an epoch's last step is done."""
+        return None
+
+    def state(self) -> dict[str, Any]:
+        """What the recipe learns beside the network's weights and continuing needs: tensors and plain values."""
+        return {}
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Takes over what `state` gave. Raises ValueError or KeyError if it does not fit."""
+        return None
 
 
 @dataclass
@@ -117,6 +131,7 @@ class Trainer:
         self.seed = seed
         self.progress = Progress()
         self.optimizer = build_optimizer(config, recipe.network.parameters())
+        self._max_gradient_norm = config.max_gradient_norm
         self.scaler = torch.amp.GradScaler(ranks.device.type, enabled=precision == "O1")
         self._dtype = PRECISIONS[precision]
         self._schedule = build_schedule(config.schedule, config.learning_rate)
@@ -149,6 +164,7 @@ class Trainer:
                 for name, value in losses.items():
                     sums[name] = sums.get(name, 0.0) + value
                 bar.set_postfix(loss=f"{sums[TOTAL] / batches:.4f}", lr=f"{rate:.2e}", refresh=False)
+        self.recipe.end_epoch()
         self.progress.epoch += 1
         totals = torch.tensor([samples, broken, batches, *sums.values()], dtype=torch.float64)
         samples, broken, batches, *values = distributed.sum_over_ranks(totals, self.ranks).tolist()
@@ -185,6 +201,7 @@ class Trainer:
             "scaler": self.scaler.state_dict(),
             "step": progress.step,
             "history": [[v.epoch, v.fake, v.real] for v in progress.history],
+            "recipe": self.recipe.state(),
         }
 
     def load_state(self, state: Mapping[str, Any]) -> None:
@@ -192,6 +209,7 @@ class Trainer:
         self.optimizer.load_state_dict(state["optimizer"])
         if state["scaler"]:
             self.scaler.load_state_dict(state["scaler"])
+        self.recipe.load_state(state.get("recipe", {}))
         self.progress.step = state["step"]
         self.progress.history = [EpochLoss(int(epoch), fake, real) for epoch, fake, real in state["history"]]
 
@@ -201,7 +219,7 @@ class Trainer:
         self.optimizer.zero_grad(set_to_none=True)
         self.scaler.scale(losses[TOTAL]).backward()
         self.scaler.unscale_(self.optimizer)
-        norm = clip_grad_norm_(self.recipe.network.parameters(), MAX_GRADIENT_NORM)
+        norm = self._shorten_gradient()
         self.scaler.step(self.optimizer)
         self.scaler.update()
         # One transfer for all figures: each would wait for the GPU.
@@ -214,6 +232,14 @@ class Trainer:
                 f"rate, or look at this batch's files: {', '.join(batch.names)}"
             )
         return figures
+
+    def _shorten_gradient(self) -> torch.Tensor:
+        """Limits the gradient's norm as the config says; the norm before."""
+        learning = [p for p in self.recipe.network.parameters() if p.grad is not None]
+        norm = get_total_norm([p.grad for p in learning if p.grad is not None])
+        if self._max_gradient_norm is not None:
+            clip_grads_with_norm_(learning, self._max_gradient_norm, norm)
+        return norm
 
     def _enter_mode(self, frozen: bool) -> None:
         self.recipe.network.train()

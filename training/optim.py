@@ -35,7 +35,8 @@ def build_schedule(config: ScheduleConfig, base: float) -> LearningRate:
     """The learning rate by count of steps or epochs, as `config.mode` says; `base` is the optimiser's.
 
     poly: `base * (1 - n / max_iter) ** power`, 0 from `max_iter` on. step: the rate of the last reached pair of
-    `steps`. multistep: times `gamma` at each milestone. exponential: `base * gamma ** n`. linear: `base * (alpha * n +
+    `steps`. multistep: times `gamma` at each milestone. exponential: `base * gamma ** n`, with `every`
+    `base * gamma ** (n // every)`. linear: `base * (alpha * n +
     beta)`. clr: triangular between `base_lr` and `max_lr`, `step_size` counts a flank (Smith 2017). constant: `base`.
     """
     params = config.params
@@ -48,7 +49,8 @@ def build_schedule(config: ScheduleConfig, base: float) -> LearningRate:
         milestones, gamma = sorted(params["milestones"]), params.get("gamma", MULTISTEP_GAMMA)
         return lambda n: base * gamma ** bisect_right(milestones, n)
     if config.type == "exponential":
-        return lambda n: base * params["gamma"] ** n
+        every = params.get("every", 1)
+        return lambda n: base * params["gamma"] ** (n // every)
     if config.type == "linear":
         return lambda n: base * (params["alpha"] * n + params["beta"])
     if config.type == "clr":

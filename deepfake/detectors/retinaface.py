@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 
 import cv2
@@ -60,6 +60,12 @@ VARIANTS = {
         retinaface_network.mobilenet025,
         "mobilenet0.25_Final.pth",
         "github.com/biubug6/Pytorch_Retinaface",
+        ((10, 20), (32, 64), (128, 256)),
+    ),
+    "mobilenet0.25-relu": Variant(
+        partial(retinaface_network.mobilenet025, leak=0.0),
+        "mobilenet0.25_Final.pth",
+        "github.com/biubug6/Face-Detector-1MB-with-landmark",
         ((10, 20), (32, 64), (128, 256)),
     ),
 }

@@ -5,6 +5,8 @@ Own bodies instead of torchvision's: their keys are the same, and importing torc
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -15,8 +17,8 @@ STRIDES = (8, 16, 32)
 ANCHORS_PER_CELL = 2
 CLASSES, BOX, LANDMARKS = 2, 4, 10
 
-NARROW, LEAK = 64, 0.1
-"""Feature layers up to this width leak below zero, wider ones are cut off there."""
+LEAK = 0.1
+"""How much of what is below zero the small network lets through."""
 
 RESNET_EXPANSION = 4
 
@@ -28,13 +30,14 @@ class RetinaFaceNet(nn.Module):
         body: returns three feature maps, at `STRIDES`.
         channels: the channels of these maps.
         width: channels of the pyramid.
+        leak: slope of the rectifiers of pyramid and context modules below zero.
     """
 
-    def __init__(self, body: nn.Module, channels: tuple[int, int, int], width: int) -> None:
+    def __init__(self, body: nn.Module, channels: tuple[int, int, int], width: int, leak: float) -> None:
         super().__init__()
         self.body = body
-        self.fpn = FPN(channels, width)
-        self.ssh1, self.ssh2, self.ssh3 = SSH(width), SSH(width), SSH(width)
+        self.fpn = FPN(channels, width, leak)
+        self.ssh1, self.ssh2, self.ssh3 = SSH(width, leak), SSH(width, leak), SSH(width, leak)
         self.ClassHead = _heads(width, CLASSES)
         self.BboxHead = _heads(width, BOX)
         self.LandmarkHead = _heads(width, LANDMARKS)
@@ -57,12 +60,12 @@ class RetinaFaceNet(nn.Module):
 
 def resnet50() -> RetinaFaceNet:
     """The network of `RetinaFace-Resnet50-fixed.pth`."""
-    return RetinaFaceNet(ResNet50(), (512, 1024, 2048), 256)
+    return RetinaFaceNet(ResNet50(), (512, 1024, 2048), 256, leak=0.0)
 
 
-def mobilenet025() -> RetinaFaceNet:
-    """The network of `mobilenet0.25_Final.pth`."""
-    return RetinaFaceNet(MobileNet025(), (64, 128, 256), 64)
+def mobilenet025(leak: float = LEAK) -> RetinaFaceNet:
+    """The network of `mobilenet0.25_Final.pth`, of which there are two; only the one beside ResNet50 leaks."""
+    return RetinaFaceNet(MobileNet025(leak), (64, 128, 256), 64, leak)
 
 
 class Head(nn.Module):
@@ -80,9 +83,8 @@ class Head(nn.Module):
 class FPN(nn.Module):
     """Feature pyramid: each map takes in the next coarser one."""
 
-    def __init__(self, channels: tuple[int, int, int], width: int) -> None:
+    def __init__(self, channels: tuple[int, int, int], width: int, leak: float) -> None:
         super().__init__()
-        leak = _leak(width)
         self.output1, self.output2, self.output3 = (_conv(given, width, 1, leak=leak) for given in channels)
         self.merge1, self.merge2 = _conv(width, width, 3, leak=leak), _conv(width, width, 3, leak=leak)
 
@@ -96,9 +98,9 @@ class FPN(nn.Module):
 class SSH(nn.Module):
     """Context module (Najibi et al. 2017, arXiv 1708.03979): windows of 3, 5 and 7 cells side by side."""
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, leak: float) -> None:
         super().__init__()
-        leak, half, quarter = _leak(width), width // 2, width // 4
+        half, quarter = width // 2, width // 4
         self.conv3X3 = _conv(width, half, 3)
         self.conv5X5_1 = _conv(width, quarter, 3, leak=leak)
         self.conv5X5_2 = _conv(quarter, quarter, 3)
@@ -114,18 +116,19 @@ class SSH(nn.Module):
 class MobileNet025(nn.Module):
     """MobileNet (arXiv 1704.04861) with a quarter of its channels, up to stride 32."""
 
-    def __init__(self) -> None:
+    def __init__(self, leak: float) -> None:
         super().__init__()
+        separable = partial(_separable, leak=leak)
         self.stage1 = nn.Sequential(
-            _conv(3, 8, 3, stride=2, leak=LEAK),
-            _separable(8, 16),
-            _separable(16, 32, stride=2),
-            _separable(32, 32),
-            _separable(32, 64, stride=2),
-            _separable(64, 64),
+            _conv(3, 8, 3, stride=2, leak=leak),
+            separable(8, 16),
+            separable(16, 32, stride=2),
+            separable(32, 32),
+            separable(32, 64, stride=2),
+            separable(64, 64),
         )
-        self.stage2 = nn.Sequential(_separable(64, 128, stride=2), *(_separable(128, 128) for _ in range(5)))
-        self.stage3 = nn.Sequential(_separable(128, 256, stride=2), _separable(256, 256))
+        self.stage2 = nn.Sequential(separable(64, 128, stride=2), *(separable(128, 128) for _ in range(5)))
+        self.stage3 = nn.Sequential(separable(128, 256, stride=2), separable(256, 256))
 
     def forward(self, pixels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         fine = self.stage1(pixels)
@@ -181,10 +184,6 @@ def _heads(width: int, values: int) -> nn.ModuleList:
     return nn.ModuleList(Head(width, values) for _ in STRIDES)
 
 
-def _leak(width: int) -> float:
-    return LEAK if width <= NARROW else 0.0
-
-
 def _conv(
     given: int, out: int, kernel: int, stride: int = 1, groups: int = 1, leak: float | None = None
 ) -> nn.Sequential:
@@ -194,7 +193,7 @@ def _conv(
     return nn.Sequential(*layers, *([] if leak is None else [nn.LeakyReLU(leak, inplace=True)]))
 
 
-def _separable(given: int, out: int, stride: int = 1) -> nn.Sequential:
+def _separable(given: int, out: int, stride: int = 1, leak: float = LEAK) -> nn.Sequential:
     """A convolution of each channel by itself, then one across channels: one flat sequence."""
-    alone = _conv(given, given, 3, stride, groups=given, leak=LEAK)
-    return nn.Sequential(*alone, *_conv(given, out, 1, leak=LEAK))
+    alone = _conv(given, given, 3, stride, groups=given, leak=leak)
+    return nn.Sequential(*alone, *_conv(given, out, 1, leak=leak))

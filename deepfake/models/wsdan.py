@@ -6,6 +6,7 @@ A few attention maps pool the encoder's features; in training they crop and drop
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Any, NamedTuple, cast
 
 import torch
@@ -75,11 +76,21 @@ class WSDAN(nn.Module):
         """
         features = self.features.forward_features(x)
         attention = self.attentions(features)
-        pooled = torch.einsum("nmhw,nchw->nmc", attention, features) / (features.shape[2] * features.shape[3])
+        pooled = _pooled(attention, features)
         matrix = _normalised(pooled)
         seen = _normalised(functional.dropout1d(pooled, MAP_DROPOUT)) if drop_maps else matrix
         logits = self.fc(seen * FEATURE_SCALE)
         return Attended(logits, matrix, attention) if attended else logits
+
+
+def _pooled(attention: torch.Tensor, features: torch.Tensor) -> torch.Tensor:
+    """Means over space of each map times each feature, (n, maps, c); never in half precision, where the sums overflow
+    and `EPSILON` is 0."""
+    if features.dtype != torch.float64:
+        attention, features = attention.float(), features.float()
+    device = features.device.type
+    with torch.autocast(device, enabled=False) if torch.is_autocast_enabled(device) else nullcontext():
+        return torch.einsum("nmhw,nchw->nmc", attention, features) / (features.shape[2] * features.shape[3])
 
 
 def _normalised(pooled: torch.Tensor) -> torch.Tensor:

@@ -5,7 +5,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from deepfake.align import TEMPLATE, TEMPLATE_SIZE, align_face, similarity, transform_points
+from deepfake.align import (
+    TEMPLATE,
+    TEMPLATE_SIZE,
+    align_face,
+    align_largest,
+    largest_face,
+    similarity,
+    transform_points,
+)
+from deepfake.boxes import Face
 
 
 def _matrix(angle: float, scale: float, shift_x: float, shift_y: float) -> np.ndarray:
@@ -82,3 +91,25 @@ def test_beyond_the_edge_is_black():
 def test_points_without_a_similarity_are_refused(source, target):
     with pytest.raises(ValueError, match="points"):
         similarity(source, target)
+
+
+def _face(side: float, points: np.ndarray | None) -> Face:
+    landmarks = None if points is None else tuple((float(x), float(y)) for x, y in points)
+    return Face((0.0, 0.0, side, side), 0.9, landmarks)
+
+
+def test_the_largest_face_that_can_be_aligned():
+    small, large = _face(50, TEMPLATE / 2), _face(90, TEMPLATE / 3)
+    useless = [_face(200, None), _face(150, TEMPLATE * 0 + 7.5), _face(120, TEMPLATE[:3])]
+    assert largest_face([small, *useless, large]) == large
+    assert largest_face(useless) is None and largest_face([]) is None
+
+
+def test_landmarks_are_truncated_before_the_alignment():
+    picture = np.random.default_rng(0).integers(0, 256, (200, 200, 3), np.uint8)
+    face = _face(90, TEMPLATE / 2 + 0.9)
+    found = align_largest(picture, [face], 160)
+    assert found is not None
+    assert found[0] == face
+    np.testing.assert_array_equal(found[1], align_face(picture, (TEMPLATE / 2 + 0.9).astype(int), 160))
+    assert align_largest(picture, [_face(90, None)]) is None

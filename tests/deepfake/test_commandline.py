@@ -2,7 +2,7 @@
 
 import pytest
 
-from deepfake.commandline import EXIT_INTERRUPTED, EXIT_USAGE, positive_int, run_guarded
+from deepfake.commandline import EXIT_INTERRUPTED, EXIT_USAGE, positive_float, positive_int, run_guarded
 from deepfake.processes import OutOfSpace
 
 
@@ -43,3 +43,10 @@ def test_positive_int():
     for text in ("0", "-1", "x", "1.5"):
         with pytest.raises(ValueError):
             positive_int(text)
+
+
+def test_positive_float():
+    assert (positive_float("0.5"), positive_float("2")) == (0.5, 2.0)
+    for text in ("0", "-1", "x", "nan", "inf"):
+        with pytest.raises(ValueError):
+            positive_float(text)

@@ -12,6 +12,8 @@ from deepfake.folds import (
     FoldError,
     FoldRow,
     check_leaks,
+    draw_share,
+    families,
     folds_by_original,
     folds_by_part,
     read_folds,
@@ -53,6 +55,43 @@ def test_folds_do_not_hang_on_the_order_of_videos(videos, rng):
     shuffled = videos.copy()
     rng.shuffle(shuffled)
     assert folds_by_original(shuffled, n_splits) == folds_by_original(videos, n_splits)
+
+
+def test_fakes_of_fakes_belong_to_the_first_original():
+    line = [video("a"), video("b", "a"), video("c", "b"), video("d", "c"), video("x"), video("y", "nobody")]
+    for videos in (line, line[::-1]):
+        assert families(videos) == {"a": "a", "b": "a", "c": "a", "d": "a", "x": "x", "y": "nobody"}
+        folds = folds_by_original(videos, 3)
+        assert folds["a"] == folds["b"] == folds["c"] == folds["d"]
+
+
+def test_fakes_of_each_other_are_one_family():
+    circle = [video("b", "c"), video("c", "d"), video("d", "b"), video("e", "c"), video("self", "self")]
+    for videos in (circle, circle[::-1]):
+        assert families(videos) == {"b": "b", "c": "b", "d": "b", "e": "b", "self": "self"}
+
+
+@given(st.sets(st.text(max_size=3), min_size=2), st.floats(0.001, 0.999), st.integers(0, 1000))
+def test_a_share_is_drawn_and_something_left(names, share, seed):
+    drawn = draw_share(names, share, seed)
+    assert drawn < names and drawn
+    assert abs(len(drawn) - share * len(names)) <= 1
+    assert draw_share([*sorted(names), *names], share, seed) == drawn
+
+
+def test_another_seed_draws_others():
+    names = [str(i) for i in range(40)]
+    assert draw_share(names, 0.25, seed=1) != draw_share(names, 0.25, seed=2)
+
+
+@pytest.mark.parametrize(
+    ("names", "share", "told"),
+    [(["a", "b"], 0, "share of 0"), (["a", "b"], 1.0, "share of 1.0"), (["a", "b"], float("nan"), "share of nan"),
+     (["a", "a"], 0.5, "1 originals"), ([], 0.5, "0 originals")],
+)  # fmt: skip
+def test_shares_that_cannot_be_drawn(names, share, told):
+    with pytest.raises(FoldError, match=told):
+        draw_share(names, share)
 
 
 def test_another_seed_gives_other_folds():

@@ -38,15 +38,6 @@ def test_every_entry_is_tested(reference):
     assert set(reference("models")) == {*FIRST_PLACE, *SECOND_PLACE}
 
 
-@pytest.fixture
-def one_thread():
-    """Threads that wait for each other are slow where other processes work too."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 @pytest.mark.parametrize("name", FIRST_PLACE)
 @pytest.mark.usefixtures("one_thread")
 def test_agrees_with_the_published_network(name, recorded, reference):

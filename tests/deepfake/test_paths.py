@@ -96,6 +96,28 @@ def test_videos_are_found_recursively_once_and_in_order(tmp_path):
     assert {Path(p).suffix.lower() for p in found} == set(VIDEO_SUFFIXES)
 
 
+def test_links_to_folders_are_searched_and_none_twice(tmp_path):
+    real, root = tmp_path / "real", tmp_path / "root"
+    for folder in (real / "deep", root):
+        folder.mkdir(parents=True)
+    for path in (real / "deep" / "a.mp4", root / "b.mp4"):
+        path.touch()
+    for name, target in (("1", real), ("2", real), ("3", real / "deep"), ("4", root), ("5", tmp_path / "gone")):
+        (root / name).symlink_to(target)
+    (real / "deep" / "up").symlink_to(real)
+    assert find_videos([root]) == [root / "3" / "a.mp4", root / "b.mp4"]
+
+
+def test_a_folder_below_may_be_left_out(tmp_path):
+    for name in ("a.mp4", "out/b.mp4", "out/in/c.mp4", "other/out/d.mp4"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    names = ["a.mp4", "other/out/d.mp4"]
+    assert find_videos([tmp_path], skip=tmp_path / "other" / ".." / "out") == [tmp_path / name for name in names]
+    assert len(find_videos([tmp_path], skip=tmp_path)) == 4
+    assert len(find_videos([tmp_path], skip=tmp_path / "not there yet")) == 4
+
+
 def test_a_file_named_by_the_user_is_taken_whatever_its_suffix(tmp_path):
     (tmp_path / "clip.m4v").touch()
     assert find_videos([tmp_path / "clip.m4v"]) == [tmp_path / "clip.m4v"]

@@ -1,7 +1,11 @@
 """Data sets and commands that the steps' tests share."""
 
+import os
+import signal
 import subprocess
 import sys
+import textwrap
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -55,3 +59,40 @@ def tree(root: Path) -> dict[str, bytes]:
         path for path in root.rglob("*") if path.is_file() and not path.relative_to(root).parts[0].startswith("dfdc")
     )
     return {str(path.relative_to(root)): path.read_bytes() for path in made}
+
+
+def killed(command: list[str], root: Path, until: Callable[[], object]) -> int:
+    """Starts a command in the project's root, and kills it with all its processes once `until` returns: its code."""
+    process = subprocess.Popen(
+        command, cwd=root, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+    )
+    until()
+    os.killpg(process.pid, signal.SIGKILL)
+    return process.wait()
+
+
+FULL_DISK = textwrap.dedent("""
+    set -e
+    mount -t tmpfs -o size="$1" tmpfs "$2"
+    code=0; "${@:3}" || code=$?
+    find "$2" -name '.partial-*' | grep . && exit 99
+    exit $code
+""")
+
+
+def on_small_disk(command: list[str], root: Path, folder: Path, size: str) -> subprocess.CompletedProcess:
+    """Runs a command in the project's root with a file system of `size` over `folder`, that ends with it.
+
+    Exit code 99: it left something half-written. Skips where nobody may make a name space.
+    """
+    if subprocess.run(["unshare", "-rm", "true"], capture_output=True).returncode != 0:
+        pytest.skip("this system lets nobody make a name space")
+    inside = ["unshare", "-rm", "bash", "-c", FULL_DISK, "full", size, str(folder), *command]
+    return subprocess.run(inside, cwd=root, capture_output=True, text=True)
+
+
+def assert_stopped_by_a_full_disk(done: subprocess.CompletedProcess) -> None:
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert "the disk is full" in done.stderr
+    assert "run the same command again to continue" in done.stderr
+    assert "Traceback" not in done.stderr

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from tests.preprocessing.conftest import step_command, tree
+from tests.preprocessing.conftest import killed, step_command, tree
 
 STEPS = ("detect_original_faces", "extract_crops", "generate_landmarks", "generate_diffs", "generate_folds")
 
@@ -43,12 +43,7 @@ def test_killed_and_run_again_equals_a_clean_run(step, clean, data_root, run_ste
     moments = random.Random(step)
     command = step_command(step, data_root, "--workers", "2")
     for _ in range(2):
-        process = subprocess.Popen(
-            command, cwd=project_root, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
-        )
-        time.sleep(seconds[step] * moments.uniform(0.4, 0.95))
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+        killed(command, project_root, lambda: time.sleep(seconds[step] * moments.uniform(0.4, 0.95)))
     done = run_step(step, data_root, "--workers", "2")
     assert done.returncode == 0, done.stderr
     assert tree(data_root) == after[step]
@@ -59,26 +54,22 @@ def test_killed_while_writing_leaves_nothing_half_written(clean, data_root, run_
     before, after, _ = clean
     _restore(data_root, before["extract_crops"])
     moments = random.Random(1)
-    killed = 0
-    for _ in range(6):
-        process = subprocess.Popen(
-            step_command("extract_crops", data_root, "--workers", "1", "--overwrite"),
-            cwd=project_root,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
+    command = step_command("extract_crops", data_root, "--workers", "1", "--overwrite")
+
+    def writing() -> None:
         deadline = time.monotonic() + 20
         while not list((data_root / "crops").glob(".partial-*/*")) and time.monotonic() < deadline:
             time.sleep(0.005)
         time.sleep(moments.uniform(0, 0.1))
-        os.killpg(process.pid, signal.SIGKILL)
-        killed += process.wait() == -signal.SIGKILL
+
+    kills = 0
+    for _ in range(6):
+        kills += killed(command, project_root, writing) == -signal.SIGKILL
         for video in (data_root / "crops").iterdir():
             if not video.name.startswith("."):
                 expected = {k: v for k, v in after["extract_crops"].items() if k.startswith(f"crops/{video.name}/")}
                 assert {f"crops/{video.name}/{p.name}": p.read_bytes() for p in video.iterdir()} == expected
-    assert killed >= 3
+    assert kills >= 3
     assert run_step("extract_crops", data_root, "--overwrite").returncode == 0
     assert tree(data_root) == after["extract_crops"]
 

@@ -1,4 +1,4 @@
-"""A synthetic preprocessed data set: colour patches as faces, a green square on the fakes."""
+"""Synthetic data sets: colour patches as faces, a green square on the fakes; crops, and aligned faces."""
 
 import json
 from pathlib import Path
@@ -6,6 +6,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+
+from deepfake.aligned_faces import FACES_CSV, Extraction, FaceListRow, face_name, write_extraction, write_face_list
+from deepfake.face_recipes import AlignRecipe
 
 IDENTITIES = 4
 FRAMES = (0, 10, 20, 30)
@@ -54,6 +57,53 @@ def make_data_root(root: Path, identities: int = IDENTITIES) -> Path:
                 rows.append(f"{video},{frame}_0.png,{int(video[0] == 'f')},r{n},{frame},{n % 2}")
     (root / "folds.csv").write_text("\n".join(rows) + "\n")
     return root
+
+
+def make_faces(root: Path, pictures: int = 6, train: int = 3, val: int = 2, side: int = 72) -> Path:
+    """Aligned faces: reals rN and fakes fN in the sets train and val, one of set test, and a video without pictures."""
+    rng = np.random.default_rng(0)
+    rows = []
+    sets = [*["train"] * train, *["val"] * val, "test"]
+    for n, set_name in enumerate(sets):
+        face = cv2.resize(rng.integers(0, 255, (5, 5, 3), dtype=np.uint8), (side, side), interpolation=cv2.INTER_CUBIC)
+        for video in (f"r{n}", f"f{n}"):
+            (root / video).mkdir(parents=True)
+            for frame in range(pictures):
+                picture = cv2.add(face, rng.integers(0, 20, face.shape, dtype=np.uint8))
+                if video[0] == "f":
+                    picture[side // 3 : side // 2, side // 3 : side // 2] = (0, 255, 0)
+                cv2.imwrite(str(root / video / face_name(frame)), picture)
+            rows.append(FaceListRow(video, int(video[0] == "f"), pictures, set_name))
+    rows.append(FaceListRow("empty", 1, 0, "train"))
+    write_face_list(root / FACES_CSV, rows)
+    write_extraction(root, Extraction(AlignRecipe(size=side), every=2))
+    return root
+
+
+def second_place_config(project_root: Path, name: str, path: Path, **changes) -> Path:
+    """A shipped config, made small: input 72, batches of 4, three epochs, random weights, all pictures."""
+    content = json.loads((project_root / "configs" / f"{name}.json").read_text())
+    content.update(size=72, pretrained=False)
+    content["optimizer"]["batch_size"] = 4
+    content["optimizer"]["schedule"]["epochs"] = 3
+    if name == "xception":
+        content["frame_share"] = {"real": 0.7, "fake": 0.7}
+    else:
+        content.update(frames_per_video=4, frame_stride=2)
+    path.write_text(json.dumps({**content, **changes}))
+    return path
+
+
+@pytest.fixture
+def faces_root(tmp_path: Path) -> Path:
+    """Aligned faces of one's own, to break."""
+    return make_faces(tmp_path / "faces")
+
+
+@pytest.fixture(scope="session")
+def shared_faces_root(tmp_path_factory) -> Path:
+    """Aligned faces that nobody writes to."""
+    return make_faces(tmp_path_factory.mktemp("aligned") / "faces")
 
 
 @pytest.fixture

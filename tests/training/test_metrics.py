@@ -21,7 +21,13 @@ def test_agrees_with_scikit_learn_over_video_means():
     assert metrics.auc == pytest.approx(roc_auc_score(truth, means))
     assert metrics.accuracy == pytest.approx(((means > 0.5) == truth).mean())
     assert metrics.bce == pytest.approx((metrics.fake_loss + metrics.real_loss) / 2)
+    assert metrics.log_loss == pytest.approx(log_loss(truth, means))
     assert metrics.videos == 20
+    # Some draws are certain, and 1 - 1e-15 is not exact.
+    assert metrics.frame_log_loss == pytest.approx(log_loss(labels, probabilities.clip(1e-15, 1 - 1e-15)), rel=1e-3)
+    assert metrics.frame_auc == pytest.approx(roc_auc_score(labels, probabilities))
+    assert metrics.frame_accuracy == pytest.approx(((probabilities > 0.5) == labels).mean())
+    assert metrics.frames == len(videos) > 20
 
 
 def test_certain_and_wrong_is_dear_but_finite():

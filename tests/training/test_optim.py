@@ -26,6 +26,7 @@ def test_poly_is_the_published_formula():
     [
         ("constant", {}, [0.1, 0.1, 0.1, 0.1]),
         ("exponential", {"gamma": 0.5}, [0.1, 0.05, 0.025, 0.0125]),
+        ("exponential", {"gamma": 0.2, "every": 2}, [0.1, 0.1, 0.02, 0.02]),
         ("multistep", {"milestones": [2, 3]}, [0.1, 0.1, 0.01, 0.001]),
         ("step", {"steps": [[1, 0.5], [3, 0.2]]}, [0.1, 0.5, 0.5, 0.2]),
         ("linear", {"alpha": -0.25, "beta": 1}, [0.1, 0.075, 0.05, 0.025]),

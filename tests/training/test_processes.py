@@ -16,7 +16,7 @@ from deepfake.folds import read_folds
 from deepfake.losslog import parse_losses
 from deepfake.models import build_model
 from deepfake.paths import DataRoot
-from tests.training.conftest import TINY
+from tests.training.conftest import TINY, second_place_config
 from training import distributed
 from training.classifier import ClassifierRecipe
 from training.config import read_config
@@ -166,3 +166,38 @@ def test_a_full_disk_is_one_line_and_leaves_nothing_half_written(project_root, s
     assert "No space left on device" in done.stderr
     assert "Traceback" not in done.stderr
     assert ".partial-" not in done.stdout and "_last" not in done.stdout
+
+
+# Second place.
+
+
+def test_train_sh_takes_the_command_that_the_config_belongs_to(project_root, shared_faces_root, environment, tmp_path):
+    config = second_place_config(project_root, "wsdan_efb3", tmp_path / "b3.json")
+    environment["CONFIG"] = str(config)
+    arguments = (str(shared_faces_root), "0", "--workers", "0", "--epochs", "1")
+    process = train_sh(project_root, *arguments, env=environment)
+    output, errors = process.communicate(timeout=TIMEOUT)
+    assert process.returncode == 0, errors
+    assert "finished 1 epochs" in output and "over 16 frames" in output
+    checkpoint = read_checkpoint(tmp_path / "weights" / "b3_777_wsdan_efficientnet_b3_last")
+    assert checkpoint.spec.architecture == "wsdan_efficientnet_b3"
+
+
+def test_two_ranks_train_wsdan_to_the_same_weights(project_root, shared_faces_root, tmp_path):
+    """Three passes before each backward, and centres that are averaged over ranks."""
+    config = second_place_config(project_root, "wsdan_xception", tmp_path / "wsdan.json")
+    out = tmp_path / "out"
+    out.mkdir()
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+    script = str(project_root / "tests" / "training" / "two_ranks.py")
+    done = subprocess.run(
+        [*launch, script, str(config), str(shared_faces_root), str(out)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    first, second = (torch.load(out / f"rank_{n}") for n in (0, 1))
+    assert first["steps"] == 3, "24 samples by two ranks of 4"
+    assert all(torch.equal(value, second["weights"][key]) for key, value in first["weights"].items())
+    assert torch.equal(first["centres"], second["centres"]) and (first["centres"].norm(dim=1) > 0).all()
+    checkpoint = read_checkpoint(out / "wsdan_xception_last")
+    assert torch.equal(checkpoint.extra["training_state"]["recipe"]["centres"], first["centres"])
+    assert all(torch.equal(value, first["weights"][key]) for key, value in checkpoint.state_dict.items())

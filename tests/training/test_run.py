@@ -21,16 +21,9 @@ from training.checkpointing import RunFiles
 from training.crop_recipe import crop_recipe
 from training.run import RunOptions, run
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 NAME = "p_DeepFakeClassifier_test_efficientnet_0"
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """Networks this small only lose by more."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture
@@ -303,7 +296,7 @@ def test_encoders_that_cannot_be_had(options, tiny_config, monkeypatch, encoder)
 def test_shipped_configs_name_networks_that_there_are(project_root, name):
     import timm
 
-    from deepfake.models.classifier import _NOISY_STUDENT
+    from deepfake.models.encoders import _NOISY_STUDENT
     from training.config import read_config
 
     encoder = read_config(project_root / "configs" / f"{name}.json").encoder
@@ -335,5 +328,6 @@ def test_names_of_encoders_from_elsewhere_stay_in_the_folder(tmp_path):
 def test_the_command_lines_defaults_are_the_options_own(tmp_path):
     from training.pipelines.options import parse_args
 
-    parsed = RunOptions(**parse_args(["--config", "c.json", "--data-dir", "d"]))
-    assert dataclasses.replace(parsed, workers=0) == RunOptions(config=Path("c.json"), data_dir=Path("d"))
+    for config in (["--config", "c.json"], ["c.json"]):
+        parsed = RunOptions(**parse_args([*config, "--data-dir", "d"]))
+        assert dataclasses.replace(parsed, workers=0) == RunOptions(config=Path("c.json"), data_dir=Path("d"))

@@ -18,6 +18,7 @@ from deepfake.images import ImageError, fit_square, read_gray, read_image
 from deepfake.landmarks import read_landmarks
 from deepfake.paths import DataRoot, diff_name, is_plain_name, landmark_name, parse_crop_name
 from training.datasets.batch import Sample
+from training.datasets.replacing import read_or_replace
 from training.transforms.augment import TrainAugmentation
 from training.transforms.occlusion import occlude
 from training.transforms.padding import narrow_margin
@@ -27,9 +28,6 @@ CHANGED = 20
 """A mask pixel above shows a change."""
 MIN_CHANGED = 32
 """A fake's crop is valid with more changed pixels than this."""
-MAX_REPLACEMENTS = 100
-"""After so many broken files in a row a data set is beyond use."""
-
 FAKE = 1
 
 
@@ -108,16 +106,13 @@ class TrainingCrops:
         """
         position = int(self._positions[i])
         rng = np.random.default_rng([*self._seed, position])
-        row = self._rows[position]
-        label = row.label
-        broken: list[str] = []
-        for _ in range(MAX_REPLACEMENTS):
-            try:
-                return self._sample(row, position, rng, tuple(broken))
-            except ImageError as error:
-                broken.append(str(error))
-            row = self._rows[rng.choice(self._by_label[label])]
-        raise ValueError(f"{MAX_REPLACEMENTS} broken crops in a row, the last: {broken[-1]}; run preprocessing again")
+        return read_or_replace(
+            position,
+            self._by_label[self._rows[position].label],
+            rng,
+            lambda row, broken: self._sample(self._rows[row], position, rng, broken),
+            cure="run preprocessing again",
+        )
 
     def _sample(self, row: Any, position: int, rng: np.random.Generator, broken: tuple[str, ...]) -> Sample:
         files, options = CropFiles.of(self._layout, row), self._options

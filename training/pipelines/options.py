@@ -1,4 +1,4 @@
-"""The training command line."""
+"""The training command lines."""
 
 from __future__ import annotations
 
@@ -9,28 +9,83 @@ from typing import Any
 
 from deepfake.processes import default_workers
 
-EXAMPLE = """example:
+_EXIT_CODES = (
+    "exit codes: 0 done; 1 training diverged; 2 the command, config or data set cannot be used; 130 interrupted"
+)
+
+EXAMPLE = f"""example:
   python training/pipelines/train_classifier.py --config configs/b7.json --data-dir DATA_ROOT --fold 0 --seed 111 \\
       --prefix b7_111_ --output-dir weights --logdir logs/tensorboard/b7_111 --resume auto
 
 several processes (one a GPU), as train.sh does it:
   torchrun --standalone --nproc_per_node 4 training/pipelines/train_classifier.py --distributed --config ...
 
-exit codes: 0 done; 1 training diverged; 2 the command, config or data set cannot be used; 130 interrupted"""
+{_EXIT_CODES}"""
+
+XCEPTION_EXAMPLE = f"""example:
+  python training/pipelines/train_xception.py configs/xception.json --data-dir FACES --resume auto
+
+{_EXIT_CODES}"""
+
+WSDAN_EXAMPLE = f"""example, from the weights that train_xception.py made:
+  python training/pipelines/train_wsdan.py configs/wsdan_xception.json --data-dir FACES \\
+      --init weights/xception_best_dice --resume auto
+
+{_EXIT_CODES}"""
 
 
 def parse_args(arguments: Sequence[str] | None = None) -> dict[str, Any]:
-    """The options by the names of `training.run.RunOptions`."""
+    """The classifier's options by the names of `training.run.RunOptions`."""
+    title = "Trains first place's classifier on the crops of a preprocessed data set."
+    parser = _parser("train_classifier.py", title, EXAMPLE)
+    _add_data(parser)
+    _add_run(parser, prefix="classifier_")
+    _add_recipe(parser)
+    return _parse(parser, arguments)
+
+
+def parse_xception_args(arguments: Sequence[str] | None = None) -> dict[str, Any]:
+    """Xception's options by the names of `training.run_aligned.AlignedOptions`."""
+    parser = _parser("train_xception.py", "Trains second place's Xception on aligned faces.", XCEPTION_EXAMPLE)
+    _add_faces(parser)
+    _add_run(parser)
+    _add_weights(parser.add_argument_group("recipe"))
+    return _parse(parser, arguments)
+
+
+def parse_wsdan_args(arguments: Sequence[str] | None = None) -> dict[str, Any]:
+    """WS-DAN's options by the names of `training.run_aligned.WSDANOptions`."""
+    parser = _parser("train_wsdan.py", "Trains second place's WS-DAN on aligned faces.", WSDAN_EXAMPLE)
+    _add_faces(parser)
+    _add_run(parser)
+    group = parser.add_argument_group("recipe")
+    group.add_argument(
+        "--init", type=Path, metavar="CKPT",
+        help="start from the weights of a trained Xception (a resumed run goes on with its own)",
+    )  # fmt: skip
+    _add_weights(group)
+    return _parse(parser, arguments)
+
+
+def _parser(program: str, description: str, example: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="train_classifier.py",
-        description="Trains first place's classifier on the crops of a preprocessed data set.",
-        epilog=EXAMPLE,
+        prog=program,
+        description=description,
+        epilog=example,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    _add_data(parser)
-    _add_run(parser)
-    _add_recipe(parser)
-    return vars(parser.parse_args(arguments))
+    parser.add_argument(
+        "config_file", nargs="?", type=Path, metavar="JSON", help="the recipe, one of configs/*.json; or --config"
+    )
+    return parser
+
+
+def _parse(parser: argparse.ArgumentParser, arguments: Sequence[str] | None) -> dict[str, Any]:
+    parsed = vars(parser.parse_args(arguments))
+    given = [path for path in (parsed.pop("config_file"), parsed["config"]) if path is not None]
+    if len(given) != 1:
+        parser.error("the following arguments are required: --config" if not given else "two configs; expected one")
+    return {**parsed, "config": given[0]}
 
 
 def _add_data(parser: argparse.ArgumentParser) -> None:
@@ -40,15 +95,28 @@ def _add_data(parser: argparse.ArgumentParser) -> None:
     add("--folds-csv", type=Path, metavar="CSV", help="fold table (default: DATA_ROOT/folds.csv, else ./folds.csv)")
     add("--crops-dir", default="crops", metavar="NAME", help="crops' folder below DATA_ROOT (default: %(default)s)")
     add("--fold", type=_from(0), default=0, help="the fold that validates (default: %(default)s)")
-    add("--workers", type=_from(0), default=default_workers(), help="loader processes (default: one a core)")
+    _add_workers(group)
 
 
-def _add_run(parser: argparse.ArgumentParser) -> None:
+def _add_faces(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("data")
+    add = group.add_argument
+    add("--data-dir", type=Path, required=True, metavar="FACES", help="a folder of aligned faces")
+    add("--face-list", type=Path, metavar="CSV", help="its videos with label and set (default: FACES/faces.csv)")
+    _add_workers(group)
+
+
+def _add_workers(group: argparse._ArgumentGroup) -> None:
+    workers = default_workers()
+    group.add_argument("--workers", type=_from(0), default=workers, help="loader processes (default: one a core)")
+
+
+def _add_run(parser: argparse.ArgumentParser, prefix: str = "") -> None:
     group = parser.add_argument_group("run")
     add = group.add_argument
-    add("--config", type=Path, required=True, metavar="JSON", help="the recipe, one of configs/*.json")
+    add("--config", type=Path, metavar="JSON", help="the recipe, one of configs/*.json")
     add("--seed", type=_from(1), default=777, help="draws and augments (default: %(default)s)")
-    add("--prefix", default="classifier_", help="begins the checkpoints' names (default: %(default)s)")
+    add("--prefix", default=prefix, help=f"begins the checkpoints' names (default: {prefix or 'nothing'})")
     add("--output-dir", type=Path, default=Path("weights"), help="for checkpoints (default: %(default)s)")
     add("--logdir", type=Path, default=Path("logs"), help="for TensorBoard scalars (default: %(default)s)")
     add("--resume", metavar="CKPT", help="continue from this checkpoint; auto: from the run's own _last, if there")
@@ -81,7 +149,11 @@ def _add_recipe(parser: argparse.ArgumentParser) -> None:
     add("--no-oversample", dest="oversample", action="store_false", help="all fakes, not as many as reals")
     add("--no-hardcore", dest="hardcore", action="store_false", help="no occlusions")
     add("--only-changed-frames", action="store_true", help="no loss for fakes' crops whose mask shows no change")
-    add("--from-scratch", action="store_true", help="random weights instead of ImageNet's")
+    _add_weights(group)
+
+
+def _add_weights(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("--from-scratch", action="store_true", help="random weights instead of ImageNet's")
 
 
 def _from(least: int):

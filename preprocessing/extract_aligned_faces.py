@@ -1,0 +1,221 @@
+"""Second place's faces: the largest of each frame, moved onto the landmark template, OUT_DIR/ID/NNN.png."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from deepfake import atomic
+from deepfake.align import TEMPLATE_SIZE, align_largest, largest_face
+from deepfake.aligned_faces import Extraction, claim_folder, face_name, name_folders
+from deepfake.boxes import Face
+from deepfake.commandline import positive_float, positive_int
+from deepfake.detectors import ALIGNING, FaceDetector
+from deepfake.detectors.build import build_detector
+from deepfake.detectors.stream import detect_videos
+from deepfake.face_recipes import AlignRecipe
+from deepfake.images import write_image
+from deepfake.paths import CROP_SUFFIXES, VIDEO_SUFFIXES, find_videos
+from deepfake.video import Frame, chunked, iter_every, iter_frames
+from deepfake.workers import outcomes, run_over, run_stream
+from preprocessing.step import (
+    add_device,
+    add_run_options,
+    choose_device,
+    finish,
+    longest_first,
+    make_bare_parser,
+    run_main,
+)
+
+STEP = Path(__file__).stem
+DETECTOR = "retinaface"
+
+VIDEOS_AT_ONCE = 64
+"""Videos whose detections are held in memory, on CUDA, until their faces are written."""
+
+
+def parse_args() -> argparse.Namespace:
+    parser = make_bare_parser(
+        f"Cuts the largest face out of each frame of all videos and aligns it by its five landmarks to a "
+        f"{TEMPLATE_SIZE}x{TEMPLATE_SIZE} picture, OUT_DIR/ID/NNN.png: ID is the video's file name without suffix, NNN "
+        "the frame. A video without a face gets an empty folder.",
+        f"python preprocessing/{STEP}.py VIDEOS FACES --every 10 --detector mtcnn",
+        "OUT_DIR",
+    )
+    parser.add_argument(
+        "sources", type=Path, nargs="+", metavar="SOURCE", help="a video, or a folder to search for videos at any depth"
+    )
+    parser.add_argument("out_dir", type=Path, metavar="OUT_DIR", help="folder of the faces; made if need be")
+    parser.add_argument(
+        "--every", type=positive_int, default=1, metavar="N", help="look at every Nth frame (default: all)"
+    )
+    parser.add_argument(
+        "--detector",
+        choices=sorted(ALIGNING),
+        default=DETECTOR,
+        help="retinaface is the published one; mtcnn needs no weight file (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--weights-dir",
+        type=Path,
+        default=Path("weights"),
+        metavar="DIR",
+        help="folder of the detector's weight file (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--scale",
+        type=positive_float,
+        metavar="S",
+        help="scale of every frame before detection, instead of the detector's own; below 1 is faster",
+    )
+    parser.add_argument(
+        "--format",
+        choices=[suffix[1:] for suffix in CROP_SUFFIXES],
+        default="png",
+        help="picture format; the full DFDC takes terabytes in png (default: %(default)s)",
+    )
+    add_device(parser)
+    add_run_options(parser)
+    return parser.parse_intermixed_args()
+
+
+def main() -> int:
+    args = parse_args()
+    settings = ALIGNING[args.detector]
+    if args.scale is not None:
+        settings = settings.with_scale(args.scale)
+    extraction = Extraction(AlignRecipe(settings), args.every, f".{args.format}")
+    videos = choose_videos(args.sources, args.out_dir)
+    # torch and the detector are loaded once, before the processes part.
+    device = choose_device(args.device)
+    detector = build_detector(settings, device, args.weights_dir)
+    claim_folder(args.out_dir, extraction, {video.stem for video in videos}, args.overwrite)
+
+    job = Job(args.out_dir, extraction)
+    bookkeeping: dict[str, Any] = {
+        "is_done": lambda video: job.folder_of(video).is_dir(),
+        "key": lambda video: video.stem,
+        "overwrite": args.overwrite,
+        "description": STEP,
+    }
+    if device == "cuda":
+        extract_all = partial(extract_on_cuda, job=job, detector=detector, workers=args.workers)
+        summary = run_stream(videos, extract_all, **bookkeeping)
+    else:
+        extract_one = partial(extract_video, job=job, detector=detector)
+        summary = run_over(videos, extract_one, workers=args.workers, **bookkeeping)
+    code = finish(STEP, summary, args.out_dir)
+    tell_faceless([job.folder_of(video) for video in videos])
+    return code
+
+
+def choose_videos(sources: Sequence[Path], out_dir: Path) -> list[Path]:
+    """The videos below the sources but not below `out_dir`, longest first.
+
+    Raises:
+        ValueError: none, two of one name, or one in a folder that another's faces would replace.
+    """
+    videos = name_folders(find_videos(list(sources), skip=out_dir))
+    if not videos:
+        raise ValueError(f"{', '.join(map(str, sources))}: no video in it ({', '.join(VIDEO_SUFFIXES)})")
+    folders = {out_dir.resolve() / name for name in videos}
+    for video in videos.values():
+        if folder := folders.intersection(video.resolve().parents):
+            raise ValueError(f"{folder.pop()}: the video {video} is in it, so faces cannot be; name another OUT_DIR")
+    return longest_first(list(videos.values()), Path)
+
+
+@dataclass(frozen=True)
+class Job:
+    """Where the faces go, and how they are made."""
+
+    out_dir: Path
+    extraction: Extraction
+
+    def folder_of(self, video: Path) -> Path:
+        return self.out_dir / video.stem
+
+    def frames(self, video: Path) -> Iterator[Frame]:
+        return iter_every(video, self.extraction.every, threads=1)
+
+    def write(self, folder: Path, frame: Frame, faces: Sequence[Face]) -> None:
+        """Writes a frame's largest face, if there is one."""
+        found = align_largest(frame.image, faces, self.extraction.recipe.size)
+        if found is not None:
+            write_image(folder / face_name(frame.index, self.extraction.suffix), found[1])
+
+
+def extract_video(video: Path, job: Job, detector: FaceDetector) -> None:
+    """Writes the faces of one video.
+
+    Raises:
+        VideoError: unreadable.
+    """
+    with atomic.atomic_folder(job.folder_of(video)) as folder:
+        for batch in chunked(job.frames(video)):
+            for frame, faces in zip(batch, detector.detect([frame.image for frame in batch])):
+                job.write(folder, frame, faces)
+
+
+def extract_on_cuda(
+    videos: Sequence[Path], job: Job, detector: FaceDetector, workers: int, at_once: int = VIDEOS_AT_ONCE
+) -> Iterator[tuple[Path, str | None]]:
+    """Writes the faces of all videos, `at_once` at a time: processes decode, the one detector takes batches of frames
+    of several videos; then processes decode again and write: to keep the frames would take gigabytes.
+
+    Yields each video with None, or with the reason of its failure.
+    """
+    for start in range(0, len(videos), at_once):
+        yield from _extract_some(videos[start : start + at_once], job, LargestOnly(detector), workers)
+
+
+def _extract_some(
+    videos: Sequence[Path], job: Job, detector: FaceDetector, workers: int
+) -> Iterator[tuple[Path, str | None]]:
+    found: dict[Path, dict[int, list[Face]]] = {}
+    for part in detect_videos(videos, job.frames, detector, workers):
+        if part.error is None:
+            found[part.item] = {index: faces for index, faces in part.frames.items() if faces}
+        else:
+            yield part.item, str(part.error)
+    yield from outcomes(list(found), lambda video: write_found(video, found[video], job), workers)
+
+
+def write_found(video: Path, found: dict[int, list[Face]], job: Job) -> None:
+    """Writes the faces of one video: frame -> its faces.
+
+    Raises:
+        VideoError: unreadable.
+    """
+    with atomic.atomic_folder(job.folder_of(video)) as folder:
+        for frame in iter_frames(video, found, threads=1):
+            job.write(folder, frame, found[frame.index])
+
+
+@dataclass(frozen=True)
+class LargestOnly:
+    """A detector that hands on the one face that is aligned: without suppression there are hundreds a frame."""
+
+    detector: FaceDetector
+
+    def detect(self, frames: Sequence[np.ndarray]) -> list[list[Face]]:
+        largest = map(largest_face, self.detector.detect(frames))
+        return [[] if face is None else [face] for face in largest]
+
+
+def tell_faceless(folders: Sequence[Path]) -> None:
+    """Prints how many of the videos whose faces are done have none, and names the first."""
+    names = sorted(folder.name for folder in folders if folder.is_dir() and not any(folder.iterdir()))
+    if names:
+        print(f"{STEP}: {len(names)} videos without a face, such as {names[0]} (their folders are empty)")
+
+
+if __name__ == "__main__":
+    run_main(main)

@@ -1,0 +1,100 @@
+"""What second place's recipes share: a folder of aligned faces, two logits, predictions by softmax."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterable
+from functools import partial
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import nn
+
+from deepfake.aligned_faces import TRAIN, VALIDATION
+from deepfake.spec import OUTPUT_SOFTMAX, fake_probability
+from training.config import RecipeConfig
+from training.datasets.batch import Batch
+from training.datasets.face_sampling import even_rows, faces_of_set
+from training.datasets.faces import TrainingFaces, ValidationFaces
+from training.datasets.loading import make_loader, training_positions, validation_positions
+from training.datasets.sampling import steps_per_epoch
+from training.distributed import Ranks
+from training.engine import Recipe
+from training.transforms.augment_faces import FaceAugmentation, resize
+from training.transforms.normalize import InputNormalizer
+
+UNLIMITED = 2**62
+
+
+class AlignedRecipe(Recipe):
+    """Trains a network of two logits on aligned faces; which ones and with what loss is a subclass'.
+
+    Args:
+        network: (n, 3, size, size) -> (n, 2) logits, on its device.
+        faces: the list of videos.
+        folder: where their pictures are.
+    """
+
+    augmentation: ClassVar[type[FaceAugmentation]]
+
+    def __init__(
+        self,
+        network: nn.Module,
+        config: RecipeConfig,
+        faces: pd.DataFrame,
+        folder: Path,
+        ranks: Ranks,
+        seed: int,
+        workers: int = 0,
+    ) -> None:
+        self._config = config
+        self.network = network
+        self.encoder = network
+        self._videos = faces_of_set(faces, TRAIN)
+        held_out = faces_of_set(faces, VALIDATION)
+        self.validation = even_rows(held_out, self._validation_counts(held_out))
+        self._batch_size = config.optimizer.batch_size
+        self._folder = folder
+        self._ranks = ranks
+        self._seed = seed
+        self._workers = workers
+        self._augment = self.augmentation(config.size)
+        self._input = InputNormalizer(config.normalize).to(ranks.device)
+        self.steps = steps_per_epoch(self._epoch_samples(), self._batch_size, ranks.world_size, UNLIMITED)
+
+    @abstractmethod
+    def _epoch_samples(self) -> int:
+        """How many samples each epoch has at least."""
+
+    @abstractmethod
+    def _epoch_rows(self, epoch: int) -> pd.DataFrame:
+        """An epoch's samples in order (see `training.datasets.face_sampling`)."""
+
+    @abstractmethod
+    def _validation_counts(self, videos: pd.DataFrame) -> np.ndarray:
+        """How many pictures of each video validate."""
+
+    def train_batches(self, epoch: int) -> Iterable[Batch]:
+        ranks = self._ranks
+        # Only what this epoch uses: worker processes copy it.
+        rows = self._epoch_rows(epoch).iloc[: self.steps * self._batch_size * ranks.world_size]
+        positions = training_positions(len(rows), self.steps, self._batch_size, ranks.rank, ranks.world_size)
+        return self._loader(TrainingFaces(rows, positions, self._folder, self._augment, self._seed, epoch))
+
+    def validation_batches(self) -> Iterable[Batch]:
+        positions = validation_positions(len(self.validation), self._ranks.rank, self._ranks.world_size)
+        plain = partial(resize, size=self._config.size)
+        return self._loader(ValidationFaces(self.validation, positions, self._folder, plain))
+
+    def predict(self, network: nn.Module, batch: Batch) -> torch.Tensor:
+        return fake_probability(self._evaluate(network, self._input(batch.images)), OUTPUT_SOFTMAX)
+
+    def _evaluate(self, network: nn.Module, images: torch.Tensor) -> torch.Tensor:
+        """Normalised pictures -> (n, 2) logits of validation."""
+        return network(images)
+
+    def _loader(self, dataset: TrainingFaces | ValidationFaces) -> Iterable[Batch]:
+        return make_loader(dataset, self._batch_size, self._workers, pin_memory=self._ranks.device.type == "cuda")

@@ -1,0 +1,184 @@
+"""What every recipe's run has: options, network, engine, checkpoints, logs; trained, validated, saved."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from deepfake.losslog import EpochLoss, format_losses
+from deepfake.models import build_model
+from deepfake.spec import ModelSpec
+from training import distributed
+from training.checkpointing import KEEP_EPOCHS, CheckpointStore, RunFiles, resume
+from training.config import ConfigError, RecipeConfig
+from training.distributed import Ranks
+from training.engine import EpochReport, Recipe, Trainer
+from training.metrics import VideoMetrics
+from training.scalars import Scalars
+
+PROJECT = "deepfake-detection"
+DEFAULT_SEED = 777
+
+MakeRecipe = Callable[[nn.Module, Ranks], Recipe]
+"""A network on its device, and this process among its like -> what is trained."""
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class FitOptions:
+    """One run's options, whatever the recipe; the command line's help explains each."""
+
+    config: Path
+    data_dir: Path
+    seed: int = DEFAULT_SEED
+    prefix: str = ""
+    output_dir: Path = Path("weights")
+    logdir: Path = Path("logs")
+    workers: int = 0
+    resume: str | None = None
+    from_zero: bool = False
+    zero_score: bool = False
+    distributed: bool = False
+    test_every: int = 1
+    opt_level: str | None = None
+    device: str = "auto"
+    from_scratch: bool = False
+    epochs: int | None = None
+    keep_epochs: int = KEEP_EPOCHS
+
+    def __post_init__(self) -> None:
+        if self.resume is None and (self.from_zero or self.zero_score):
+            raise ValueError("--from-zero and --zero-score say how to --resume; without it they mean nothing")
+
+    def to_dict(self) -> dict[str, Any]:
+        return {k: str(v) if isinstance(v, Path) else v for k, v in asdict(self).items()}
+
+
+def train(
+    options: FitOptions,
+    config: RecipeConfig,
+    files: RunFiles,
+    spec: ModelSpec,
+    make_recipe: MakeRecipe,
+    freeze_epochs: int = 0,
+    initialize: Callable[[nn.Module], None] | None = None,
+) -> None:
+    """Trains what `make_recipe` makes as options and config say, with as many processes as were started.
+
+    Args:
+        spec: what to tell the weights' user; how they came about is added here.
+        initialize: gives a network that starts anew its weights, in place of ImageNet's.
+
+    Raises:
+        ValueError: a checkpoint, data set or option that cannot be used.
+        NonFiniteLoss: training diverged.
+    """
+    ranks = distributed.start(options.distributed, options.device)
+    try:
+        source = files.resume_from(options.resume)
+        network = _network(options, config, ranks, initialize, starts_anew=source is None)
+        trainer = _trainer(options, config, make_recipe(network, ranks), ranks, freeze_epochs)
+        if source is not None:
+            resume(source, network, trainer, options.from_zero, options.zero_score)
+            log.info("continuing from %s after %d epochs", source, trainer.progress.epoch)
+        if trainer.progress.epoch >= config.epochs:
+            log.info("finished already: %d of %d epochs", trainer.progress.epoch, config.epochs)
+            return
+        told = {"file": options.config.name, **config.to_dict()}
+        spec = spec.with_training(config=told, seed=options.seed, version=_version())
+        store = CheckpointStore(files, spec, options.keep_epochs)
+        if ranks.is_main:
+            store.write_config({"config": config.to_dict(), "options": options.to_dict(), "version": _version()})
+        with Scalars(options.logdir if ranks.is_main else None, first_step=trainer.progress.epoch) as scalars:
+            fit(trainer, store, scalars, config.epochs, options.test_every)
+    finally:
+        distributed.stop(ranks)
+
+
+def fit(trainer: Trainer, store: CheckpointStore, scalars: Scalars, epochs: int, test_every: int) -> None:
+    """Trains up to `epochs`, validating every `test_every`-th and the last; the main rank saves and logs."""
+    progress = trainer.progress
+    while progress.epoch < epochs:
+        report = trainer.train_epoch()
+        epoch = progress.epoch - 1
+        scalars.write(epoch, _train_scalars(report))
+        log.info(
+            "trained epoch %d: loss %.5f, learning rate %.3g, %.1f crops/s, %d broken files",
+            epoch, report.losses["total"], report.learning_rate, report.samples_per_second, report.broken,
+        )  # fmt: skip
+        metrics, improved = None, False
+        if progress.epoch % test_every == 0 or progress.epoch == epochs:
+            metrics = trainer.validate()
+            losses = EpochLoss(epoch, metrics.fake_loss, metrics.real_loss)
+            progress.history.append(losses)
+            improved = metrics.bce < progress.best
+            progress.best = min(progress.best, metrics.bce)
+            _report(losses, metrics, improved)
+            scalars.write(epoch, {f"val/{name}": value for name, value in metrics.to_dict().items()})
+        if trainer.ranks.is_main:
+            store.save(trainer.recipe.network, trainer, metrics, improved)
+    log.info("finished %d epochs; lowest bce %.5f; weights in %s", epochs, progress.best, store.files.output_dir)
+
+
+def _network(
+    options: FitOptions,
+    config: RecipeConfig,
+    ranks: Ranks,
+    initialize: Callable[[nn.Module], None] | None,
+    starts_anew: bool,
+) -> nn.Module:
+    if ranks.device.type == "cuda":
+        torch.backends.cudnn.benchmark = True  # the input size never changes
+    # Every rank starts from the same weights, and so does the same run tomorrow.
+    torch.manual_seed(options.seed)
+    pretrained = config.pretrained and starts_anew and initialize is None and not options.from_scratch
+    try:
+        network = build_model(config.network, pretrained=pretrained, **config.model_options)
+    except ValueError as error:
+        raise ConfigError(f"{options.config}: {error}") from error
+    if starts_anew and initialize is not None:
+        initialize(network)
+    return distributed.prepare(network, ranks, config.size)
+
+
+def _trainer(options: FitOptions, config: RecipeConfig, recipe: Recipe, ranks: Ranks, freeze_epochs: int) -> Trainer:
+    precision = options.opt_level or ("O1" if config.fp16 and ranks.device.type == "cuda" else "O0")
+    log.info(
+        "%s on %s x %d, %s, %d batches of %d an epoch, %d validation crops",
+        " ".join([config.network, *map(str, config.model_options.values())]), ranks.device.type, ranks.world_size,
+        precision, recipe.steps, config.optimizer.batch_size, len(recipe.validation),
+    )  # fmt: skip
+    return Trainer(recipe, config.optimizer, ranks, options.seed, precision, freeze_epochs)
+
+
+def _version() -> str:
+    try:
+        return metadata.version(PROJECT)
+    except metadata.PackageNotFoundError:
+        return "unknown"
+
+
+def _report(losses: EpochLoss, metrics: VideoMetrics, improved: bool) -> None:
+    for line in format_losses(losses):
+        log.info(line)
+    log.info(
+        "bce %.5f%s, log loss %.5f, AUC %.4f, accuracy %.4f over %d videos",
+        metrics.bce, " (best)" if improved else "", metrics.log_loss, metrics.auc, metrics.accuracy, metrics.videos,
+    )  # fmt: skip
+    log.info(
+        "log loss %.5f, AUC %.4f, accuracy %.4f over %d frames",
+        metrics.frame_log_loss, metrics.frame_auc, metrics.frame_accuracy, metrics.frames,
+    )  # fmt: skip
+
+
+def _train_scalars(report: EpochReport) -> dict[str, float]:
+    losses = {f"train/{name}": value for name, value in report.losses.items()}
+    return {**losses, "train/lr": report.learning_rate, "train/crops_per_second": report.samples_per_second}

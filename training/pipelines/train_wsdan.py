@@ -1,0 +1,23 @@
+"""Trains second place's WS-DAN: Xception or EfficientNet-B3 with attention."""
+
+from __future__ import annotations
+
+import sys
+
+from training.pipelines.command import run_training
+from training.pipelines.options import parse_wsdan_args
+
+
+def main() -> int:
+    arguments = parse_wsdan_args()
+
+    def train() -> None:
+        from training.run_aligned import WSDANOptions, run_wsdan
+
+        run_wsdan(WSDANOptions(**arguments))
+
+    return run_training(train)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

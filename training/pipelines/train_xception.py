@@ -1,0 +1,23 @@
+"""Trains second place's Xception."""
+
+from __future__ import annotations
+
+import sys
+
+from training.pipelines.command import run_training
+from training.pipelines.options import parse_xception_args
+
+
+def main() -> int:
+    arguments = parse_xception_args()
+
+    def train() -> None:
+        from training.run_aligned import AlignedOptions, run_xception
+
+        run_xception(AlignedOptions(**arguments))
+
+    return run_training(train)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

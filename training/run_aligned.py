@@ -1,0 +1,123 @@
+"""Training runs of second place's networks: options and config -> aligned faces and recipe for `training.fitting`."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import pandas as pd
+from torch import nn
+
+from deepfake.aligned_faces import FACES_CSV, RECIPE_JSON, read_extraction, read_face_list
+from deepfake.checkpoints import CheckpointError, load_state, read_checkpoint
+from deepfake.face_recipes import AlignRecipe
+from deepfake.models.wsdan import WSDAN
+from deepfake.spec import OUTPUT_SOFTMAX, ModelSpec
+from training.aligned import AlignedRecipe
+from training.checkpointing import RunFiles
+from training.config import ConfigError, RecipeConfig, WSDANConfig, XceptionConfig, read_config
+from training.datasets.face_sampling import check_faces
+from training.fitting import FitOptions, train
+from training.wsdan import WSDANRecipe
+from training.xception import XceptionRecipe
+
+XCEPTION_HEAD = "fc."
+"""Begins the names of the weights of Xception that WS-DAN does not have."""
+INITIAL, INITIALIZED = "xception", "wsdan_xception"
+"""The network whose weights another one can start with, and that other one."""
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class AlignedOptions(FitOptions):
+    """One run's options; `data_dir` is the folder of aligned faces. The command line's help explains each."""
+
+    face_list: Path | None = None
+
+
+@dataclass(frozen=True)
+class WSDANOptions(AlignedOptions):
+    """WS-DAN's options; the command line's help explains each."""
+
+    init: Path | None = None
+
+
+def run_xception(options: AlignedOptions) -> None:
+    """Trains Xception as `options` say.
+
+    Raises:
+        ValueError: a config, face list, checkpoint or option that cannot be used.
+        NonFiniteLoss: training diverged.
+    """
+    _run(options, read_config(options.config, XceptionConfig), XceptionRecipe)
+
+
+def run_wsdan(options: WSDANOptions) -> None:
+    """Trains WS-DAN as `options` say; raises as `run_xception`."""
+    config = read_config(options.config, WSDANConfig)
+    init = options.init
+    if init is None:
+        return _run(options, config, WSDANRecipe)
+    if config.network != INITIALIZED:
+        raise ConfigError(f"{options.config}: {config.network} cannot start from Xception's weights; leave --init out")
+    return _run(options, config, WSDANRecipe, lambda network: initialize(cast(WSDAN, network), init))
+
+
+def initialize(network: WSDAN, path: Path) -> None:
+    """Copies a trained Xception's weights, but for its last layer, into the features of a WS-DAN.
+
+    Raises:
+        CheckpointError: not a checkpoint of an Xception.
+    """
+    checkpoint = read_checkpoint(path)
+    if checkpoint.spec.architecture != INITIAL:
+        raise CheckpointError(f"{path}: weights of {checkpoint.spec.architecture}; --init takes those of {INITIAL}")
+    weights = {k: v for k, v in checkpoint.state_dict.items() if not k.startswith(XCEPTION_HEAD)}
+    load_state(network.features, weights, path, f"the features of {INITIALIZED}")
+    log.info("starting from the weights of %s", path)
+
+
+def _run(
+    options: AlignedOptions,
+    config: RecipeConfig,
+    make: Callable[..., AlignedRecipe],
+    initialize: Callable[[nn.Module], None] | None = None,
+) -> None:
+    if options.epochs is not None:
+        config = config.with_epochs(options.epochs)
+    faces = _read_faces(options)
+    files = RunFiles.of(options.output_dir, options.prefix, config.network)
+
+    def recipe(network: nn.Module, ranks: Any) -> AlignedRecipe:
+        try:
+            return make(network, config, faces, options.data_dir, ranks, options.seed, options.workers)
+        except ConfigError as error:
+            raise ConfigError(f"{options.config}: {error}") from error
+
+    train(options, config, files, _spec(options, config), recipe, initialize=initialize)
+
+
+def _read_faces(options: AlignedOptions) -> pd.DataFrame:
+    path = options.face_list or options.data_dir / FACES_CSV
+    faces = read_face_list(path)
+    check_faces(faces, options.data_dir, str(path))
+    return faces
+
+
+def _spec(options: AlignedOptions, config: RecipeConfig) -> ModelSpec:
+    extraction = read_extraction(options.data_dir)
+    if extraction is None:
+        file = options.data_dir / RECIPE_JSON
+        log.warning("%s: not there; prediction will find and align faces as published", file)
+    return ModelSpec(
+        architecture=config.network,
+        options=config.model_options,
+        input_size=config.size,
+        normalization=config.normalize,
+        crop=AlignRecipe() if extraction is None else extraction.recipe,
+        output=OUTPUT_SOFTMAX,
+    )

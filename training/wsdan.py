@@ -1,0 +1,146 @@
+"""Second place's WS-DAN recipe: whole, cropped and dropped pictures, and features drawn to their class' centre."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import nn
+from torch.nn.functional import cross_entropy, normalize, one_hot
+
+from deepfake.models.wsdan import WSDAN
+from deepfake.models.xception import CLASSES
+from training import distributed
+from training.aligned import AlignedRecipe
+from training.config import WSDANConfig
+from training.datasets.batch import Batch
+from training.datasets.face_sampling import balanced_rows, balanced_samples
+from training.distributed import Ranks
+from training.engine import TOTAL
+from training.transforms.attention import crop_attended, draw_maps, drop_attended
+from training.transforms.augment_faces import WSDANAugmentation
+
+LONGEST = 2.0**40
+"""Batches have long ceased to turn a centre of that length; a longer one would overflow some day."""
+
+
+class FeatureCentres:
+    """Where the features of reals and of fakes are on average; a sample's are drawn to its class' (Wen et al. 2016).
+
+    Only directions count. A centre that has grown longer turns more slowly: hence the growth from epoch to epoch.
+
+    Args:
+        features: length of a feature vector.
+        beta: how far a batch moves its centres.
+    """
+
+    def __init__(self, features: int, beta: float, ranks: Ranks) -> None:
+        self.values = torch.zeros(CLASSES, features, device=ranks.device)
+        self._beta = beta
+        self._ranks = ranks
+
+    def loss(self, matrix: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        """Squared distances of (n, features) vectors from the directions of their (n,) classes' centres: the mean over
+        samples of the sum over features."""
+        return (matrix.float() - normalize(self.values)[labels]).square().sum() / len(matrix)
+
+    def update(self, matrix: torch.Tensor, labels: torch.Tensor) -> None:
+        """Moves each centre by `beta` times the mean of its samples' distances; the ranks' moves are averaged.
+
+        In the published code a class' samples overwrite each other's moves, so that one of them counts. The mean is no
+        longer than one, and all of them count.
+        """
+        members = one_hot(labels, CLASSES).float()[:, :, None]
+        counts = members.sum(0)
+        # Not a matrix product, which mixed precision would round.
+        means = (members * matrix.detach().float()[:, None]).sum(0) / counts.clamp(min=1)
+        moves = self._beta * (means - normalize(self.values)) * (counts > 0)
+        self.values = self.values + distributed.mean_over_ranks(moves, self._ranks)
+
+    def grow(self, factor: float) -> None:
+        """Multiplies the centres, those of `LONGEST` left out."""
+        short = self.values.norm(dim=1, keepdim=True) < LONGEST
+        self.values = torch.where(short, self.values * factor, self.values)
+
+
+class WSDANRecipe(AlignedRecipe):
+    """Trains WS-DAN on aligned faces (a `training.engine.Recipe`); arguments as for `AlignedRecipe`."""
+
+    augmentation = WSDANAugmentation
+    network: WSDAN
+    _config: WSDANConfig
+
+    def __init__(
+        self,
+        network: WSDAN,
+        config: WSDANConfig,
+        faces: pd.DataFrame,
+        folder: Path,
+        ranks: Ranks,
+        seed: int,
+        workers: int = 0,
+    ) -> None:
+        super().__init__(network, config, faces, folder, ranks, seed, workers)
+        self.encoder = network.features
+        self.centres = FeatureCentres(network.fc.in_features, config.centre_beta, ranks)
+
+    def loss(self, network: nn.Module, batch: Batch) -> dict[str, torch.Tensor]:
+        images, labels = self._input(batch.images), batch.labels.long()
+        whole = network(images, attended=True, drop_maps=True)
+        cropped, dropped = self._look_closer(images, whole.attention.detach())
+        losses = {
+            "raw": cross_entropy(whole.logits.float(), labels),
+            "crop": cross_entropy(network(cropped).float(), labels),
+            "drop": cross_entropy(network(dropped).float(), labels),
+            "centre": self.centres.loss(whole.matrix, labels),
+        }
+        self.centres.update(whole.matrix, labels)
+        weights = self._config.losses
+        total = sum(getattr(weights, name) * loss for name, loss in losses.items())
+        return {TOTAL: total, **losses}
+
+    def end_epoch(self) -> None:
+        self.centres.grow(self._config.centre_growth)
+
+    def state(self) -> dict[str, Any]:
+        return {"centres": self.centres.values.cpu()}
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        values = state["centres"]
+        if values.shape != self.centres.values.shape:
+            raise ValueError(f"centres {tuple(values.shape)}, not {tuple(self.centres.values.shape)}")
+        self.centres.values = values.to(self.centres.values.device)
+
+    def _look_closer(self, images: torch.Tensor, attention: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Pictures cropped to, and without, what drawn attention maps look at."""
+        settings = self._config.attention
+        maps = draw_maps(attention, 2)
+        crop_threshold, drop_threshold = (
+            torch.empty(len(images), device=images.device).uniform_(*bounds)
+            for bounds in (settings.crop_threshold, settings.drop_threshold)
+        )
+        cropped = crop_attended(images, maps[:, :1], crop_threshold, settings.crop_padding)
+        return cropped, drop_attended(images, maps[:, 1:], drop_threshold)
+
+    def _evaluate(self, network: nn.Module, images: torch.Tensor) -> torch.Tensor:
+        """The mean of the logits of whole pictures and of their crops to the mean attention map."""
+        settings = self._config.attention
+        whole = network(images, attended=True)
+        mean_map = whole.attention.float().mean(1, keepdim=True)
+        threshold = torch.full((len(images),), settings.eval_threshold, device=images.device)
+        cropped = crop_attended(images, mean_map, threshold, settings.eval_padding)
+        return (whole.logits.float() + network(cropped).float()) / 2
+
+    def _epoch_samples(self) -> int:
+        return balanced_samples(self._videos, self._config.frames_per_video)
+
+    def _epoch_rows(self, epoch: int) -> pd.DataFrame:
+        frames, stride = self._config.frames_per_video, self._config.frame_stride
+        return balanced_rows(self._videos, frames, stride, self._seed, epoch)
+
+    def _validation_counts(self, videos: pd.DataFrame) -> np.ndarray:
+        return np.full(len(videos), self._config.frames_per_video)

@@ -1,0 +1,53 @@
+"""Second place's Xception recipe: a share of each video's pictures, cross entropy."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import nn
+from torch.nn.functional import cross_entropy
+
+from training.aligned import AlignedRecipe
+from training.config import ConfigError, XceptionConfig
+from training.datasets.batch import Batch
+from training.datasets.face_sampling import drawn_rows, share_counts
+from training.engine import TOTAL
+from training.transforms.augment_faces import XceptionAugmentation
+
+
+class XceptionRecipe(AlignedRecipe):
+    """Trains Xception on aligned faces (a `training.engine.Recipe`); arguments as for `AlignedRecipe`.
+
+    Raises:
+        ConfigError: `frame_share` takes no pictures of the reals or of the fakes.
+    """
+
+    augmentation = XceptionAugmentation
+    _config: XceptionConfig
+
+    def loss(self, network: nn.Module, batch: Batch) -> dict[str, torch.Tensor]:
+        logits = network(self._input(batch.images))
+        return {TOTAL: cross_entropy(logits.float(), batch.labels.long())}
+
+    def _epoch_samples(self) -> int:
+        counts = self._counts(self._videos)
+        for label, name in ((0, "real"), (1, "fake")):
+            of_label = (self._videos["is_fake"] == label).to_numpy()
+            if counts[of_label].sum() == 0:
+                pictures = self._videos["n_frame"][of_label].max()
+                share = getattr(self._config.frame_share, name)
+                raise ConfigError(
+                    f"frame_share.{name}: {share} of a {name} video's pictures (at most {pictures}) is none; raise it"
+                )
+        return int(counts.sum())
+
+    def _epoch_rows(self, epoch: int) -> pd.DataFrame:
+        return drawn_rows(self._videos, self._counts(self._videos), self._seed, epoch)
+
+    def _validation_counts(self, videos: pd.DataFrame) -> np.ndarray:
+        return self._counts(videos)
+
+    def _counts(self, videos: pd.DataFrame) -> np.ndarray:
+        share = self._config.frame_share
+        return share_counts(videos, share.real, share.fake)
