@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 import os
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -21,6 +22,7 @@ from deepfake.boxes import FRAME_SPACE
 from deepfake.journal import Journal, out_of_space
 from deepfake.paths import VIDEO_SUFFIXES, find_videos
 from deepfake.scoring import NEUTRAL_SCORE
+from deepfake.tables import read_table
 
 OK = "ok"
 NO_FACE = "no_face"
@@ -112,6 +114,21 @@ class VideoResult:
         return VideoResult(**values, faces=faces, size=None if size is None else tuple(size))
 
 
+@dataclass(frozen=True)
+class Details:
+    """What a later judgement needs of a details file.
+
+    Attributes:
+        scores: of each video by name; None for one without a score.
+        models: what the run's description said of each; None if unknown (a .csv does not hold it).
+        crop_recipes: likewise.
+    """
+
+    scores: dict[str, float | None]
+    models: list[dict[str, Any]] | None = None
+    crop_recipes: list[dict[str, Any]] | None = None
+
+
 class ResultJournal(Journal):
     """The results of a run that is under way, beside its output. A video that has changed is scored again."""
 
@@ -187,6 +204,30 @@ def write_details(path: Path, results: Mapping[str, VideoResult], run: Mapping[s
         _write(path, json.dumps({**head, "videos": videos}, indent=1, allow_nan=False))
 
 
+def read_details(path: Path) -> Details:
+    """Reads the scores that `write_details` wrote.
+
+    Raises:
+        ValueError: missing, another suffix or format, a video named twice, or a score outside 0..1.
+    """
+    _check_suffix(path)
+    if path.suffix.lower() == ".csv":
+        table = read_table(path, {"filename": str, "status": str, "score": str}, "table of details")
+        return Details(_scores(path, zip(table["filename"], table["score"])))
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if content["format"] != DETAILS_FORMAT:
+            raise ValueError(f"{path}: format: expected {DETAILS_FORMAT}; found {content['format']!r}")
+        videos = [(video["filename"], video["score"]) for video in content["videos"]]
+        return Details(_scores(path, videos), content["models"], content["crop_recipes"])
+    except OSError as error:
+        raise ValueError(f"{path}: no readable details: {error.strerror}") from error
+    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+        raise ValueError(f"{path}: not JSON: {error}") from error
+    except (TypeError, KeyError) as error:
+        raise ValueError(f"{path}: not the details of a prediction: {type(error).__name__} {error}") from error
+
+
 def write_tables(
     output: Path, details: Path | None, results: Mapping[str, VideoResult], run: Mapping[str, Any]
 ) -> None:
@@ -241,6 +282,21 @@ def _place(path: Path) -> str:
 def _check_suffix(details: Path) -> None:
     if details.suffix.lower() not in DETAILS_SUFFIXES:
         raise ValueError(f"{details}: details are written as {' or '.join(DETAILS_SUFFIXES)}; end the name in one")
+
+
+def _scores(path: Path, videos: Iterable[tuple[str, Any]]) -> dict[str, float | None]:
+    """The scores as numbers; an empty text is none."""
+    scores: dict[str, float | None] = {}
+    for name, value in videos:
+        if name in scores:
+            raise ValueError(f"{path}: {name!r} is there twice")
+        try:
+            scores[name] = None if value is None or value == "" else float(value)
+        except (TypeError, ValueError):
+            scores[name] = math.nan
+        if not 0 <= (scores[name] or 0) <= 1:
+            raise ValueError(f"{path}: {name!r} has score {value!r}; expected a number from 0 to 1")
+    return scores
 
 
 def _details_table(results: Mapping[str, VideoResult], models: Sequence[str]) -> str:
