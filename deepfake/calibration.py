@@ -107,7 +107,7 @@ class Calibration:
     @property
     def source(self) -> str:
         return (
-            f"calibrated: temperature {self.temperature:.3g}, fitted on {self.reals} real and {self.fakes} fake videos; "
+            f"calibrated: temperature {self.temperature:.3g}, fitted on {self.reals} real, {self.fakes} fake videos; "
             f"real under {self.real_below:.3g} and fake over {self.fake_above:.3g}, for at most "
             f"{self.false_alarm_rate:.1%} of reals called fake and {self.miss_rate:.1%} of fakes called real there"
         )
@@ -165,13 +165,9 @@ def check_models(
                         f"the calibration is for {name} with {key} {model[key]}; here it has {given[name][key]}"
                     )
     if calibration.crop_recipes is not None and crop_recipes is not None:
-        ours, theirs = (
-            sorted(_plain(recipe) for recipe in found) for found in (calibration.crop_recipes, crop_recipes)
-        )
-        if ours != theirs:
-            raise CalibrationError(
-                f"the calibration is for frames and faces found by {'; '.join(ours)}; here by {'; '.join(theirs)}"
-            )
+        fitted_by, given_by = _plain(calibration.crop_recipes), _plain(crop_recipes)
+        if fitted_by != given_by:
+            raise CalibrationError(f"the calibration is for frames and faces found by {fitted_by}; here by {given_by}")
 
 
 def write_calibration(path: Path, calibration: Calibration) -> None:
@@ -219,13 +215,11 @@ def _verdict(probability: float, real_below: float, fake_above: float) -> str:
 
 def _same(one: Any, other: Any) -> bool:
     # Weights are divided by their sum, which may differ in the last digit.
-    return (
-        math.isclose(one, other, rel_tol=1e-9) if isinstance(one, float) and isinstance(other, float) else one == other
-    )
+    return one == other or (_is_number(one) and _is_number(other) and math.isclose(one, other, rel_tol=1e-9))
 
 
-def _plain(recipe: Mapping[str, Any]) -> str:
-    return json.dumps(recipe, sort_keys=True)
+def _plain(recipes: Sequence[Mapping[str, Any]]) -> str:
+    return "; ".join(sorted(json.dumps(recipe, sort_keys=True) for recipe in recipes))
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -259,17 +253,14 @@ def _is_hashes(value: Any) -> bool:
 def _is_model(value: Any) -> bool:
     if not isinstance(value, dict) or set(value) != set(MODEL_KEYS):
         return False
-    return all(isinstance(value[key], str) for key in MODEL_KEYS if key != "weight") and _is_probability(
-        value["weight"]
-    )
+    return _is_probability(value["weight"]) and all(isinstance(value[k], str) for k in MODEL_KEYS if k != "weight")
 
 
 def _is_figures(value: Any) -> bool:
-    return isinstance(value, dict) and all(
-        isinstance(row, dict)
-        and all(isinstance(v, list) and len(v) == 3 and all(map(_is_number, v)) for v in row.values())
-        for row in value.values()
-    )
+    if not isinstance(value, dict) or not all(isinstance(row, dict) for row in value.values()):
+        return False
+    found = [figure for row in value.values() for figure in row.values()]
+    return all(isinstance(figure, list) and len(figure) == 3 and all(map(_is_number, figure)) for figure in found)
 
 
 _PROBABILITY = (_is_probability, "a number from 0 to 1")

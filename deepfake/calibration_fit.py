@@ -29,15 +29,9 @@ TEMPERATURES = (0.05, 20.0)
 BEFORE, FITTED = "before", "temperature, fitted on them"
 UNSEEN, ISOTONIC = "temperature, unseen videos", "isotonic, unseen videos"
 CHANGE, ISOTONIC_CHANGE = "temperature - before", "isotonic - temperature"
-COLUMNS = {
-    BEFORE: None,
-    FITTED: None,
-    UNSEEN: None,
-    ISOTONIC: None,
-    CHANGE: (UNSEEN, BEFORE),
-    ISOTONIC_CHANGE: (ISOTONIC, UNSEEN),
-}
-"""What `assess` gives figures of; the last are differences, on unseen videos."""
+DIFFERENCES = {CHANGE: (UNSEEN, BEFORE), ISOTONIC_CHANGE: (ISOTONIC, UNSEEN)}
+"""Row of figures -> the two that it is the difference of, without the AUC: temperature scaling keeps it, and the AUC of
+unseen videos is a little off, since it compares videos of several fits."""
 
 Fit = Callable[[np.ndarray, np.ndarray], Callable[[np.ndarray], np.ndarray]]
 """(scores, labels) to fit on -> what turns scores into probabilities."""
@@ -100,9 +94,7 @@ class Thresholds:
     cleared: Share
 
     def expected(self, errors: Share) -> float:
-        """The rate of errors to expect among new videos: of n + 1 alike, the new one is as likely as any to lie k + 1
-        or less from the end.
-        """
+        """The rate to expect among new videos: (k + 1) / (n + 1), the threshold being one of the n videos itself."""
         return (errors.count + 1) / (errors.of + 1)
 
 
@@ -112,8 +104,8 @@ class Assessment:
 
     Attributes:
         temperature: with its interval.
-        figures: column of COLUMNS -> metric of METRICS -> value with its interval.
-        probabilities: of each video by column, for the columns that are no differences.
+        figures: BEFORE, FITTED, UNSEEN, ISOTONIC and DIFFERENCES -> metric of METRICS -> value with its interval.
+        probabilities: of each video, by the first four.
     """
 
     temperature: Estimate
@@ -166,7 +158,8 @@ def cross_validate(sample: Sample, fit: Fit, seed: int = SEED) -> np.ndarray:
     """(n,) probabilities, each by a fit on other videos: FOLDS parts of like shares of fakes, groups kept whole."""
     splitter = (StratifiedGroupKFold if sample.grouped else StratifiedKFold)(FOLDS, shuffle=True, random_state=seed)
     probabilities = np.empty(len(sample.scores))
-    for seen, unseen in splitter.split(sample.scores, sample.labels, sample.groups):
+    groups = sample.groups if sample.grouped else None
+    for seen, unseen in splitter.split(sample.scores, sample.labels, groups):
         probabilities[unseen] = fit(sample.scores[seen], sample.labels[seen])(sample.scores[unseen])
     return probabilities
 
@@ -192,12 +185,15 @@ def assess(sample: Sample, resamples: int = RESAMPLES, seed: int = SEED) -> Asse
 
     def statistics(weights: np.ndarray) -> np.ndarray:
         found = {name: measure(sample.labels, values, weights) for name, values in probabilities.items()}
-        found |= {name: found[pair[0]] - found[pair[1]] for name, pair in COLUMNS.items() if pair is not None}
+        found |= {name: found[one] - found[other] for name, (one, other) in DIFFERENCES.items()}
         return np.concatenate([[fit_temperature(sample.scores, sample.labels, weights)], *found.values()])
 
     fitted, *others = bootstrap(statistics, sample.labels, sample.groups, resamples, seed)
-    rows = zip(*[iter(others)] * len(METRICS))
-    return Assessment(fitted, {name: dict(zip(METRICS, row)) for name, row in zip(COLUMNS, rows)}, probabilities)
+    rows = (dict(zip(METRICS, others[start:])) for start in range(0, len(others), len(METRICS)))
+    figures = dict(zip([*probabilities, *DIFFERENCES], rows))
+    for name in DIFFERENCES:
+        del figures[name]["auc"]
+    return Assessment(fitted, figures, probabilities)
 
 
 def choose_thresholds(

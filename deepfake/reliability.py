@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.stats import binomtest
+from sklearn import config_context
 from sklearn.metrics import brier_score_loss, log_loss, roc_auc_score
 
 from deepfake.calibration import SCORE_CLIP
@@ -91,14 +92,15 @@ def measure(labels: np.ndarray, probabilities: np.ndarray, weights: np.ndarray |
     Args: as for `reliability_bins`; both labels must be there.
     """
     clipped = np.clip(probabilities, SCORE_CLIP, 1 - SCORE_CLIP)
-    return np.array(
-        [
-            log_loss(labels, clipped, sample_weight=weights, labels=[0, 1]),
-            brier_score_loss(labels, probabilities, sample_weight=weights),
-            roc_auc_score(labels, probabilities, sample_weight=weights),
-            reliability_bins(labels, probabilities, weights).error,
-        ]
-    )
+    with config_context(assume_finite=True, skip_parameter_validation=True):  # resamples by the thousand
+        return np.array(
+            [
+                log_loss(labels, clipped, sample_weight=weights, labels=[0, 1]),
+                brier_score_loss(labels, probabilities, sample_weight=weights),
+                roc_auc_score(labels, probabilities, sample_weight=weights),
+                reliability_bins(labels, probabilities, weights).error,
+            ]
+        )
 
 
 def bootstrap(
