@@ -26,9 +26,11 @@ SEED = 777
 TEMPERATURES = (0.05, 20.0)
 """Looked for between these. Fitted networks lie between 1 and 5 or so (Guo et al., 2017, give 0.9 to 3 for most)."""
 
-BEFORE, FITTED = "before", "temperature, fitted on them"
-UNSEEN, ISOTONIC = "temperature, unseen videos", "isotonic, unseen videos"
-CHANGE, ISOTONIC_CHANGE = "temperature - before", "isotonic - temperature"
+BEFORE, FITTED, UNSEEN, ISOTONIC = "before", "fitted", "unseen", "isotonic"
+"""The scores; with a temperature fitted on these videos; with those of fits on other videos; by isotonic regressions
+fitted on other videos."""
+
+CHANGE, ISOTONIC_CHANGE = "unseen_minus_before", "isotonic_minus_unseen"
 DIFFERENCES = {CHANGE: (UNSEEN, BEFORE), ISOTONIC_CHANGE: (ISOTONIC, UNSEEN)}
 """Row of figures -> the two that it is the difference of, without the AUC: temperature scaling keeps it, and the AUC of
 unseen videos is a little off, since it compares videos of several fits."""
@@ -92,10 +94,6 @@ class Thresholds:
     misses: Share
     caught: Share
     cleared: Share
-
-    def expected(self, errors: Share) -> float:
-        """The rate to expect among new videos: (k + 1) / (n + 1), the threshold being one of the n videos itself."""
-        return (errors.count + 1) / (errors.of + 1)
 
 
 @dataclass(frozen=True)

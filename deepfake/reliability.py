@@ -41,6 +41,11 @@ class Share:
         return self.count / self.of
 
     @property
+    def expected(self) -> float:
+        """Of errors beyond a threshold that is itself one of these videos: the rate to expect of new ones."""
+        return (self.count + 1) / (self.of + 1)
+
+    @property
     def estimate(self) -> Estimate:
         """With the exact binomial interval (Clopper and Pearson)."""
         found = binomtest(self.count, self.of).proportion_ci(CONFIDENCE, method="exact")
