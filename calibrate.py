@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import astuple
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -209,8 +209,11 @@ def explain(sample: Sample, assessed: Assessment, resamples: int) -> list[str]:
         f"[{CONFIDENCE:.0%} intervals from {resamples} resamples of {units}]",
         f"same videos: the fit's own, too good. unseen videos: {fit.FOLDS}-fold cross-validation; its AUC mixes "
         f"{fit.FOLDS} fits, a temperature itself leaves the AUC as it is",
+        f"ECE: calibration error in {BINS} bins; that of resamples is larger, so its intervals lie high",
         "",
     ]
+    if figures[fit.BEFORE]["auc"].low <= 0.5:
+        lines.append("the AUC may be 0.5: on these videos it is not sure that the scores tell fakes from reals at all")
     if found.value == 1:
         lines.append("temperature 1: all fakes score over 0.5, all reals under it; log loss names no temperature")
         return lines
@@ -274,7 +277,7 @@ def draw(sample: Sample, assessed: Assessment, thresholds: Thresholds, out: Path
         _draw_counts(lower, sample.labels, assessed.probabilities[name])
         lower.set_xlabel("score" if name == fit.BEFORE else "calibrated probability of fake")
     rows[0, 0].set_ylabel("share of fakes")
-    rows[0, 0].legend(loc="center left", frameon=False)
+    rows[0, 1].legend(loc="lower right", framealpha=0.85, edgecolor="none")
     rows[1, 0].set_ylabel("videos")
     rows[1, 1].legend(loc="upper center", frameon=False, ncols=2)
     with atomic_file(out) as partial:
@@ -293,7 +296,7 @@ def _draw_reliability(
         axes.axvline(value, color=colour, lw=1.2)
     zones = (("real", 0, real_below), ("uncertain", real_below, fake_above), ("fake", fake_above, 1))
     for name, left, right in zones:
-        if right - left > 0.012 * len(name):
+        if right - left > 0.02 * len(name):  # room for it
             axes.text((left + right) / 2, 1.045, name, ha="center", va="center", color=DIM, fontsize=10)
     axes.plot([0, 1], [0, 1], "--", color=DIM, lw=1, label="as it should be")
     axes.errorbar(
