@@ -100,6 +100,7 @@ def main() -> int:
     if args.plot.suffix.lower() != ".png":
         raise ValueError(f"{args.plot}: the picture's name must end in .png")
     details, labels = join_details(args.predictions), read_labels(args.labels)
+    models = None if details.models is None else kept_of_models(details.models)
     sample = join_labels(details.scores, labels)
     assessed = fit.assess(sample, args.bootstrap, args.seed)
     thresholds = fit.choose_thresholds(
@@ -113,7 +114,7 @@ def main() -> int:
         args.miss_rate,
         reals=int((sample.labels == 0).sum()),
         fakes=int((sample.labels == 1).sum()),
-        models=None if details.models is None else kept_of_models(details.models),
+        models=models,
         crop_recipes=details.crop_recipes,
         predictions=hash_files(args.predictions),
         labels=hash_files(labels.files),
@@ -124,7 +125,7 @@ def main() -> int:
     print(*count_videos(details.scores, labels, sample), "", sep="\n")
     print(*table(assessed), *explain(sample, assessed, args.bootstrap), "", sep="\n")
     print(*tell_thresholds(thresholds, args.false_alarm_rate, args.miss_rate), "", sep="\n")
-    if details.models is None:
+    if models is None:
         print("a .csv does not name its checkpoints: prediction cannot check that this calibration is for its own")
     print(f"calibration: {args.out}\npicture: {args.plot}")
     return 0

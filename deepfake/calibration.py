@@ -18,6 +18,7 @@ import numpy as np
 from scipy.special import expit, logit
 
 from deepfake import atomic
+from deepfake.mappings import read_mapping
 from deepfake.scoring import FAKE_THRESHOLD, REAL_THRESHOLD
 
 FAKE, REAL, UNCERTAIN = "fake", "real", "uncertain"
@@ -133,7 +134,15 @@ def score_logits(scores: float | Sequence[float] | np.ndarray) -> np.ndarray:
 
 
 def kept_of_models(models: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """MODEL_KEYS of a run's models, their weights summing up to 1, ordered by name."""
+    """MODEL_KEYS of a run's models, their weights summing up to 1, ordered by name.
+
+    Raises:
+        CalibrationError: none, or one that does not say all of them.
+    """
+    if not models or any(key not in model for model in models for key in MODEL_KEYS):
+        raise CalibrationError(
+            f"the predictions say too little of their models: expected {', '.join(MODEL_KEYS)} of each"
+        )
     total = sum(model["weight"] for model in models)
     kept = [{key: model[key] for key in MODEL_KEYS} | {"weight": model["weight"] / total} for model in models]
     return sorted(kept, key=lambda model: model["name"])
@@ -189,7 +198,7 @@ def read_calibration(path: Path) -> Calibration:
     Raises:
         CalibrationError: missing, not JSON, another format, an unknown or missing key, or a value that makes no sense.
     """
-    content = _read(path)
+    content = read_mapping(path, "calibration", CalibrationError)
     keys = ("format", "method", *(field.name for field in fields(Calibration)))
     for key, expected in (("format", CALIBRATION_FORMAT), ("method", METHOD)):
         if content.get(key) != expected:
@@ -220,18 +229,6 @@ def _same(one: Any, other: Any) -> bool:
 
 def _plain(recipes: Sequence[Mapping[str, Any]]) -> str:
     return "; ".join(sorted(json.dumps(recipe, sort_keys=True) for recipe in recipes))
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise CalibrationError(f"{path}: no readable calibration: {error.strerror}") from error
-    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
-        raise CalibrationError(f"{path}: not JSON: {error}") from error
-    if not isinstance(content, dict):
-        raise CalibrationError(f"{path}: expected a mapping; found {type(content).__name__}")
-    return content
 
 
 def _is_number(value: Any) -> bool:

@@ -20,6 +20,7 @@ from typing import Any
 from deepfake import atomic
 from deepfake.boxes import FRAME_SPACE
 from deepfake.journal import Journal, out_of_space
+from deepfake.mappings import read_mapping
 from deepfake.paths import VIDEO_SUFFIXES, find_videos
 from deepfake.scoring import NEUTRAL_SCORE
 from deepfake.tables import read_table
@@ -214,18 +215,14 @@ def read_details(path: Path) -> Details:
     if path.suffix.lower() == ".csv":
         table = read_table(path, {"filename": str, "status": str, "score": str}, "table of details")
         return Details(_scores(path, zip(table["filename"], table["score"])))
+    content = read_mapping(path, "details")
+    if content.get("format", DETAILS_FORMAT) != DETAILS_FORMAT:
+        raise ValueError(f"{path}: format: expected {DETAILS_FORMAT}; found {content['format']!r}")
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        if content["format"] != DETAILS_FORMAT:
-            raise ValueError(f"{path}: format: expected {DETAILS_FORMAT}; found {content['format']!r}")
         videos = [(video["filename"], video["score"]) for video in content["videos"]]
         return Details(_scores(path, videos), content["models"], content["crop_recipes"])
-    except OSError as error:
-        raise ValueError(f"{path}: no readable details: {error.strerror}") from error
-    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
-        raise ValueError(f"{path}: not JSON: {error}") from error
     except (TypeError, KeyError) as error:
-        raise ValueError(f"{path}: not the details of a prediction: {type(error).__name__} {error}") from error
+        raise ValueError(f"{path}: not the details of a prediction: {type(error).__name__}: {error}") from error
 
 
 def write_tables(

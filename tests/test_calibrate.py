@@ -171,7 +171,10 @@ def test_refusals(run, data):
     other["videos"] = [{"filename": "new.mp4", "score": 0.5}]
     other["models"][0]["sha256"] = "b" * 64
     (data / "other.json").write_text(json.dumps(other))
+    other["models"] = [{"name": "m"}]
+    (data / "vague.json").write_text(json.dumps(other))
     cases = [
+        ({"predictions": ["vague.json"]}, "expected name, sha256, weight, aggregation of each"),
         ({"labels": "one kind.csv"}, "0 real videos"),
         ({"labels": "few.csv"}, "4 real videos with score and label, of 4 originals; at least 5"),
         ({"labels": "strangers.csv"}, "0 real videos"),

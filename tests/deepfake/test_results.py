@@ -168,7 +168,7 @@ def test_details_are_read_back(tmp_path, suffix):
         ("d.csv", None, "not a table of details"),
         ("d.json", None, "no readable details"),
         ("d.json", "{", "not JSON"),
-        ("d.json", "[]", "not the details of a prediction"),
+        ("d.json", "[]", "expected a mapping; found list"),
         ("d.json", '{"a.mp4": {"label": "REAL"}}', "not the details of a prediction"),
         ("d.json", '{"format": 9}', "format: expected 1; found 9"),
         ("d.json", '{"format": 1, "videos": [{"filename": "a", "score": -1}]}', "'a' has score -1"),
