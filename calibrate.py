@@ -220,9 +220,12 @@ def explain(sample: Sample, assessed: Assessment, resamples: int) -> list[str]:
         return lines
     size = "too sure" if found.low > 1 else "not sure enough" if found.high < 1 else "neither too sure nor too unsure"
     lines.append(f"temperature {found.value:.3f} [{found.low:.3f}, {found.high:.3f}]: the scores were {size}")
-    if figures[fit.CHANGE]["log_loss"].high >= 0:
+    if figures[fit.CHANGE]["log_loss"].low > 0:
+        lines.append("on unseen videos it does harm: better none than this one")
+    elif figures[fit.CHANGE]["log_loss"].high >= 0:
         lines.append("the gain on unseen videos may be chance; more labelled videos would tell")
-    if figures[fit.ISOTONIC_CHANGE]["log_loss"].high < 0:
+    # By the Brier score: isotonic regression says 0 and 1, and one such mistake outweighs its whole log loss.
+    if figures[fit.ISOTONIC_CHANGE]["brier"].high < 0:
         lines.append("isotonic regression does better: one temperature does not mend these scores")
     return lines
 
@@ -236,6 +239,8 @@ def tell_thresholds(thresholds: Thresholds, false_alarm_rate: float, miss_rate: 
         _threshold("real under", of.real_below, of.misses, "fakes called real", of.cleared, "reals cleared"),
         f"uncertain: {reals + fakes - decided} of {reals + fakes} videos",
     ]
+    if of.fake_above < 0.5 or of.real_below > 0.5:
+        lines.append("a threshold beyond 0.5: these probabilities are off centre, which a temperature cannot mend")
     for share, allowed, what in ((of.false_alarms, false_alarm_rate, "reals"), (of.misses, miss_rate, "fakes")):
         if allowed * share.of < 1:
             lines.append(f"{share.of} {what} are too few to find a rate of {allowed:.1%}: no error was allowed")

@@ -11,7 +11,9 @@ import pytest
 from scipy.special import expit
 
 import calibrate
+from deepfake import calibration_fit as fit
 from deepfake.calibration import check_models, read_calibration
+from deepfake.reliability import Estimate
 from deepfake.results import NO_FACE, OK, VideoResult, write_details
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -206,13 +208,35 @@ def test_options_out_of_range(run, capsys, option):
 
 
 def test_scores_that_part_the_labels_are_left_as_they_are(run, data):
-    videos = {f"v{i}.mp4": VideoResult(OK, 0.1 + 0.8 * (i % 2) + i / 1000) for i in range(20)}
+    videos = {f"v{i}.mp4": VideoResult(OK, 0.8 * (i % 2) + i / 1000) for i in range(20)}
     write_details(data / "apart.json", videos, RUN)
     _write(data, "apart.csv", [f"v{i}.mp4,{i % 2}" for i in range(20)])
     code, told, _ = run(predictions=["apart.json"], labels="apart.csv")
     found = read_calibration(data / "x.calibration.json")
     assert code == 0 and found.temperature == 1.0 and found.real_below == found.fake_above == 0.5
     assert "log loss names no temperature" in told and "uncertain: 0 of 20 videos" in told
+
+
+def test_scores_off_centre_are_told(run, data):
+    rng = np.random.default_rng(0)
+    logits = np.concatenate([rng.normal(-3, 1, 60), rng.normal(0, 1, 60)])
+    videos = {f"v{i}.mp4": VideoResult(OK, float(score)) for i, score in enumerate(expit(logits))}
+    write_details(data / "low.json", videos, RUN)
+    _write(data, "low.csv", [f"v{i}.mp4,{i // 60}" for i in range(120)])
+    code, told, _ = run("--bootstrap", "40", predictions=["low.json"], labels="low.csv")
+    assert code == 0 and "a threshold beyond 0.5: these probabilities are off centre" in told
+    assert "isotonic regression does better" in told
+
+
+@pytest.mark.parametrize(
+    ("change", "told"), [((-0.2, -0.1), ""), ((-0.1, 0.1), "may be chance"), ((0.1, 0.2), "does harm")]
+)
+def test_no_gain_on_unseen_videos_is_told(change, told):
+    sample = fit.Sample.of([0.1, 0.9, 0.6] * 5, [0, 1, 0] * 5, [str(i) for i in range(15)])
+    assessed = fit.assess(sample, resamples=2)
+    assessed.figures[fit.CHANGE]["log_loss"] = Estimate(sum(change) / 2, *change)
+    lines = "\n".join(calibrate.explain(sample, assessed, 2))
+    assert [word for word in ("may be chance", "does harm") if word in lines] == ([told] if told else [])
 
 
 def test_the_published_scores_of_real_clips(run, data, reference, mini_dfdc):
