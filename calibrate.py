@@ -283,9 +283,15 @@ def draw(sample: Sample, assessed: Assessment, thresholds: Thresholds, out: Path
         _draw_counts(lower, sample.labels, assessed.probabilities[name])
         lower.set_xlabel("score" if name == fit.BEFORE else "calibrated probability of fake")
     rows[0, 0].set_ylabel("share of fakes")
-    rows[0, 1].legend(loc="lower right", framealpha=0.85, edgecolor="none")
     rows[1, 0].set_ylabel("videos")
-    rows[1, 1].legend(loc="upper center", frameon=False, ncols=2)
+    handles = [rows[row, 0].get_legend_handles_labels() for row in (0, 1)]
+    figure.legend(
+        [*handles[0][0], *handles[1][0]],
+        [*handles[0][1], *handles[1][1]],
+        loc="outside lower center",
+        frameon=False,
+        ncols=4,
+    )
     with atomic_file(out) as partial:
         figure.savefig(partial, dpi=130)
 
