@@ -411,7 +411,7 @@ def describe_run(
                 "name": model.name,
                 "sha256": model.sha256,
                 "weight": model.weight,
-                "aggregation": model.aggregation,
+                "aggregation": _rule(model, aggregate),
                 "crop_recipe": sources.index(model.source),
                 **spec,
             }
@@ -428,6 +428,13 @@ def describe_run(
             "ensemble": "weighted mean over models of their aggregated face scores",
         },
     }
+
+
+def _rule(model: ScoringModel, aggregate: str) -> str:
+    """How a model's face scores become the video's, in words: a calibration is for one way only."""
+    if aggregate == MAX_PERSON:
+        return f"{model.aggregation} of each person, highest of all"
+    return aggregate if aggregate in AGGREGATIONS else model.aggregation
 
 
 def predict_on_video(

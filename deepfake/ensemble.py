@@ -10,7 +10,6 @@ The other kind mixes ensembles whose files lie beside it: `{"ensembles": {"first
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from deepfake.faces import FRAMES, MAX_FACES
+from deepfake.mappings import read_mapping
 from deepfake.paths import is_plain_name
 from deepfake.scoring import AGGREGATIONS
 from deepfake.video import EveryFrames, FrameChoice, SpreadFrames
@@ -66,14 +66,14 @@ def read_ensemble(file: Path, weights_dir: Path) -> list[Member]:
     Raises:
         EnsembleError: missing, not JSON, an unknown or missing key, or a value that makes no sense.
     """
-    content = _read(file)
+    content = read_mapping(file, "ensemble", EnsembleError)
     if _MIX_KEY not in content:
         return _listed(file, content, weights_dir)
     _only_keys(file, content, (_MIX_KEY,))
     members = []
     for name, share in _weights(file, content, _MIX_KEY).items():
         other = file.with_name(name + SUFFIX)
-        listed = _listed(other, _read(other), weights_dir)
+        listed = _listed(other, read_mapping(other, "ensemble", EnsembleError), weights_dir)
         members += [replace(member, weight=member.weight * share) for member in listed]
     return members
 
@@ -93,18 +93,6 @@ def _listed(file: Path, content: Mapping[str, Any], weights_dir: Path) -> list[M
         Member(weights_dir / name, weight, choice, max_faces, aggregation)
         for name, weight in _weights(file, content, "models").items()
     ]
-
-
-def _read(file: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise EnsembleError(f"{file}: no readable ensemble: {error.strerror}") from error
-    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
-        raise EnsembleError(f"{file}: not JSON: {error}") from error
-    if not isinstance(content, dict):
-        raise EnsembleError(f"{file}: expected a mapping; found {type(content).__name__}")
-    return content
 
 
 def _only_keys(file: Path, content: Mapping[str, Any], keys: tuple[str, ...]) -> None:

@@ -107,8 +107,11 @@ def read_dataset(root: Path) -> Dataset:
     return Dataset(videos)
 
 
-def read_metadata(file: Path) -> list[VideoRecord]:
+def read_metadata(file: Path, need_originals: bool = True) -> list[VideoRecord]:
     """The records of one `metadata.json`, in its order.
+
+    Args:
+        need_originals: a fake that names no original is an error.
 
     Raises:
         MetadataError: not JSON, not a mapping, an unknown label, or a name that leaves the folder.
@@ -119,10 +122,10 @@ def read_metadata(file: Path) -> list[VideoRecord]:
         raise MetadataError(f"{file}: not readable as JSON: {error}") from error
     if not isinstance(content, dict):
         raise MetadataError(f"{file}: expected a mapping from file name to label, found {type(content).__name__}")
-    return [_record(file, name, entry) for name, entry in content.items()]
+    return [_record(file, name, entry, need_originals) for name, entry in content.items()]
 
 
-def _record(file: Path, name: str, entry: object) -> VideoRecord:
+def _record(file: Path, name: str, entry: object, need_original: bool) -> VideoRecord:
     if not is_plain_name(name):
         raise MetadataError(f"{file}: {name!r} is not a plain file name; names may not leave the folder")
     value = entry.get("label") if isinstance(entry, dict) else entry
@@ -130,7 +133,8 @@ def _record(file: Path, name: str, entry: object) -> VideoRecord:
         raise MetadataError(f"{file}: {name!r} has label {value!r}; expected {REAL!r} or {FAKE!r}")
     label = LABEL_VALUES[value]
     original = entry.get("original") if label == 1 else None
-    if label == 1 and (not isinstance(original, str) or not is_plain_name(original)):
+    wanted = label == 1 and (need_original or original is not None)
+    if wanted and (not isinstance(original, str) or not is_plain_name(original)):
         raise MetadataError(
             f"{file}: {name!r} is fake and names {original!r} as its original; expected a plain file name"
         )

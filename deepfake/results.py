@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 import os
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -20,8 +21,10 @@ from deepfake import atomic
 from deepfake.boxes import FRAME_SPACE
 from deepfake.calibration import Judge, Uncalibrated
 from deepfake.journal import Journal, out_of_space
+from deepfake.mappings import read_mapping
 from deepfake.paths import VIDEO_SUFFIXES, find_videos
 from deepfake.scoring import NEUTRAL_SCORE
+from deepfake.tables import read_table
 
 OK = "ok"
 NO_FACE = "no_face"
@@ -145,6 +148,21 @@ def most_scored(faces: Iterable[ScoredFace]) -> int:
     return max(Counter(face.recipe for face in faces if face.scores).values(), default=0)
 
 
+@dataclass(frozen=True)
+class Details:
+    """What a later judgement needs of a details file.
+
+    Attributes:
+        scores: of each video by name; None for one without a score.
+        models: what the run's description said of each; None if unknown (a .csv does not hold it).
+        crop_recipes: likewise.
+    """
+
+    scores: dict[str, float | None]
+    models: list[dict[str, Any]] | None = None
+    crop_recipes: list[dict[str, Any]] | None = None
+
+
 class ResultJournal(Journal):
     """The results of a run that is under way, beside its output. A video that has changed is scored again."""
 
@@ -228,6 +246,26 @@ def write_details(
         _write(path, json.dumps({**head, "videos": videos}, indent=1, allow_nan=False))
 
 
+def read_details(path: Path) -> Details:
+    """Reads the scores that `write_details` wrote.
+
+    Raises:
+        ValueError: missing, another suffix or format, a video named twice, or a score outside 0..1.
+    """
+    _check_suffix(path)
+    if path.suffix.lower() == ".csv":
+        table = read_table(path, {"filename": str, "status": str, "score": str}, "table of details")
+        return Details(_scores(path, zip(table["filename"], table["score"])))
+    content = read_mapping(path, "details")
+    if content.get("format", DETAILS_FORMAT) != DETAILS_FORMAT:
+        raise ValueError(f"{path}: format: expected {DETAILS_FORMAT}; found {content['format']!r}")
+    try:
+        videos = [(video["filename"], video["score"]) for video in content["videos"]]
+        return Details(_scores(path, videos), content["models"], content["crop_recipes"])
+    except (TypeError, KeyError) as error:
+        raise ValueError(f"{path}: not the details of a prediction: {type(error).__name__}: {error}") from error
+
+
 def write_tables(
     output: Path,
     details: Path | None,
@@ -294,6 +332,21 @@ def _place(path: Path) -> str:
 def _check_suffix(details: Path) -> None:
     if details.suffix.lower() not in DETAILS_SUFFIXES:
         raise ValueError(f"{details}: details are written as {' or '.join(DETAILS_SUFFIXES)}; end the name in one")
+
+
+def _scores(path: Path, videos: Iterable[tuple[str, Any]]) -> dict[str, float | None]:
+    """The scores as numbers; an empty text is none."""
+    scores: dict[str, float | None] = {}
+    for name, value in videos:
+        if name in scores:
+            raise ValueError(f"{path}: {name!r} is there twice")
+        try:
+            scores[name] = None if value is None or value == "" else float(value)
+        except (TypeError, ValueError):
+            scores[name] = math.nan
+        if not 0 <= (scores[name] or 0) <= 1:
+            raise ValueError(f"{path}: {name!r} has score {value!r}; expected a number from 0 to 1")
+    return scores
 
 
 def _details_table(results: Mapping[str, VideoResult], models: Sequence[str], judge: Judge) -> str:

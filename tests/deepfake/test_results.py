@@ -17,6 +17,7 @@ from deepfake.results import (
     check_outputs,
     list_missing,
     name_videos,
+    read_details,
     summarise,
     write_details,
     write_submission,
@@ -144,3 +145,40 @@ def test_a_damaged_journal_is_named(tmp_path):
         file.write("damaged\n")
     with pytest.raises(ValueError, match=r"s\.csv\.journal: damaged .*; remove it to start over"):
         Journal(tmp_path / "s.csv", {}).read()
+
+
+@pytest.mark.parametrize("suffix", [".json", ".csv"])
+def test_details_are_read_back(tmp_path, suffix):
+    path = tmp_path / f"details{suffix}"
+    results = {"größe, 1.mp4": RESULT, "b.mp4": VideoResult(NO_FACE, reason="none"), "1": VideoResult(OK, 0.0)}
+    write_details(path, results, RUN)
+    found = read_details(path)
+    assert found.scores == {"größe, 1.mp4": 0.3, "b.mp4": None, "1": 0.0}
+    assert (found.models, found.crop_recipes) == ((RUN["models"], []) if suffix == ".json" else (None, None))
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "told"),
+    [
+        ("d.csv", "filename,label\na.mp4,0.5\n", "no column status, score"),
+        ("d.csv", "filename,status,score\na.mp4,ok,1.5\n", "'a.mp4' has score '1.5'; expected a number from 0 to 1"),
+        ("d.csv", "filename,status,score\na.mp4,ok,nan\n", "'a.mp4' has score 'nan'"),
+        ("d.csv", "filename,status,score\na.mp4,ok,high\n", "'a.mp4' has score 'high'"),
+        ("d.csv", "filename,status,score\na.mp4,ok,0.1\na.mp4,ok,0.1\n", "'a.mp4' is there twice"),
+        ("d.csv", None, "not a table of details"),
+        ("d.json", None, "no readable details"),
+        ("d.json", "{", "not JSON"),
+        ("d.json", "[]", "expected a mapping; found list"),
+        ("d.json", '{"a.mp4": {"label": "REAL"}}', "not the details of a prediction"),
+        ("d.json", '{"format": 9}', "format: expected 1; found 9"),
+        ("d.json", '{"format": 1, "videos": [{"filename": "a", "score": -1}]}', "'a' has score -1"),
+        ("d.txt", "", "details are written as .csv or .json"),
+    ],
+)
+def test_what_are_no_details_is_told(tmp_path, name, content, told):
+    path = tmp_path / name
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(ValueError) as error:
+        read_details(path)
+    assert str(error.value).startswith(f"{path}: ") and told in str(error.value)

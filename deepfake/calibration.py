@@ -1,0 +1,285 @@
+"""What a score means: the probability that the video is a fake, and the verdict. The calibration file.
+
+A network's score is not the share of fakes among videos that score alike. Temperature scaling (Guo et al., 2017, "On
+Calibration of Modern Neural Networks") divides the score's logit by one number, fitted on labelled videos
+(`deepfake.calibration_fit`). The order of the scores, and so the AUC, stays.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from scipy.special import expit, logit
+
+from deepfake import atomic
+from deepfake.mappings import read_mapping
+from deepfake.scoring import FAKE_THRESHOLD, REAL_THRESHOLD
+
+FAKE, REAL, UNCERTAIN = "fake", "real", "uncertain"
+
+CALIBRATION_FORMAT = 1
+METHOD = "temperature"
+SUFFIX = ".json"
+
+SCORE_CLIP = 1e-6
+"""Scores nearer to 0 and 1 count as this near: tables write six decimals, and a logit of 0 or 1 is infinite."""
+
+MODEL_KEYS = ("name", "sha256", "weight", "aggregation")
+"""What is kept of a model in a run's description (`kernel_utils.describe_run`)."""
+
+
+class CalibrationError(ValueError):
+    """A calibration cannot be used or made; the message names the file, the key and what was expected."""
+
+
+class Judge(Protocol):
+    """Reads a score as a probability, and a probability as a verdict."""
+
+    @property
+    def real_below(self) -> float: ...
+
+    @property
+    def fake_above(self) -> float: ...
+
+    @property
+    def source(self) -> str:
+        """Where probabilities and thresholds come from, in words."""
+
+    def apply(self, score: float) -> float:
+        """A score in 0..1 -> the probability of fake in 0..1; a higher score gives no lower probability."""
+
+    def verdict(self, probability: float) -> str:
+        """FAKE over `fake_above`, REAL under `real_below`, else UNCERTAIN."""
+
+
+@dataclass(frozen=True)
+class Uncalibrated:
+    """The judge without a calibration: the score as it is, and the thresholds of first place's rule for faces."""
+
+    real_below: float = REAL_THRESHOLD
+    fake_above: float = FAKE_THRESHOLD
+    source: str = (
+        "not calibrated: scores are the networks' own, unchecked as probabilities; "
+        f"real under {REAL_THRESHOLD} and fake over {FAKE_THRESHOLD} follow first place's rule for single faces"
+    )
+
+    def apply(self, score: float) -> float:
+        return float(score)
+
+    def verdict(self, probability: float) -> str:
+        return _verdict(probability, self.real_below, self.fake_above)
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """A fitted judge, as its file holds it.
+
+    Attributes:
+        temperature: divides the score's logit; over 1 makes scores less sure.
+        real_below, fake_above: thresholds of the calibrated probability, 0 <= real_below <= fake_above <= 1.
+        false_alarm_rate, miss_rate: what the thresholds were chosen for: the highest share of reals called fake, and
+            of fakes called real.
+        reals, fakes: how many videos it was fitted on.
+        models: the checkpoints whose scores these were: MODEL_KEYS of each; None if unknown (from a .csv).
+        crop_recipes: how their faces were found, likewise.
+        predictions, labels: the files it was fitted on: name -> SHA-256.
+        figures: column of the printed table -> metric -> value and interval.
+    """
+
+    temperature: float
+    real_below: float
+    fake_above: float
+    false_alarm_rate: float
+    miss_rate: float
+    reals: int
+    fakes: int
+    models: list[dict[str, Any]] | None
+    crop_recipes: list[dict[str, Any]] | None
+    predictions: dict[str, str]
+    labels: dict[str, str]
+    figures: dict[str, dict[str, list[float]]]
+
+    @property
+    def source(self) -> str:
+        return (
+            f"calibrated: temperature {self.temperature:.3g}, fitted on {self.reals} real, {self.fakes} fake videos; "
+            f"real under {self.real_below:.3g} and fake over {self.fake_above:.3g}, for at most "
+            f"{self.false_alarm_rate:.1%} of reals called fake and {self.miss_rate:.1%} of fakes called real there"
+        )
+
+    def apply(self, score: float) -> float:
+        return float(temper(score, self.temperature))
+
+    def verdict(self, probability: float) -> str:
+        return _verdict(probability, self.real_below, self.fake_above)
+
+
+def temper(scores: float | Sequence[float] | np.ndarray, temperature: float) -> np.ndarray:
+    """Scores in 0..1 with their logits divided by a temperature; float64 of the same shape.
+
+    SCORE_CLIP keeps 0 and 1 from staying as sure as they are.
+    """
+    return expit(score_logits(scores) / temperature)
+
+
+def score_logits(scores: float | Sequence[float] | np.ndarray) -> np.ndarray:
+    """The logits of scores in 0..1, within SCORE_CLIP."""
+    return logit(np.clip(np.asarray(scores, np.float64), SCORE_CLIP, 1 - SCORE_CLIP))
+
+
+def kept_of_models(models: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """MODEL_KEYS of a run's models, their weights summing up to 1, ordered by name.
+
+    Raises:
+        CalibrationError: none, or one that does not say all of them.
+    """
+    if not models or any(key not in model for model in models for key in MODEL_KEYS):
+        raise CalibrationError(
+            f"the predictions say too little of their models: expected {', '.join(MODEL_KEYS)} of each"
+        )
+    total = sum(model["weight"] for model in models)
+    kept = [{key: model[key] for key in MODEL_KEYS} | {"weight": model["weight"] / total} for model in models]
+    return sorted(kept, key=lambda model: model["name"])
+
+
+def check_models(
+    calibration: Calibration,
+    models: Sequence[Mapping[str, Any]],
+    crop_recipes: Sequence[Mapping[str, Any]] | None = None,
+) -> None:
+    """Whether a calibration is for the scores of these models; one that does not know its models is for any.
+
+    Args:
+        models, crop_recipes: as in `kernel_utils.describe_run`; without recipes, those are not compared.
+
+    Raises:
+        CalibrationError: other checkpoints, weights, rules or ways to find faces; the message names the first.
+    """
+    if calibration.models is not None:
+        fitted = {model["name"]: model for model in calibration.models}
+        given = {model["name"]: model for model in kept_of_models(models)}
+        if fitted.keys() != given.keys():
+            told = [", ".join(sorted(names)) for names in (fitted, given)]
+            raise CalibrationError(f"the calibration is for scores of {told[0]}; these are of {told[1]}")
+        for name, model in fitted.items():
+            for key in MODEL_KEYS:
+                if not _same(model[key], given[name][key]):
+                    raise CalibrationError(
+                        f"the calibration is for {name} with {key} {model[key]}; here it has {given[name][key]}"
+                    )
+    if calibration.crop_recipes is not None and crop_recipes is not None:
+        fitted_by, given_by = _plain(calibration.crop_recipes), _plain(crop_recipes)
+        if fitted_by != given_by:
+            raise CalibrationError(f"the calibration is for frames and faces found by {fitted_by}; here by {given_by}")
+
+
+def write_calibration(path: Path, calibration: Calibration) -> None:
+    """Writes a calibration file, atomically. Raises CalibrationError unless its name ends in SUFFIX."""
+    check_name(path)
+    content = {"format": CALIBRATION_FORMAT, "method": METHOD, **asdict(calibration)}
+    atomic.write_text(path, json.dumps(content, indent=1, allow_nan=False) + "\n")
+
+
+def check_name(path: Path) -> None:
+    """Raises CalibrationError if no calibration can be written under this name."""
+    if path.suffix.lower() != SUFFIX or path.is_dir():
+        raise CalibrationError(f"{path}: a calibration is a file that ends in {SUFFIX}")
+
+
+def read_calibration(path: Path) -> Calibration:
+    """Reads a calibration file.
+
+    Raises:
+        CalibrationError: missing, not JSON, another format, an unknown or missing key, or a value that makes no sense.
+    """
+    content = read_mapping(path, "calibration", CalibrationError)
+    keys = ("format", "method", *(field.name for field in fields(Calibration)))
+    for key, expected in (("format", CALIBRATION_FORMAT), ("method", METHOD)):
+        if content.get(key) != expected:
+            raise CalibrationError(f"{path}: {key}: expected {expected!r}; found {content.get(key)!r}")
+    wrong = sorted(content.keys() ^ set(keys))
+    if wrong:
+        raise CalibrationError(f"{path}: expected the keys {', '.join(keys)}; missing or unknown: {', '.join(wrong)}")
+    for key, (is_good, expected) in _CHECKS.items():
+        if not is_good(content[key]):
+            raise CalibrationError(f"{path}: {key}: expected {expected}; found {content[key]!r}")
+    if content["real_below"] > content["fake_above"]:
+        raise CalibrationError(
+            f"{path}: real_below: expected at most fake_above, {content['fake_above']}; found {content['real_below']}"
+        )
+    return Calibration(**{field.name: content[field.name] for field in fields(Calibration)})
+
+
+def _verdict(probability: float, real_below: float, fake_above: float) -> str:
+    if probability > fake_above:
+        return FAKE
+    return REAL if probability < real_below else UNCERTAIN
+
+
+def _same(one: Any, other: Any) -> bool:
+    # Weights are divided by their sum, which may differ in the last digit.
+    return one == other or (_is_number(one) and _is_number(other) and math.isclose(one, other, rel_tol=1e-9))
+
+
+def _plain(recipes: Sequence[Mapping[str, Any]]) -> str:
+    return "; ".join(sorted(json.dumps(recipe, sort_keys=True) for recipe in recipes))
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _is_probability(value: Any) -> bool:
+    return _is_number(value) and 0 <= value <= 1
+
+
+def _is_count(value: Any) -> bool:
+    return type(value) is int and value >= 1
+
+
+def _is_hashes(value: Any) -> bool:
+    return isinstance(value, dict) and bool(value) and all(isinstance(digest, str) for digest in value.values())
+
+
+def _is_model(value: Any) -> bool:
+    if not isinstance(value, dict) or set(value) != set(MODEL_KEYS):
+        return False
+    return _is_probability(value["weight"]) and all(isinstance(value[k], str) for k in MODEL_KEYS if k != "weight")
+
+
+def _is_figures(value: Any) -> bool:
+    if not isinstance(value, dict) or not all(isinstance(row, dict) for row in value.values()):
+        return False
+    found = [figure for row in value.values() for figure in row.values()]
+    return all(isinstance(figure, list) and len(figure) == 3 and all(map(_is_number, figure)) for figure in found)
+
+
+_PROBABILITY = (_is_probability, "a number from 0 to 1")
+_COUNT = (_is_count, "a whole number from 1 on")
+_HASHES = (_is_hashes, "a mapping from file name to SHA-256")
+_CHECKS: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "temperature": (lambda value: _is_number(value) and value > 0, "a number more than 0"),
+    "real_below": _PROBABILITY,
+    "fake_above": _PROBABILITY,
+    "false_alarm_rate": _PROBABILITY,
+    "miss_rate": _PROBABILITY,
+    "reals": _COUNT,
+    "fakes": _COUNT,
+    "models": (
+        lambda value: value is None or (isinstance(value, list) and bool(value) and all(map(_is_model, value))),
+        f"null, or a list of models, each with {', '.join(MODEL_KEYS)}",
+    ),
+    "crop_recipes": (
+        lambda value: value is None or (isinstance(value, list) and all(isinstance(v, dict) for v in value)),
+        "null, or a list of crop recipes",
+    ),
+    "predictions": _HASHES,
+    "labels": _HASHES,
+    "figures": (_is_figures, "a mapping from column to metric to value, low, high"),
+}

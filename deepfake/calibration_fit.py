@@ -1,0 +1,226 @@
+"""Fitting a calibration: temperature, thresholds for chosen error rates, and figures that do not flatter it.
+
+Figures of a fit on its own videos are too good. `assess` also gives those of videos that each fit has not seen, by
+cross-validation, for temperature scaling and, to compare, for isotonic regression, which can follow any monotone curve.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.optimize import minimize_scalar
+from sklearn.isotonic import IsotonicRegression
+from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
+
+from deepfake.calibration import FAKE, REAL, CalibrationError, score_logits, temper
+from deepfake.reliability import METRICS, Estimate, Share, bootstrap, measure
+
+FALSE_ALARM_RATE = 0.05
+FOLDS = 5
+RESAMPLES = 1000
+SEED = 777
+
+TEMPERATURES = (0.05, 20.0)
+"""Looked for between these. Fitted networks lie between 1 and 5 or so (Guo et al., 2017, give 0.9 to 3 for most)."""
+
+BEFORE, FITTED, UNSEEN, ISOTONIC = "before", "fitted", "unseen", "isotonic"
+"""The scores; with a temperature fitted on these videos; with those of fits on other videos; by isotonic regressions
+fitted on other videos."""
+
+CHANGE, ISOTONIC_CHANGE = "unseen_minus_before", "isotonic_minus_unseen"
+DIFFERENCES = {CHANGE: (UNSEEN, BEFORE), ISOTONIC_CHANGE: (ISOTONIC, UNSEEN)}
+"""Row of figures -> the two that it is the difference of, without the AUC: temperature scaling keeps it, and the AUC of
+unseen videos is a little off, since it compares videos of several fits."""
+
+Fit = Callable[[np.ndarray, np.ndarray], Callable[[np.ndarray], np.ndarray]]
+"""(scores, labels) to fit on -> what turns scores into probabilities."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Scored and labelled videos.
+
+    Attributes:
+        scores: (n,) float64 in 0..1.
+        labels: (n,) int64, 0 for real, 1 for fake.
+        groups: (n,) int64, the same for an original and its fakes, numbered from 0.
+    """
+
+    scores: np.ndarray
+    labels: np.ndarray
+    groups: np.ndarray
+
+    @staticmethod
+    def of(scores: Sequence[float], labels: Sequence[int], identities: Sequence[str]) -> Sample:
+        """Groups videos by identity.
+
+        Raises:
+            CalibrationError: fewer than FOLDS groups with reals, or with fakes.
+        """
+        groups = np.unique(np.asarray(identities, str), return_inverse=True)[1].reshape(-1)
+        sample = Sample(np.asarray(scores, np.float64), np.asarray(labels, np.int64), groups.astype(np.int64))
+        for label, name in ((0, REAL), (1, FAKE)):
+            chosen = sample.labels == label
+            originals = len(np.unique(sample.groups[chosen]))
+            if originals < FOLDS:
+                raise CalibrationError(
+                    f"{chosen.sum()} {name} videos with score and label, of {originals} originals; at least {FOLDS} of "
+                    f"{FOLDS} originals are needed, one for each part of the cross-validation, and some hundreds to "
+                    "calibrate well"
+                )
+        return sample
+
+    @property
+    def grouped(self) -> bool:
+        """Whether any videos belong together."""
+        return len(np.unique(self.groups)) < len(self.groups)
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """Thresholds of a probability, and what they do to the videos that they were chosen on.
+
+    Attributes:
+        false_alarms, misses: reals called fake, fakes called real.
+        caught, cleared: fakes called fake, reals called real.
+    """
+
+    real_below: float
+    fake_above: float
+    false_alarms: Share
+    misses: Share
+    caught: Share
+    cleared: Share
+
+
+@dataclass(frozen=True)
+class Assessment:
+    """A fit and its figures.
+
+    Attributes:
+        temperature: with its interval.
+        figures: BEFORE, FITTED, UNSEEN, ISOTONIC and DIFFERENCES -> metric of METRICS -> value with its interval.
+        probabilities: of each video, by the first four.
+    """
+
+    temperature: Estimate
+    figures: dict[str, dict[str, Estimate]]
+    probabilities: dict[str, np.ndarray]
+
+
+def fit_temperature(scores: np.ndarray, labels: np.ndarray, weights: np.ndarray | None = None) -> float:
+    """The temperature of the lowest log loss, within TEMPERATURES.
+
+    1 if all fakes score over 0.5 and all reals under it: each lower temperature would be better than the last.
+
+    Args:
+        scores: (n,) in 0..1.
+        labels: (n,) 0 or 1.
+        weights: (n,) how often each video counts; None for once.
+
+    Raises:
+        CalibrationError: one label only.
+    """
+    weights = np.ones(len(labels)) if weights is None else weights
+    counts = weights > 0
+    logits, labels, weights = score_logits(scores)[counts], np.asarray(labels)[counts], weights[counts]
+    if len(np.unique(labels)) < 2:
+        raise CalibrationError("only real or only fake videos: a temperature takes both")
+    sides = np.where(labels == 1, logits, -logits)
+    if sides.min() > 0:
+        return 1.0
+
+    def loss(log_temperature: float) -> float:
+        return float(np.average(np.logaddexp(0, -sides / math.exp(log_temperature)), weights=weights))
+
+    # Convex in 1 / temperature, so there is one minimum.
+    low, high = map(math.log, TEMPERATURES)
+    return math.exp(minimize_scalar(loss, bounds=(low, high), method="bounded", options={"xatol": 1e-7}).x)
+
+
+def by_temperature(scores: np.ndarray, labels: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+    """Temperature scaling as a `Fit`."""
+    temperature = fit_temperature(scores, labels)
+    return lambda others: temper(others, temperature)
+
+
+def by_isotonic(scores: np.ndarray, labels: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+    """Isotonic regression as a `Fit`."""
+    return IsotonicRegression(y_min=0, y_max=1, out_of_bounds="clip").fit(scores, labels).predict
+
+
+def cross_validate(sample: Sample, fit: Fit, seed: int = SEED) -> np.ndarray:
+    """(n,) probabilities, each by a fit on other videos: FOLDS parts of like shares of fakes, groups kept whole."""
+    splitter = (StratifiedGroupKFold if sample.grouped else StratifiedKFold)(FOLDS, shuffle=True, random_state=seed)
+    probabilities = np.empty(len(sample.scores))
+    groups = sample.groups if sample.grouped else None
+    for seen, unseen in splitter.split(sample.scores, sample.labels, groups):
+        probabilities[unseen] = fit(sample.scores[seen], sample.labels[seen])(sample.scores[unseen])
+    return probabilities
+
+
+def assess(sample: Sample, resamples: int = RESAMPLES, seed: int = SEED) -> Assessment:
+    """Fits a temperature and measures it, on the videos it was fitted on and on unseen ones.
+
+    Raises:
+        CalibrationError: the scores say nothing, or the opposite, of the labels.
+    """
+    temperature = fit_temperature(sample.scores, sample.labels)
+    if temperature > 0.99 * TEMPERATURES[1]:
+        raise CalibrationError(
+            "these scores do not tell fakes from reals around 0.5: the best temperature has no bound; are the labels "
+            "of these videos, and 1 for fake?"
+        )
+    probabilities = {
+        BEFORE: sample.scores,
+        FITTED: temper(sample.scores, temperature),
+        UNSEEN: cross_validate(sample, by_temperature, seed),
+        ISOTONIC: cross_validate(sample, by_isotonic, seed),
+    }
+
+    def statistics(weights: np.ndarray) -> np.ndarray:
+        found = {name: measure(sample.labels, values, weights) for name, values in probabilities.items()}
+        found |= {name: found[one] - found[other] for name, (one, other) in DIFFERENCES.items()}
+        return np.concatenate([[fit_temperature(sample.scores, sample.labels, weights)], *found.values()])
+
+    fitted, *others = bootstrap(statistics, sample.labels, sample.groups, resamples, seed)
+    rows = (dict(zip(METRICS, others[start:])) for start in range(0, len(others), len(METRICS)))
+    figures = dict(zip([*probabilities, *DIFFERENCES], rows))
+    for name in DIFFERENCES:
+        del figures[name]["auc"]
+    return Assessment(fitted, figures, probabilities)
+
+
+def choose_thresholds(
+    probabilities: np.ndarray, labels: np.ndarray, false_alarm_rate: float, miss_rate: float
+) -> Thresholds:
+    """The lowest threshold over which at most a share of the reals lies, and the highest under which at most a share
+    of the fakes does.
+
+    Where they cross, one threshold meets both rates, and no video need be uncertain: the one nearest to 0.5.
+
+    Args:
+        probabilities: (n,) in 0..1.
+        labels: (n,) 0 or 1, both there.
+    """
+    reals, fakes = np.sort(probabilities[labels == 0]), np.sort(probabilities[labels == 1])
+    fake_above = reals[-1 - _allowed(false_alarm_rate, len(reals))]
+    real_below = fakes[_allowed(miss_rate, len(fakes))]
+    if real_below > fake_above:
+        fake_above = real_below = np.clip(0.5, fake_above, real_below)
+    return Thresholds(
+        float(real_below),
+        float(fake_above),
+        false_alarms=Share(int((reals > fake_above).sum()), len(reals)),
+        misses=Share(int((fakes < real_below).sum()), len(fakes)),
+        caught=Share(int((fakes > fake_above).sum()), len(fakes)),
+        cleared=Share(int((reals < real_below).sum()), len(reals)),
+    )
+
+
+def _allowed(rate: float, count: int) -> int:
+    """How many of `count` videos a rate under 1 allows; 0.29 of 100 are 29, though the product is a little less."""
+    return min(math.floor(rate * count + 1e-9), count - 1)

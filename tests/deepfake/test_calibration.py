@@ -1,0 +1,368 @@
+"""What a score means: the judge, its file, and whether a fit finds what was put in."""
+
+import json
+from dataclasses import asdict, replace
+
+import numpy as np
+import pytest
+import sklearn.calibration
+from hypothesis import assume, given
+from hypothesis import strategies as st
+from scipy.special import expit
+
+from deepfake import calibration_fit as fit
+from deepfake.calibration import (
+    FAKE,
+    REAL,
+    UNCERTAIN,
+    Calibration,
+    CalibrationError,
+    Uncalibrated,
+    check_models,
+    kept_of_models,
+    read_calibration,
+    score_logits,
+    temper,
+    write_calibration,
+)
+from deepfake.calibration_fit import Sample, assess, choose_thresholds, cross_validate, fit_temperature
+from deepfake.scoring import FAKE_THRESHOLD, REAL_THRESHOLD
+
+MODELS = [
+    {"name": "b", "sha256": "b" * 64, "weight": 2.0, "aggregation": "mean", "input_size": 300},
+    {"name": "a", "sha256": "a" * 64, "weight": 1.0, "aggregation": "confident", "input_size": 380},
+]
+RECIPES = [{"detector": "mtcnn", "frames": {"count": 32}}]
+GOOD = Calibration(
+    temperature=2.0,
+    real_below=0.25,
+    fake_above=0.75,
+    false_alarm_rate=0.05,
+    miss_rate=0.1,
+    reals=300,
+    fakes=200,
+    models=kept_of_models(MODELS),
+    crop_recipes=RECIPES,
+    predictions={"details.json": "c" * 64},
+    labels={"metadata.json": "d" * 64},
+    figures={"before": {"auc": [0.9, 0.8, 0.95]}},
+)
+
+probabilities = st.floats(0, 1)
+temperatures = st.floats(0.05, 20)
+
+
+def overconfident(count: int, temperature: float = 2.5, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Scores whose logits are `temperature` times too large, and labels."""
+    rng = np.random.default_rng(seed)
+    logits = rng.normal(0, 2, count)
+    return expit(temperature * logits), (rng.random(count) < expit(logits)).astype(int)
+
+
+def sample_of(scores, labels, identities=None) -> Sample:
+    return Sample.of(scores, labels, identities or [f"v{i}" for i in range(len(scores))])
+
+
+# The judge.
+
+
+@given(temperatures, probabilities, probabilities)
+def test_a_higher_score_gives_no_lower_probability(temperature, one, other):
+    judge = replace(GOOD, temperature=temperature)
+    low, high = judge.apply(min(one, other)), judge.apply(max(one, other))
+    assert 0 < low <= high + 1e-15 and high < 1
+
+
+@given(probabilities)
+def test_temperature_1_changes_nothing_but_the_ends(score):
+    assert replace(GOOD, temperature=1.0).apply(score) == pytest.approx(score, abs=1.0001e-6)
+
+
+@given(temperatures, st.floats(1e-6, 0.5))
+def test_real_and_fake_are_treated_alike(temperature, score):
+    judge = replace(GOOD, temperature=temperature)
+    assert judge.apply(score) == pytest.approx(1 - judge.apply(1 - score), abs=1e-9)
+
+
+def test_temperature_divides_the_logit():
+    assert GOOD.apply(0.9) == pytest.approx(0.75), "odds of 9 to 1 become 3 to 1"
+    assert GOOD.apply(0.5) == 0.5
+
+
+def test_a_score_of_1_is_not_taken_for_certain():
+    assert GOOD.apply(1.0) == pytest.approx(0.999, abs=1e-4) == GOOD.apply(0.9999996)
+    assert GOOD.apply(0.0) == pytest.approx(0.001, abs=1e-4)
+
+
+@pytest.mark.parametrize("judge", [GOOD, Uncalibrated()])
+@given(probability=probabilities)
+def test_verdicts(judge, probability):
+    expected = FAKE if probability > judge.fake_above else REAL if probability < judge.real_below else UNCERTAIN
+    assert judge.verdict(probability) == expected
+
+
+@pytest.mark.parametrize("judge", [GOOD, Uncalibrated()])
+def test_a_threshold_itself_is_uncertain(judge):
+    assert judge.verdict(judge.real_below) == judge.verdict(judge.fake_above) == UNCERTAIN
+
+
+def test_without_a_calibration_scores_stay_and_the_source_says_so():
+    judge = Uncalibrated()
+    assert [judge.apply(score) for score in (0.0, 0.3, 1.0)] == [0.0, 0.3, 1.0]
+    assert (judge.real_below, judge.fake_above) == (REAL_THRESHOLD, FAKE_THRESHOLD)
+    assert "not calibrated" in judge.source and "first place" in judge.source
+    assert "temperature 2" in GOOD.source and "300 real" in GOOD.source and "5.0%" in GOOD.source
+
+
+# The file.
+
+
+@given(temperatures, probabilities, probabilities, st.integers(1, 10**6), st.booleans())
+def test_a_file_gives_back_what_was_written(tmp_path_factory, temperature, one, other, count, known):
+    path = tmp_path_factory.getbasetemp() / "x.calibration.json"
+    written = replace(
+        GOOD,
+        temperature=temperature,
+        real_below=min(one, other),
+        fake_above=max(one, other),
+        reals=count,
+        models=GOOD.models if known else None,
+        crop_recipes=RECIPES if known else None,
+    )
+    write_calibration(path, written)
+    assert read_calibration(path) == written
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"format": 2}, "format: expected 1; found 2"),
+        ({"method": "platt"}, "method: expected 'temperature'; found 'platt'"),
+        ({"bias": 1}, "missing or unknown: bias"),
+        ({"temperature": 0}, "temperature: expected a number more than 0; found 0"),
+        ({"temperature": True}, "temperature: expected"),
+        ({"temperature": float("nan")}, "temperature: expected"),
+        ({"temperature": "2"}, "temperature: expected"),
+        ({"real_below": -0.1}, "real_below: expected a number from 0 to 1; found -0.1"),
+        ({"fake_above": 1.5}, "fake_above: expected a number from 0 to 1; found 1.5"),
+        ({"real_below": 0.9}, "real_below: expected at most fake_above, 0.75; found 0.9"),
+        ({"reals": 0}, "reals: expected a whole number from 1 on"),
+        ({"fakes": 2.5}, "fakes: expected a whole number from 1 on"),
+        ({"models": []}, "models: expected null, or a list of models"),
+        ({"models": [{"name": "a"}]}, "models: expected null, or a list of models, each with name, sha256"),
+        ({"crop_recipes": ["mtcnn"]}, "crop_recipes: expected null, or a list"),
+        ({"labels": {}}, "labels: expected a mapping from file name to SHA-256"),
+        ({"figures": {"before": {"auc": [0.9]}}}, "figures: expected a mapping from column"),
+    ],
+)
+def test_a_file_that_makes_no_sense_is_refused(tmp_path, change, told):
+    path = tmp_path / "x.json"
+    path.write_text(json.dumps({"format": 1, "method": "temperature", **asdict(GOOD), **change}))
+    with pytest.raises(CalibrationError) as error:
+        read_calibration(path)
+    assert str(error.value).startswith(f"{path}: ") and told in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [(None, "no readable calibration"), ("{", "not JSON"), ("[]", "expected a mapping"), ("{}", "format")],
+)
+def test_what_is_no_calibration_is_refused(tmp_path, content, told):
+    path = tmp_path / "x.json"
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(CalibrationError, match=told):
+        read_calibration(path)
+
+
+def test_a_missing_key_is_named(tmp_path):
+    path = tmp_path / "x.json"
+    write_calibration(path, GOOD)
+    content = json.loads(path.read_text())
+    del content["miss_rate"]
+    path.write_text(json.dumps(content))
+    with pytest.raises(CalibrationError, match="missing or unknown: miss_rate"):
+        read_calibration(path)
+
+
+def test_another_suffix_is_refused(tmp_path):
+    with pytest.raises(CalibrationError, match=r"ends in \.json"):
+        write_calibration(tmp_path / "x.yaml", GOOD)
+
+
+# For which models.
+
+
+def test_the_same_models_in_any_order_and_scale_of_weights():
+    check_models(GOOD, MODELS, RECIPES)
+    check_models(GOOD, [{**m, "weight": m["weight"] / 7} for m in reversed(MODELS)])
+    check_models(replace(GOOD, models=None, crop_recipes=None), [{**MODELS[0], "name": "other"}], RECIPES)
+
+
+@pytest.mark.parametrize(
+    ("models", "recipes", "told"),
+    [
+        (MODELS[:1], RECIPES, "is for scores of a, b; these are of b"),
+        ([MODELS[0], {**MODELS[1], "name": "c"}], RECIPES, "these are of b, c"),
+        ([MODELS[0], {**MODELS[1], "sha256": "e" * 64}], RECIPES, "for a with sha256 aaa"),
+        ([MODELS[0], {**MODELS[1], "weight": 3.0}], RECIPES, "with weight"),
+        ([MODELS[0], {**MODELS[1], "aggregation": "mean"}], RECIPES, "with aggregation confident; here it has mean"),
+        (MODELS, [{**RECIPES[0], "frames": {"count": 8}}], 'here by {"detector": "mtcnn", "frames": {"count": 8}}'),
+    ],
+)
+def test_other_models_are_refused(models, recipes, told):
+    with pytest.raises(CalibrationError) as error:
+        check_models(GOOD, models, recipes)
+    assert told in str(error.value)
+
+
+# The fit.
+
+
+@pytest.mark.parametrize("temperature", [0.5, 1.0, 2.5])
+def test_a_known_temperature_is_found(temperature):
+    assert fit_temperature(*overconfident(20_000, temperature)) == pytest.approx(temperature, rel=0.05)
+
+
+def test_the_temperature_is_that_of_scikit_learn():
+    theirs = getattr(sklearn.calibration, "_TemperatureScaling", None)
+    if theirs is None:
+        pytest.skip("this scikit-learn has no temperature scaling")
+    scores, labels = overconfident(500)
+    logits = score_logits(scores)
+    found = theirs().fit(np.stack([-logits / 2, logits / 2], axis=1), labels)
+    assert fit_temperature(scores, labels) == pytest.approx(1 / found.beta_, rel=1e-4)
+
+
+def test_a_video_that_counts_twice_is_two():
+    scores, labels = overconfident(300)
+    weights = np.random.default_rng(0).integers(0, 4, 300)
+    repeated = fit_temperature(np.repeat(scores, weights), np.repeat(labels, weights))
+    assert fit_temperature(scores, labels, weights.astype(float)) == pytest.approx(repeated, rel=1e-5)
+
+
+def test_scores_that_part_the_labels_are_left_as_they_are():
+    assert fit_temperature(np.array([0.1, 0.4, 0.6, 0.9]), np.array([0, 0, 1, 1])) == 1.0
+    assert fit_temperature(np.array([0.0, 0.4, 0.6, 1.0]), np.array([0, 1, 0, 1])) > 1.0
+
+
+@pytest.mark.parametrize("label", [0, 1])
+def test_one_label_has_no_temperature(label):
+    with pytest.raises(CalibrationError, match="only real or only fake"):
+        fit_temperature(np.array([0.1, 0.9]), np.array([label, label]))
+
+
+def test_swapped_labels_are_told():
+    scores, labels = overconfident(200)
+    with pytest.raises(CalibrationError, match="1 for fake"):
+        assess(sample_of(scores, 1 - labels), resamples=2)
+
+
+@pytest.mark.parametrize(
+    ("reals", "fakes", "told"),
+    [(4, 9, "4 real videos with score and label, of 4 originals; at least 5"), (9, 0, "0 fake videos")],
+)
+def test_too_few_videos_are_told(reals, fakes, told):
+    with pytest.raises(CalibrationError, match=told):
+        sample_of([0.5] * (reals + fakes), [0] * reals + [1] * fakes)
+
+
+def test_many_fakes_of_few_originals_are_too_few():
+    with pytest.raises(CalibrationError, match="40 fake videos with score and label, of 2 originals"):
+        sample_of([0.5] * 50, [0] * 10 + [1] * 40, [f"r{i}" for i in range(10)] + ["a", "b"] * 20)
+
+
+def test_each_video_is_judged_by_fits_that_saw_nothing_of_its_original():
+    scores, labels = overconfident(120)
+    sample = sample_of(scores, labels, [f"o{i // 3}" for i in range(120)])
+    asked = []
+
+    def spy(seen, known):
+        def apply(unseen):
+            asked.append((set(seen), set(unseen)))
+            return unseen
+
+        assert len(set(known)) == 2
+        return apply
+
+    assert np.array_equal(cross_validate(sample, spy), sample.scores)
+    of = dict(zip(sample.scores, sample.groups))
+    assert len(asked) == fit.FOLDS
+    for seen, unseen in asked:
+        assert not {of[score] for score in seen} & {of[score] for score in unseen}
+
+
+def test_calibration_mends_unseen_videos_and_leaves_the_auc():
+    scores, labels = overconfident(1500)
+    found = assess(sample_of(scores, labels), resamples=20)
+    figures = found.figures
+    assert found.temperature.low < 2.5 < found.temperature.high
+    assert figures[fit.FITTED]["auc"].value == pytest.approx(figures[fit.BEFORE]["auc"].value, abs=1e-6)
+    for metric in ("log_loss", "brier", "ece"):
+        assert figures[fit.UNSEEN][metric].value < figures[fit.BEFORE][metric].value
+        assert figures[fit.CHANGE][metric].high < 0
+        difference = figures[fit.UNSEEN][metric].value - figures[fit.BEFORE][metric].value
+        assert figures[fit.CHANGE][metric].value == pytest.approx(difference)
+    assert np.allclose(found.probabilities[fit.FITTED], temper(scores, found.temperature.value))
+    assert figures[fit.ISOTONIC]["ece"].value < figures[fit.BEFORE]["ece"].value
+    others, known = overconfident(1500, seed=1)
+    judged = [Calibration(**{**asdict(GOOD), "temperature": found.temperature.value}).apply(score) for score in others]
+    assert np.mean((np.array(judged) - known) ** 2) < np.mean((others - known) ** 2)
+
+
+def test_isotonic_regression_is_not_measured_on_what_it_has_seen():
+    """Labels that are chance: only a fit that has seen them seems to know them."""
+    rng = np.random.default_rng(5)
+    scores, labels = rng.random(200), rng.integers(0, 2, 200)
+    sample = sample_of(scores, labels)
+    seen = fit.by_isotonic(scores, labels)(scores)
+    unseen = cross_validate(sample, fit.by_isotonic)
+    assert np.mean((seen - labels) ** 2) < 0.25 < np.mean((unseen - labels) ** 2)
+
+
+def test_the_same_seed_gives_the_same_figures():
+    sample = sample_of(*overconfident(100))
+    one, same, other = (assess(sample, resamples=10, seed=seed).figures for seed in (1, 1, 2))
+    assert one == same != other
+
+
+# Thresholds.
+
+rates = st.sampled_from([0.0, 0.01, 0.05, 0.29, 0.5, 0.9])
+scored = st.lists(
+    st.tuples(st.sampled_from(np.linspace(0, 1, 12).tolist()), st.integers(0, 1)), min_size=2, max_size=60
+)
+
+
+@given(scored, rates, rates)
+def test_thresholds_meet_their_rates_and_no_bolder_ones_do(videos, false_alarm_rate, miss_rate):
+    values, labels = np.array([v for v, _ in videos]), np.array([label for _, label in videos])
+    assume(len(set(labels)) == 2)
+    found = choose_thresholds(values, labels, false_alarm_rate, miss_rate)
+    judge = replace(GOOD, real_below=found.real_below, fake_above=found.fake_above)
+    verdicts = np.array([judge.verdict(value) for value in values])
+    counted = {
+        (name, label): int(((verdicts == name) & (labels == label)).sum()) for name in (FAKE, REAL) for label in (0, 1)
+    }
+    assert found.real_below <= found.fake_above
+    assert counted[FAKE, 0] == found.false_alarms.count <= false_alarm_rate * found.false_alarms.of + 1e-9
+    assert counted[REAL, 1] == found.misses.count <= miss_rate * found.misses.of + 1e-9
+    assert counted[FAKE, 1] == found.caught.count and counted[REAL, 0] == found.cleared.count
+    if found.real_below < found.fake_above:
+        reals, fakes = values[labels == 0], values[labels == 1]
+        assert (reals > found.fake_above - 1e-9).sum() > false_alarm_rate * len(reals)
+        assert (fakes < found.real_below + 1e-9).sum() > miss_rate * len(fakes)
+
+
+def test_where_one_threshold_meets_both_rates_nothing_is_uncertain():
+    values, labels = np.array([0.1, 0.2, 0.3, 0.8, 0.9, 0.95]), np.array([0, 0, 0, 1, 1, 1])
+    found = choose_thresholds(values, labels, 0.05, 0.05)
+    assert found.real_below == found.fake_above == 0.5
+    assert (found.caught.value, found.cleared.value) == (1, 1)
+    assert choose_thresholds(values / 4, labels, 0.05, 0.05).fake_above == pytest.approx(0.2), "the nearest to 0.5"
+
+
+def test_a_rate_that_rounds_down_in_floats_is_met_in_full():
+    values = np.linspace(0, 1, 200)
+    labels = np.array([0, 1] * 100)
+    assert choose_thresholds(values, labels, 0.29, 0.29).false_alarms.count == 29, "0.29 * 100 is 28.999999999999996"

@@ -1,0 +1,258 @@
+"""calibrate.py as users run it: details and labels in, calibration, table and picture out."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from scipy.special import expit
+
+import calibrate
+from deepfake import calibration_fit as fit
+from deepfake.calibration import check_models, read_calibration
+from deepfake.reliability import Estimate
+from deepfake.results import NO_FACE, OK, VideoResult, write_details
+
+ROOT = Path(__file__).resolve().parents[1]
+MODELS = [{"name": "m", "sha256": "a" * 64, "weight": 1.0, "aggregation": "confident", "crop_recipe": 0}]
+RUN = {"models": MODELS, "crop_recipes": [{"detector": "mtcnn"}], "settings": {}}
+TEMPERATURE = 2.5
+
+
+@pytest.fixture
+def data(tmp_path):
+    """Details and labels, each in two kinds of file, of 240 videos whose logits are TEMPERATURE times too large."""
+    rng = np.random.default_rng(3)
+    logits = rng.normal(0, 2, 240)
+    fakes = rng.random(240) < expit(logits)
+    scores = dict(zip((f"v{i}.mp4" for i in range(240)), expit(TEMPERATURE * logits)))
+    results = {name: VideoResult(OK, float(score), "", {"m": float(score)}) for name, score in scores.items()}
+    results["faceless.mp4"] = VideoResult(NO_FACE, reason="no face")
+    results["unknown.mp4"] = VideoResult(OK, 0.5)
+    for suffix in ("json", "csv"):
+        write_details(tmp_path / f"details.{suffix}", results, RUN)
+    real = next(name for name, fake in zip(scores, fakes) if not fake)
+    entries = {name: {"label": "FAKE", "original": name.replace("v", "o")} for name in scores}
+    entries |= {name: {"label": "REAL"} for name, fake in zip(scores, fakes) if not fake}
+    entries |= {"faceless.mp4": {"label": "FAKE", "original": real}, "not predicted.mp4": {"label": "REAL"}}
+    (tmp_path / "metadata.json").write_text(json.dumps(entries))
+    rows = [f"{name},{int(entry['label'] == 'FAKE')}\n" for name, entry in entries.items()]
+    (tmp_path / "labels.csv").write_text("".join(["filename,label\n", *rows]))
+    return tmp_path
+
+
+@pytest.fixture
+def run(data, monkeypatch, capsys):
+    """`run(option, value, ...)` runs the command on the data, in this process -> (exit code, stdout, stderr)."""
+
+    def call(*options, predictions=("details.json",), labels="metadata.json", out="x.calibration.json"):
+        words = ["calibrate.py", "--predictions", *(str(data / name) for name in predictions)]
+        words += ["--labels", str(data / labels), "--out", str(data / out), "--bootstrap", "5", *options]
+        monkeypatch.setattr(sys, "argv", words)
+        code = calibrate.run_guarded(calibrate.main, sys.stderr.write)
+        told = capsys.readouterr()
+        return code, told.out, told.err
+
+    return call
+
+
+def test_from_details_to_a_calibration(run, data):
+    code, told, _ = run("--bootstrap", "50")
+    assert code == 0
+    found = read_calibration(data / "x.calibration.json")
+    assert found.temperature == pytest.approx(TEMPERATURE, rel=0.25)
+    check_models(found, MODELS, RUN["crop_recipes"])
+    assert found.reals + found.fakes == 240
+    assert len(found.predictions["details.json"]) == len(found.labels["metadata.json"]) == 64
+    assert found.figures["unseen"]["log_loss"][0] < found.figures["before"]["log_loss"][0]
+
+    content = json.loads((data / "details.json").read_text())
+    labels = json.loads((data / "metadata.json").read_text())
+    reals = [v["score"] for v in content["videos"] if labels.get(v["filename"], {}).get("label") == "REAL"]
+    alarms = [found.verdict(found.apply(score)) == "fake" for score in reals if score is not None]
+    assert sum(alarms) == int(0.05 * len(alarms)) > 0, "the highest count that the rate allows"
+
+    assert f"240 videos with score and label: {found.reals} real, {found.fakes} fake" in told
+    assert "1 without a score, 1 without a label, 1 with a label but not among the predictions" in told
+    assert f"temperature {found.temperature:.3f} [" in told and "the scores were too sure" in told
+    assert f"fake over  {found.fake_above:.4f}: {sum(alarms)} of {len(alarms)} reals called fake" in told
+    assert "50 resamples of videos" in told, "each fake has an original of its own"
+    picture = cv2.imread(str(data / "x.calibration.png"))
+    assert picture.shape[0] > 500 and picture.std() > 20
+    assert not list(data.glob(".partial*"))
+
+
+def test_table_of_figures_is_what_the_file_holds(run, data):
+    _, told, _ = run()
+    figures = read_calibration(data / "x.calibration.json").figures
+    (before,) = [line for line in told.splitlines() if line.startswith("before ")]
+    values = [float(word) for word in before.split() if word[-1].isdigit() and word[0] != "["]
+    assert values == pytest.approx([figures["before"][m][0] for m in ("log_loss", "brier", "auc", "ece")], abs=6e-5)
+    assert [line.split("  ")[0] for line in told.splitlines()[5:10]] == [
+        "after, same videos",
+        "after, unseen videos",
+        "isotonic, unseen videos",
+        "after - before, unseen",
+        "isotonic - after, unseen",
+    ]
+
+
+def test_a_table_gives_the_same_fit_but_knows_no_checkpoints(run, data):
+    assert run(out="one.json")[0] == 0
+    code, told, _ = run(predictions=["details.csv"], labels="labels.csv", out="two.json")
+    assert code == 0 and "does not name its checkpoints" in told
+    one, two = read_calibration(data / "one.json"), read_calibration(data / "two.json")
+    assert (one.temperature, one.fake_above, one.real_below) == (two.temperature, two.fake_above, two.real_below)
+    assert two.models is None and two.crop_recipes is None
+
+
+def test_the_same_command_gives_the_same_file_and_the_seed_matters(run, data):
+    for name, seed in (("a.json", "1"), ("b.json", "1"), ("c.json", "2")):
+        run("--seed", seed, out=name)
+    contents = [(data / name).read_bytes() for name in ("a.json", "b.json", "c.json")]
+    assert contents[0] == contents[1] != contents[2]
+
+
+def test_rates_can_be_chosen(run, data):
+    run("--false-alarm-rate", "0.2", "--miss-rate", "0", "--plot", str(data / "here.png"))
+    found = read_calibration(data / "x.calibration.json")
+    assert (found.false_alarm_rate, found.miss_rate) == (0.2, 0.0)
+    assert (data / "here.png").is_file() and not (data / "x.calibration.png").exists()
+    strict = found.fake_above
+    run("--false-alarm-rate", "0.01")
+    assert read_calibration(data / "x.calibration.json").fake_above > strict
+
+
+def test_predictions_in_several_files(run, data):
+    content = json.loads((data / "details.json").read_text())
+    half = len(content["videos"]) // 2
+    for name, videos in (("one.json", content["videos"][:half]), ("two.json", content["videos"][half:])):
+        (data / name).write_text(json.dumps({**content, "videos": videos}))
+    assert run()[0] == 0
+    whole = read_calibration(data / "x.calibration.json")
+    code, told, _ = run(predictions=["one.json", "two.json"])
+    assert code == 0 and "240 videos" in told
+    parts = read_calibration(data / "x.calibration.json")
+    assert parts.temperature == pytest.approx(whole.temperature) and set(parts.predictions) == {"one.json", "two.json"}
+
+
+def test_originals_keep_their_fakes_in_the_resamples(run, data):
+    entries = json.loads((data / "metadata.json").read_text())
+    real = [name for name, entry in entries.items() if entry["label"] == "REAL"]
+    for i, entry in enumerate(entries.values()):
+        if entry["label"] == "FAKE":
+            entry["original"] = real[i % len(real)]
+    (data / "metadata.json").write_text(json.dumps(entries))
+    assert "resamples of originals, each with its fakes" in run()[1]
+
+
+def test_few_videos_are_told_what_they_cannot_tell(run, data):
+    lines = (data / "labels.csv").read_text().splitlines()
+    few = [line for label in "01" for line in [v for v in lines if v.endswith(f",{label}") and v.startswith("v")][:10]]
+    (data / "few.csv").write_text("\n".join([lines[0], *few]))
+    code, told, _ = run(labels="few.csv")
+    assert code == 0
+    assert "10 reals are too few to find a rate of 5.0%: no error was allowed" in told
+    assert "0 of 10 reals called fake, 0.0% [0.0%, 30.8%], 9.1% expected of new ones" in told
+
+
+def _write(data, name, rows):
+    (data / name).write_text("\n".join(["filename,label", *rows]) + "\n")
+
+
+def test_refusals(run, data):
+    names = [f"v{i}.mp4" for i in range(240)]
+    _write(data, "one kind.csv", [f"{name},1" for name in names])
+    _write(data, "few.csv", [f"{name},{i % 2}" for i, name in enumerate(names[:8])])
+    _write(data, "swapped.csv", [f"{n},{1 - int(s)}" for n, s in _rows(data / "labels.csv")])
+    _write(data, "strangers.csv", ["other.mp4,1"])
+    other = json.loads((data / "details.json").read_text())
+    other["videos"] = [{"filename": "new.mp4", "score": 0.5}]
+    other["models"][0]["sha256"] = "b" * 64
+    (data / "other.json").write_text(json.dumps(other))
+    other["models"] = [{"name": "m"}]
+    (data / "vague.json").write_text(json.dumps(other))
+    cases = [
+        ({"predictions": ["vague.json"]}, "expected name, sha256, weight, aggregation of each"),
+        ({"labels": "one kind.csv"}, "0 real videos"),
+        ({"labels": "few.csv"}, "4 real videos with score and label, of 4 originals; at least 5"),
+        ({"labels": "strangers.csv"}, "0 real videos"),
+        ({"labels": "swapped.csv"}, "1 for fake?"),
+        ({"labels": "nothing.csv"}, "nothing.csv: not a table of labels"),
+        ({"labels": "details.csv"}, "no column label"),
+        ({"predictions": ["labels.csv"]}, "labels.csv: no column status, score"),
+        ({"predictions": ["metadata.json"]}, "metadata.json: not the details of a prediction"),
+        ({"predictions": ["details.json", "details.json"]}, "name each video once"),
+        ({"predictions": ["details.json", "other.json"]}, "other.json: scores of other models"),
+        ({"out": "x.yaml"}, "x.yaml: a calibration is a file that ends in .json"),
+    ]
+    for options, told in cases:
+        code, _, error = run(**{"out": "refused.json", **options})
+        assert code == 2 and told in error and error.startswith("error: ") and error.count("\n") == 1, options
+    assert run("--plot", str(data / "x.jpg"))[0] == 2
+    assert not (data / "refused.json").exists() and not list(data.glob("*.png"))
+
+
+def _rows(path):
+    return [line.split(",") for line in path.read_text().splitlines()[1:]]
+
+
+@pytest.mark.parametrize("option", [("--false-alarm-rate", "1"), ("--miss-rate", "-0.1"), ("--bootstrap", "0")])
+def test_options_out_of_range(run, capsys, option):
+    with pytest.raises(SystemExit) as stopped:
+        run(*option)
+    assert stopped.value.code == 2 and option[0] in capsys.readouterr().err
+
+
+def test_scores_that_part_the_labels_are_left_as_they_are(run, data):
+    videos = {f"v{i}.mp4": VideoResult(OK, 0.8 * (i % 2) + i / 1000) for i in range(20)}
+    write_details(data / "apart.json", videos, RUN)
+    _write(data, "apart.csv", [f"v{i}.mp4,{i % 2}" for i in range(20)])
+    code, told, _ = run(predictions=["apart.json"], labels="apart.csv")
+    found = read_calibration(data / "x.calibration.json")
+    assert code == 0 and found.temperature == 1.0 and found.real_below == found.fake_above == 0.5
+    assert "log loss names no temperature" in told and "uncertain: 0 of 20 videos" in told
+
+
+def test_scores_off_centre_are_told(run, data):
+    rng = np.random.default_rng(0)
+    logits = np.concatenate([rng.normal(-3, 1, 60), rng.normal(0, 1, 60)])
+    videos = {f"v{i}.mp4": VideoResult(OK, float(score)) for i, score in enumerate(expit(logits))}
+    write_details(data / "low.json", videos, RUN)
+    _write(data, "low.csv", [f"v{i}.mp4,{i // 60}" for i in range(120)])
+    code, told, _ = run("--bootstrap", "40", predictions=["low.json"], labels="low.csv")
+    assert code == 0 and "a threshold beyond 0.5: these probabilities are off centre" in told
+    assert "isotonic regression does better" in told
+
+
+@pytest.mark.parametrize(
+    ("change", "told"), [((-0.2, -0.1), ""), ((-0.1, 0.1), "may be chance"), ((0.1, 0.2), "does harm")]
+)
+def test_no_gain_on_unseen_videos_is_told(change, told):
+    sample = fit.Sample.of([0.1, 0.9, 0.6] * 5, [0, 1, 0] * 5, [str(i) for i in range(15)])
+    assessed = fit.assess(sample, resamples=2)
+    assessed.figures[fit.CHANGE]["log_loss"] = Estimate(sum(change) / 2, *change)
+    lines = "\n".join(calibrate.explain(sample, assessed, 2))
+    assert [word for word in ("may be chance", "does harm") if word in lines] == ([told] if told else [])
+
+
+def test_the_published_scores_of_real_clips(run, data, reference, mini_dfdc):
+    """Seventeen clips are too few to calibrate on, and the command says so."""
+    videos = {name: VideoResult(OK, video["label"]) for name, video in reference("predictions").items()}
+    write_details(data / "mini.json", videos, RUN)
+    code, told, _ = run("--bootstrap", "100", predictions=["mini.json"], labels=mini_dfdc)
+    assert code == 0 and "17 videos with score and label: 9 real, 8 fake" in told
+    assert "may be chance" in told and "too few to find a rate" in told
+    labels = read_calibration(data / "x.calibration.json").labels
+    assert set(labels) == {f"dfdc_train_part_{n}/metadata.json" for n in range(4)}
+
+
+def test_as_a_program(data):
+    words = ["--predictions", "details.json", "--labels", "metadata.json", "--out", "w/x.calibration.json"]
+    command = [sys.executable, str(ROOT / "calibrate.py"), *words, "--bootstrap", "3"]
+    done = subprocess.run(command, cwd=data, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (data / "w" / "x.calibration.json").is_file() and (data / "w" / "x.calibration.png").is_file()
