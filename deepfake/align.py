@@ -54,10 +54,20 @@ def transform_points(points: np.ndarray, matrix: np.ndarray) -> np.ndarray:
     return np.asarray(points, np.float64) @ matrix[:, :2].T + matrix[:, 2]
 
 
+def alignment(landmarks: np.ndarray, size: int = TEMPLATE_SIZE) -> np.ndarray:
+    """The (2, 3) matrix that moves a picture with (5, 2) `landmarks` onto the template's square of `size` pixels."""
+    return similarity(landmarks, TEMPLATE * (size / TEMPLATE_SIZE))
+
+
 def align_face(image: np.ndarray, landmarks: np.ndarray, size: int = TEMPLATE_SIZE) -> np.ndarray:
     """The face of (5, 2) `landmarks`, upright on a (size, size, C) square; bilinear, black past the edge."""
-    matrix = similarity(landmarks, TEMPLATE * (size / TEMPLATE_SIZE))
+    matrix = alignment(landmarks, size)
     return cv2.warpAffine(image, matrix, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
+
+
+def whole_landmarks(face: Face) -> np.ndarray:
+    """A face's landmarks truncated to whole pixels (second place), (5, 2) int; (0,) without any."""
+    return np.array(face.landmarks or ()).astype(int)
 
 
 def align_largest(
@@ -65,14 +75,14 @@ def align_largest(
 ) -> tuple[Face, np.ndarray] | None:
     """The largest face of a frame and its aligned picture, (size, size, C); None if there is no face with landmarks.
 
-    Landmarks are truncated to whole pixels first (second place). Faces whose landmarks coincide are none.
+    The landmarks are `whole_landmarks`. Faces whose landmarks coincide are none.
 
     Args:
         image: the frame, (H, W, C) uint8.
         faces: its faces in its pixels, in any order.
     """
     for face in sorted(faces, key=lambda face: -face.area):
-        points = np.array(face.landmarks or ()).astype(int)
+        points = whole_landmarks(face)
         if len(points) == len(TEMPLATE) and np.ptp(points, axis=0).any():
             return face, align_face(image, points, size)
     return None
