@@ -33,8 +33,10 @@ METHODS = {
 }
 """Every method with what its maps show."""
 
-STRENGTH = 0.75
-"""Opacity of the colour where a map is 1."""
+STRENGTH = 0.65
+"""Opacity of the colour where a map is high."""
+FULL = 0.5
+"""From this value on a map has its full opacity; below, it fades away."""
 _COLOURS = cv2.COLORMAP_INFERNO
 
 CamImage = Callable[..., np.ndarray]
@@ -108,6 +110,8 @@ class ActivationMapper:
     def _class_maps(self, batch: torch.Tensor) -> tuple[np.ndarray, torch.Tensor]:
         with torch.inference_mode(False), torch.enable_grad(), _frozen(self.network), _tapped(self._encoder) as tap:
             cam = _cam_type(self.method)(self.network, [tap])
+            # Maps of the features' size: enlarged bilinearly, as the library does, each peak is a star.
+            cam.get_target_width_height = lambda _: None
             try:
                 # The only logit, or of two the second.
                 maps = cam(batch, targets=[lambda logits: logits[-1]] * len(batch))
@@ -129,9 +133,9 @@ def overlay(image: np.ndarray, activation: np.ndarray, strength: float = STRENGT
     """
     value = np.clip(activation, 0, 1).astype(np.float32)[..., None]
     gray = cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
-    fading = np.minimum(2 * value, 1)
-    plain = image + fading * (gray.astype(np.float32) - image)
-    mixed = plain + strength * value * (colours(value[..., 0]) - plain)
+    shown = np.minimum(value / FULL, 1)
+    plain = image + shown * (gray.astype(np.float32) - image)
+    mixed = plain + strength * shown * (colours(value[..., 0]) - plain)
     return np.rint(mixed).astype(np.uint8)
 
 
@@ -232,5 +236,5 @@ def _first_component(features: np.ndarray) -> np.ndarray:
 
 def _resized(activation: np.ndarray, side: int) -> np.ndarray:
     if activation.shape != (side, side):
-        activation = cv2.resize(activation, (side, side), interpolation=cv2.INTER_LINEAR)
+        activation = cv2.resize(activation, (side, side), interpolation=cv2.INTER_CUBIC)
     return np.clip(activation, 0, 1).astype(np.float32)

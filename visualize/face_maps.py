@@ -20,6 +20,9 @@ from deepfake.video import EveryFrames, Frame, chunked, iter_chosen, probe
 from kernel_utils import ScoringModel
 from visualize.activation import ActivationMapper
 
+DEFAULT_RATE, MAX_RATE = 25.0, 1000.0
+"""Frames a second where a header has none, and the most that is believed."""
+
 
 @dataclass(frozen=True)
 class MappedFace:
@@ -84,9 +87,8 @@ class FaceMapper:
             VideoError: unreadable, or not one frame in it.
             ScoringError: see `ActivationMapper`.
         """
-        rate = probe(path).fps
         faces = self.collector.collect(iter_chosen(path, [self._view.source.frames]))
-        return self._mapped(faces, self._view, rate if math.isfinite(rate) and rate > 0 else None)
+        return self._mapped(faces, self._view, frame_rate(path))
 
     def picture(self, image: np.ndarray) -> list[MappedFace]:
         """The faces of one picture, (H, W, 3) uint8 RGB. Raises ScoringError."""
@@ -140,6 +142,12 @@ class FaceMapper:
         """Each square's picture and map without the padding, and its score."""
         for image, activation, score, size in zip(images, *self.mapper.scored(images), sizes):
             yield fitted_part(image, *size), fitted_part(activation, *size), float(score)
+
+
+def frame_rate(path: Path) -> float:
+    """Frames a second as a video's header says; DEFAULT_RATE if it makes no sense. Raises VideoError."""
+    rate = probe(path).fps
+    return rate if math.isfinite(rate) and 0 < rate <= MAX_RATE else DEFAULT_RATE
 
 
 def outline(place: FoundFace, recipe: FaceRecipe, height: int, width: int) -> np.ndarray:

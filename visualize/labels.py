@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -37,13 +38,15 @@ def text_block(
     fonts = [_font(size, bold_first and number == 0) for number in range(len(lines))]
     padding = round(PADDING * size)
     if width is None:
-        width = 2 * padding + max((round(font.getlength(line)) for font, line in zip(fonts, lines)), default=0)
+        width = 2 * padding + max((math.ceil(font.getlength(line)) for font, line in zip(fonts, lines)), default=0)
     height = 2 * padding + round(LINE * size * len(lines))
     image = Image.new("RGB", (max(width, 1), max(height, 1)), paper)
     draw = ImageDraw.Draw(image)
     for number, (font, line) in enumerate(zip(fonts, lines)):
         fill = DIM if bold_first and number else ink
-        draw.text((padding, padding + round(LINE * size * number)), _fitted(line, font, width - 2 * padding), fill, font)
+        draw.text(
+            (padding, padding + round(LINE * size * number)), _fitted(line, font, width - 2 * padding), fill, font
+        )
     return np.array(image)
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from deepfake import atomic
 from deepfake.face_recipes import FaceRecipe
 from deepfake.images import encode_image, write_image
-from visualize.activation import METHODS, colours, overlay
+from visualize.activation import METHODS, overlay
 from visualize.contact_sheet import Cell, contact_sheet
 from visualize.face_maps import MappedFace, in_frame, outline
 from visualize.labels import PAPER, paste, stacked, text_block
@@ -23,6 +23,7 @@ RECORD = "maps.json"
 """Lists the pictures of a folder. A folder without it is not overwritten."""
 RECORD_FORMAT = 1
 
+_MIDDLE_GRAY = 150
 _NIGHT, _LIGHT = (20, 20, 20), (245, 245, 245)
 _TEXT_SIZE = 15
 
@@ -39,7 +40,8 @@ def legend(method: str, size: int = _TEXT_SIZE, night: bool = False) -> np.ndarr
     bar = np.empty((height, 8 * size, 3), np.uint8)
     bar[:] = paper
     inner = slice(round(height * 0.3), round(height * 0.7))
-    bar[inner] = colours(np.linspace(0, 1, bar.shape[1], dtype=np.float32)[None])
+    bar[inner] = _MIDDLE_GRAY
+    bar[inner] = overlay(bar[inner], np.broadcast_to(np.linspace(0, 1, bar.shape[1]), bar[inner].shape[:2]))
     return np.hstack([texts[0], texts[1], bar, texts[2]])
 
 
