@@ -102,10 +102,12 @@ class ActivationMapper:
 
     @torch.inference_mode()
     def _attention(self, batch: torch.Tensor) -> tuple[np.ndarray, torch.Tensor]:
-        from pytorch_grad_cam.utils.image import scale_cam_image
-
         attended = self.network(batch, attended=True)
-        return scale_cam_image(attended.attention.mean(1).cpu().numpy()), attended.logits
+        maps = attended.attention.mean(1)
+        low, high = maps.amin((1, 2), keepdim=True), maps.amax((1, 2), keepdim=True)
+        # An even map has nothing to tell.
+        scaled = torch.where(high > low, (maps - low) / (high - low), 0)
+        return scaled.cpu().numpy(), attended.logits
 
     def _class_maps(self, batch: torch.Tensor) -> tuple[np.ndarray, torch.Tensor]:
         with torch.inference_mode(False), torch.enable_grad(), _frozen(self.network), _tapped(self._encoder) as tap:

@@ -18,6 +18,8 @@ GROUND = (227, 231, 238)
 """What a picture that is not square leaves of its place."""
 SHAPE = 1.6
 """A sheet is about this much wider than high."""
+LEAST_COLUMNS = 4
+"""Fewer leave no room for a title."""
 _LABEL_SIZE, _TITLE_SIZE = 15, 22
 
 
@@ -45,7 +47,7 @@ def contact_sheet(
     """
     if not cells:
         raise ValueError("a contact sheet needs one picture or more")
-    columns = columns or min(len(cells), max(math.ceil(math.sqrt(SHAPE * len(cells))), 3))
+    columns = columns or min(len(cells), max(math.ceil(math.sqrt(SHAPE * len(cells))), LEAST_COLUMNS))
     drawn = [_draw(cell) for cell in cells]
     height = max(picture.shape[0] for picture in drawn)
     rows = math.ceil(len(drawn) / columns)

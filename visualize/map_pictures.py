@@ -15,7 +15,7 @@ from deepfake.images import encode_image, write_image
 from visualize.activation import METHODS, overlay
 from visualize.contact_sheet import Cell, contact_sheet
 from visualize.face_maps import MappedFace, in_frame, outline
-from visualize.labels import PAPER, paste, stacked, text_block
+from visualize.labels import INK, PAPER, paste, stacked, text_block
 
 SHOWN_SIZE = 320
 """Pictures whose longer side is shorter are enlarged to this, so that their labels can be read."""
@@ -34,7 +34,7 @@ def legend(method: str, size: int = _TEXT_SIZE, night: bool = False) -> np.ndarr
     Args:
         night: light on dark, for frames.
     """
-    ink, paper = (_LIGHT, _NIGHT) if night else ((29, 36, 48), PAPER)
+    ink, paper = (_LIGHT, _NIGHT) if night else (INK, PAPER)
     texts = [text_block([text], size, ink=ink, paper=paper) for text in (METHODS[method], "least", "most")]
     height = texts[0].shape[0]
     bar = np.empty((height, 8 * size, 3), np.uint8)
@@ -86,7 +86,9 @@ def paint_frame(image: np.ndarray, faces: Sequence[MappedFace], recipe: FaceReci
         assert face.place is not None
         corners = np.rint(outline(face.place, recipe, height, width)).astype(np.int32)
         cv2.polylines(painted, [corners], True, _LIGHT, max(size // 8, 1), cv2.LINE_AA)
-        label = text_block([f"fake {face.score:.2f}"], size, ink=_LIGHT, paper=_NIGHT)
+        # Small faces stand close together: their labels are to hide each other as little as can be.
+        fitting = max(min(size, int(np.ptp(corners[:, 0])) // 5), 12)
+        label = text_block([f"fake {face.score:.2f}"], fitting, ink=_LIGHT, paper=_NIGHT)
         paste(painted, label, int(corners[:, 0].min()), int(corners[:, 1].min()) - label.shape[0])
     scale = legend(method, size, night=True)
     paste(painted, scale, 0, height - scale.shape[0])
