@@ -21,6 +21,7 @@ from kernel_utils import FaceScorer, load_models, predict_videos
 from tests.clips import cut, draw, gradient
 from tests.predicting import tiny_checkpoint
 from visualize.activation import METHODS
+from visualize.face_maps import FaceMapper
 
 TINY, WSDAN = "tiny_last", "wsdan_last"
 FRAMES = 6
@@ -154,6 +155,15 @@ def test_a_folders_crops_are_taken_as_they_are(run, inputs, tmp_path, weights):
     assert [entry["score"] for entry in record["pictures"].values()] == pytest.approx(expected, abs=1e-4)
     picture = read_image(tmp_path / "maps" / folder.name / "9_0.png")
     assert picture.shape[0] > 320, "small crops are enlarged, labels are below"
+
+
+def test_a_crops_padding_is_not_drawn(inputs, weights):
+    (model,) = load_models([Member(weights / TINY)])
+    faces, failures = FaceMapper(model).crops([inputs / "crops" / name for name in ("9_0.png", "2_0.jpg")])
+    assert not failures
+    assert [face.picture.shape for face in faces] == [(64, 48, 3), (14, 64, 3)]
+    assert [face.activation.shape for face in faces] == [(64, 48), (14, 64)]
+    assert all(face.picture.min() > 80 for face in faces)
 
 
 def test_the_first_crops_are_drawn_and_that_is_told(run, inputs, tmp_path):

@@ -114,12 +114,9 @@ class ActivationMapper:
             cam = _cam_type(self.method)(self.network, [tap])
             # Maps of the features' size: enlarged bilinearly, as the library does, each peak is a star.
             cam.get_target_width_height = lambda _: None
-            try:
-                # The only logit, or of two the second.
-                maps = cam(batch, targets=[lambda logits: logits[-1]] * len(batch))
-                return maps, cam.outputs
-            finally:
-                cam.activations_and_grads.release()
+            # The only logit, or of two the second.
+            maps = cam(batch, targets=[lambda logits: logits[-1]] * len(batch))
+            return maps, cam.outputs
 
 
 def overlay(image: np.ndarray, activation: np.ndarray, strength: float = STRENGTH) -> np.ndarray:

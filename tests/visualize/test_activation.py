@@ -93,6 +93,28 @@ def test_the_map_lights_the_corner_where_the_fake_was_planted(trained, unseen, m
         assert 2 * (y >= SIDE / 2) + (x >= SIDE / 2) == corner
 
 
+@pytest.mark.parametrize("method", ["gradcam", "hirescam"])
+def test_after_average_pooling_the_map_is_the_last_layers_weighting(trained, unseen, method):
+    """There both methods are CAM (Zhou et al. 2016, arXiv 1512.04150), which needs no gradient."""
+    images = unseen[0][:4]
+    mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in (ONE_LOGIT.normalization.mean, ONE_LOGIT.normalization.std))
+    with torch.inference_mode():
+        features = trained.encoder.forward_features((torch.from_numpy(images).permute(0, 3, 1, 2) / 255 - mean) / std)
+        weighted = torch.einsum("nchw,c->nhw", features, trained.fc.weight[0]).relu().numpy()
+    for activation, plain in zip(ActivationMapper(trained, ONE_LOGIT, method)(images), weighted):
+        expected = (plain - plain.min()) / np.ptp(plain)
+        expected = cv2.resize(expected, (SIDE, SIDE), interpolation=cv2.INTER_CUBIC).clip(0, 1)
+        np.testing.assert_allclose(activation, expected, atol=1e-3)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
+@pytest.mark.parametrize("method", CLASS_METHODS)
+def test_a_gpu_gives_the_same_maps(trained, unseen, method):
+    expected = ActivationMapper(trained, ONE_LOGIT, method)(unseen[0])
+    on_gpu = ActivationMapper(copy.deepcopy(trained).cuda(), ONE_LOGIT, method)(unseen[0])
+    np.testing.assert_allclose(on_gpu, expected, atol=0.02)
+
+
 class TwoLogits(nn.Module):
     """Real and fake from a network of one logit."""
 
