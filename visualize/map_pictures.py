@@ -82,10 +82,9 @@ def paint_frame(image: np.ndarray, faces: Sequence[MappedFace], recipe: FaceReci
         if activation.size:
             part = painted[top : top + activation.shape[0], left : left + activation.shape[1]]
             part[:] = overlay(part, activation)
-    for face in faces:
-        assert face.place is not None
-        corners = np.rint(outline(face.place, recipe, height, width)).astype(np.int32)
-        cv2.polylines(painted, [corners], True, _LIGHT, max(size // 8, 1), cv2.LINE_AA)
+    outlines = [np.rint(outline(f.place, recipe, height, width)).astype(np.int32) for f in faces if f.place is not None]
+    cv2.polylines(painted, outlines, True, _LIGHT, max(size // 8, 1), cv2.LINE_AA)
+    for face, corners in zip(faces, outlines):
         # Small faces stand close together: their labels are to hide each other as little as can be.
         fitting = max(min(size, int(np.ptp(corners[:, 0])) // 5), 12)
         label = text_block([f"fake {face.score:.2f}"], fitting, ink=_LIGHT, paper=_NIGHT)
