@@ -54,15 +54,25 @@ def transform_points(points: np.ndarray, matrix: np.ndarray) -> np.ndarray:
     return np.asarray(points, np.float64) @ matrix[:, :2].T + matrix[:, 2]
 
 
+def alignment(landmarks: np.ndarray, size: int = TEMPLATE_SIZE) -> np.ndarray:
+    """The (2, 3) matrix that moves a picture with (5, 2) `landmarks` onto the template's square of `size` pixels."""
+    return similarity(landmarks, TEMPLATE * (size / TEMPLATE_SIZE))
+
+
 def align_face(image: np.ndarray, landmarks: np.ndarray, size: int = TEMPLATE_SIZE) -> np.ndarray:
     """The face of (5, 2) `landmarks`, upright on a (size, size, C) square; bilinear, black past the edge."""
-    matrix = similarity(landmarks, TEMPLATE * (size / TEMPLATE_SIZE))
+    matrix = alignment(landmarks, size)
     return cv2.warpAffine(image, matrix, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
+
+
+def whole_landmarks(face: Face) -> np.ndarray:
+    """A face's landmarks truncated to whole pixels (second place), (5, 2) int; (0,) without any."""
+    return np.array(face.landmarks or ()).astype(int)
 
 
 def largest_face(faces: Sequence[Face]) -> Face | None:
     """The largest face that can be aligned; None if there is none with landmarks, or theirs coincide."""
-    return next((face for face in sorted(faces, key=lambda face: -face.area) if _pixels(face) is not None), None)
+    return next((face for face in sorted(faces, key=lambda face: -face.area) if _can_be_aligned(face)), None)
 
 
 def align_largest(
@@ -70,18 +80,16 @@ def align_largest(
 ) -> tuple[Face, np.ndarray] | None:
     """The `largest_face` of a frame and its aligned picture, (size, size, C); None if there is none.
 
-    Landmarks are truncated to whole pixels first (second place).
+    The landmarks are `whole_landmarks`.
 
     Args:
         image: the frame, (H, W, C) uint8.
         faces: its faces in its pixels, in any order.
     """
     face = largest_face(faces)
-    points = None if face is None else _pixels(face)
-    return None if face is None or points is None else (face, align_face(image, points, size))
+    return None if face is None else (face, align_face(image, whole_landmarks(face), size))
 
 
-def _pixels(face: Face) -> np.ndarray | None:
-    """A face's (5, 2) landmarks in whole pixels, None without five that differ."""
-    points = np.array(face.landmarks or ()).astype(int)
-    return points if len(points) == len(TEMPLATE) and np.ptp(points, axis=0).any() else None
+def _can_be_aligned(face: Face) -> bool:
+    points = whole_landmarks(face)
+    return len(points) == len(TEMPLATE) and bool(np.ptp(points, axis=0).any())

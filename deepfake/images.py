@@ -43,12 +43,10 @@ class ImageError(ValueError):
 def isotropic_resize(image: np.ndarray, size: int, down: int = cv2.INTER_AREA, up: int = cv2.INTER_CUBIC) -> np.ndarray:
     """Resizes so that the longer side is `size`, the shorter one truncated (first place's prediction)."""
     height, width = image.shape[:2]
-    longer = max(height, width)
-    if longer == size:
+    if max(height, width) == size:
         return image
-    scale = size / longer
-    new = (size, int(height * scale)) if width > height else (int(width * scale), size)
-    return cv2.resize(image, (max(new[0], 1), max(new[1], 1)), interpolation=up if scale > 1 else down)
+    resized = _isotropic_size(height, width, size)
+    return cv2.resize(image, resized[::-1], interpolation=up if max(height, width) < size else down)
 
 
 def center_pad(image: np.ndarray, size: int) -> np.ndarray:
@@ -65,6 +63,24 @@ def center_pad(image: np.ndarray, size: int) -> np.ndarray:
 def fit_square(image: np.ndarray, size: int) -> np.ndarray:
     """`isotropic_resize`, then `center_pad`: what a network of input `size` is given for a crop."""
     return center_pad(isotropic_resize(image, size), size)
+
+
+def fitted_part(square: np.ndarray, height: int, width: int) -> np.ndarray:
+    """The part of a (size, size, ...) square that `fit_square` fills with a picture of this size: a view."""
+    size = square.shape[0]
+    inner_height, inner_width = _isotropic_size(height, width, size)
+    top, left = (size - inner_height) // 2, (size - inner_width) // 2
+    return square[top : top + inner_height, left : left + inner_width]
+
+
+def _isotropic_size(height: int, width: int, size: int) -> tuple[int, int]:
+    """Height and width of a picture whose longer side has become `size`."""
+    longer = max(height, width)
+    if longer == size:
+        return height, width
+    scale = size / longer
+    new = (int(height * scale), size) if width > height else (size, int(width * scale))
+    return max(new[0], 1), max(new[1], 1)
 
 
 def read_image(path: Path) -> np.ndarray:

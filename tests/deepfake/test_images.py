@@ -11,6 +11,7 @@ from deepfake.images import (
     center_pad,
     encode_image,
     fit_square,
+    fitted_part,
     isotropic_resize,
     read_gray,
     read_image,
@@ -139,3 +140,11 @@ def test_pictures_that_cannot_be_written(tmp_path):
     with pytest.raises(ImageError, match=r"cannot be written as \.webp"):
         write_image(tmp_path / "a.webp", np.zeros((1, 20_000, 3), np.uint8))
     assert list(tmp_path.iterdir()) == []
+
+
+@given(height=st.integers(1, 90), width=st.integers(1, 90), size=st.integers(8, 64))
+def test_the_fitted_part_is_the_square_without_its_padding(height, width, size):
+    part = fitted_part(fit_square(np.full((height, width, 3), 200, np.uint8), size), height, width)
+    assert (part == 200).all()
+    assert max(part.shape[:2]) == size
+    assert (fit_square(np.full((height, width, 3), 200, np.uint8), size) == 200).sum() == part.size
