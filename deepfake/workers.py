@@ -118,6 +118,21 @@ def write_failures(path: Path, failures: Iterable[Failure]) -> None:
     atomic.write_text(path, text.getvalue())
 
 
+def read_failures(path: Path) -> list[Failure]:
+    """What `write_failures` listed; none if there is no list.
+
+    Raises:
+        ValueError: the file is no such list.
+    """
+    if not path.exists():
+        return []
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            return [Failure(row["video"], row["reason"]) for row in csv.DictReader(file, strict=True)]
+    except (KeyError, UnicodeDecodeError, csv.Error) as error:
+        raise ValueError(f"{path}: not a list of failures (video,reason); run the step again") from error
+
+
 def _outcomes(
     todo: Sequence[Item], function: Callable[[Item], object], workers: int
 ) -> Iterator[tuple[Item, str | None]]:
