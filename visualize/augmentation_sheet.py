@@ -19,7 +19,7 @@ from visualize.sheets import Cell, Row, Sheet
 
 VARIANTS = 16
 COLUMNS = 6
-CELL_HEIGHT = 300
+CELL_HEIGHT = 244
 
 ROOT = Path(__file__).resolve().parents[1]
 PROGRAM = Path("training", "pipelines", "draw_samples.py")

@@ -33,6 +33,7 @@ LEGEND = (
 )
 
 FRAME_HEIGHT, CROP_HEIGHT = 620, 340
+COLUMNS = 5
 _TINT = 0.85
 _NAMES = {0: "real", 1: "fake"}
 
@@ -58,14 +59,13 @@ def make_pair_sheet(source: Source, pair: Pair, frame: int) -> Sheet:
     return Sheet(
         title=_title(pair),
         lines=[_facts(source, pair, frame, len(faces))],
-        warnings=[source.boxes] if isinstance(source.boxes, str) else [],
+        warnings=_warnings(source, pair),
         legend=LEGEND,
         rows=[
-            Row([_frame_cell(pair.original, source, frame, _no_original(pair)),
-                 _frame_cell(pair.fake, source, frame, "the data set has no fake of it")], FRAME_HEIGHT),
+            Row([_frame_cell(record, source, frame) for record in pair.records], FRAME_HEIGHT, columns=2),
             *(_face_row(source, pair, frame, number, face) for number, face in faces.items()),
         ],
-    )  # fmt: skip
+    )
 
 
 def changed_share(mask: np.ndarray) -> float:
@@ -81,6 +81,15 @@ def overlay(crop: np.ndarray, mask: np.ndarray) -> np.ndarray:
     return np.rint(grey * (1 - opacity) + colour * opacity).astype(np.uint8)
 
 
+def _warnings(source: Source, pair: Pair) -> list[str]:
+    told = [source.boxes] if isinstance(source.boxes, str) else []
+    if pair.fake is None:
+        told.append("the data set has no fake of it")
+    if pair.original is None:
+        told.append(f"its original {pair.identity} is not a real video of the data set")
+    return told
+
+
 def _title(pair: Pair) -> str:
     if pair.fake is None:
         return f"{pair.name} (real)"
@@ -91,8 +100,8 @@ def _facts(source: Source, pair: Pair, frame: int, faces: int) -> str:
     facts = [f"frame {frame}", _seconds(pair, frame), f"{faces} face{'s' * (faces != 1)}", _fold(source.folds, pair)]
     if isinstance(source.boxes, BoxFile):
         told = source.boxes.settings
-        known = [f"every {told['every']}th frame" if name == "every" else str(told[name])
-                 for name in ("detector", "preset", "layout", "every") if name in told]  # fmt: skip
+        known = [str(told[name]) for name in ("detector", "preset", "layout") if name in told]
+        known += [f"one frame in {told['every']}"] if "every" in told else []
         facts.append(f"boxes: {', '.join(known) or 'unknown detector'}")
     return "   ·   ".join(fact for fact in facts if fact)
 
@@ -119,10 +128,6 @@ def _fold(folds: Mapping[str, int] | str, pair: Pair) -> str:
     return "in different folds: " + ", ".join(f"{video} in {fold}" for video, fold in found.items())
 
 
-def _no_original(pair: Pair) -> str:
-    return f"its original {pair.identity} is not a real video of the data set"
-
-
 def _faces(source: Source, pair: Pair, frame: int) -> dict[int, Face | None]:
     """The frame's faces by number; without boxes those with crops, without either the first alone."""
     if isinstance(source.boxes, BoxFile):
@@ -132,9 +137,7 @@ def _faces(source: Source, pair: Pair, frame: int) -> dict[int, Face | None]:
     return dict.fromkeys(sorted({name[1] for name in names if name is not None and name[0] == frame}) or [0])
 
 
-def _frame_cell(record: VideoRecord | None, source: Source, frame: int, nobody: str) -> Cell:
-    if record is None:
-        return Cell("fake" if nobody.startswith("the") else "real", nobody)
+def _frame_cell(record: VideoRecord, source: Source, frame: int) -> Cell:
     title = f"{_NAMES[record.label]}: {record.path.name}"
     picture = _or_reason(lambda: _read_frame(record, frame))
     if isinstance(picture, str):
@@ -160,41 +163,39 @@ def _box_marks(faces: Sequence[Face], height: int, width: int) -> list[Outline]:
 
 
 def _face_row(source: Source, pair: Pair, frame: int, number: int, face: Face | None) -> Row:
-    layout = source.layout
-    real = _read_crop(layout, pair.original, frame, number, _no_original(pair))
-    fake = _read_crop(layout, pair.fake, frame, number, "the data set has no fake of it")
-    points = _read_points(layout, pair, frame, number)
-    mask = _read_mask(layout, pair, frame, number)
-    cells = [
-        _crop_cell("real crop", layout, pair.original, frame, number, real),
-        _crop_cell("fake crop", layout, pair.fake, frame, number, fake),
-        _landmark_cell(real, points),
-        Cell("SSIM mask", mask, [] if isinstance(mask, str) else _mask_notes(mask)),
-        _overlay_cell(fake, mask),
-    ]
-    return Row(cells, CROP_HEIGHT, _face_heading(number, face, real, fake, mask))
+    """The cells of what a face's pair can have: a lone original has no fake crop and no mask."""
+    layout, cells = source.layout, []
+    crops = {record.label: _read_crop(layout, record, frame, number) for record in pair.records}
+    cells += [_crop_cell(layout, record, frame, number, crops[record.label]) for record in pair.records]
+    if pair.original is not None:
+        cells.append(_landmark_cell(crops[0], _read_points(layout, pair.original, frame, number)))
+    mask: np.ndarray | str = ""
+    if pair.original is not None and pair.fake is not None:
+        mask = _read_mask(layout, pair.fake, frame, number)
+        cells.append(Cell("SSIM mask", mask, [] if isinstance(mask, str) else _mask_notes(mask)))
+        cells.append(_overlay_cell(crops[1], mask))
+    return Row(cells, CROP_HEIGHT, _face_heading(number, face, list(crops.values()), mask), columns=COLUMNS)
 
 
 def _face_heading(
-    number: int, face: Face | None, real: np.ndarray | str, fake: np.ndarray | str, mask: np.ndarray | str
+    number: int, face: Face | None, crops: Sequence[np.ndarray | str], mask: np.ndarray | str
 ) -> str:
     facts = [f"face {number}"]
     if face is not None:
         x1, y1, x2, y2 = face.box
         facts.append(f"box {x2 - x1:.0f} x {y2 - y1:.0f} pixels at ({x1:.0f}, {y1:.0f})")
         facts.append("detector score " + ("not known" if face.score is None else f"{face.score:.4f}"))
-    crop = fake if isinstance(real, str) else real
-    if not isinstance(crop, str):
-        facts.append(f"crop {crop.shape[1]} x {crop.shape[0]} pixels")
+    sizes = {f"{crop.shape[1]} x {crop.shape[0]}" for crop in crops if not isinstance(crop, str)}
+    if sizes:
+        facts.append(f"crop {' and '.join(sorted(sizes))} pixels")
     if not isinstance(mask, str):
         facts.append(f"{changed_share(mask):.1%} of the pixels changed")
     return "   ·   ".join(facts)
 
 
-def _crop_cell(
-    title: str, layout: DataRoot, record: VideoRecord | None, frame: int, number: int, crop: np.ndarray | str
-) -> Cell:
-    if isinstance(crop, str) or record is None:
+def _crop_cell(layout: DataRoot, record: VideoRecord, frame: int, number: int, crop: np.ndarray | str) -> Cell:
+    title = f"{_NAMES[record.label]} crop"
+    if isinstance(crop, str):
         return Cell(title, crop)
     file = _find_crop(layout, record, frame, number)
     size = f"{crop.shape[1]} x {crop.shape[0]} pixels"
@@ -228,11 +229,7 @@ def _read_frame(record: VideoRecord, index: int) -> np.ndarray:
     raise VideoError(f"{record.path}: the video ends before frame {index}")
 
 
-def _read_crop(
-    layout: DataRoot, record: VideoRecord | None, frame: int, number: int, nobody: str
-) -> np.ndarray | str:
-    if record is None:
-        return nobody
+def _read_crop(layout: DataRoot, record: VideoRecord, frame: int, number: int) -> np.ndarray | str:
     file = _find_crop(layout, record, frame, number)
     if file is not None:
         return _or_reason(lambda: read_image(file))
@@ -244,27 +241,21 @@ def _find_crop(layout: DataRoot, record: VideoRecord, frame: int, number: int) -
     return next((file for file in files if file.exists()), None)
 
 
-def _read_points(layout: DataRoot, pair: Pair, frame: int, number: int) -> np.ndarray | str:
-    folder = layout.landmarks / pair.identity
+def _read_points(layout: DataRoot, original: VideoRecord, frame: int, number: int) -> np.ndarray | str:
+    folder = layout.landmarks / original.video_id
     file = folder / landmark_name(frame, number)
     if file.exists():
         return _or_reason(lambda: read_landmarks(file))
-    if pair.original is None:
-        return _no_original(pair)
     if folder.is_dir():
         return f"generate_landmarks.py found no face in this crop ({folder.name} has no {file.name})"
-    return _why_missing(layout, folder, "landmarks", "generate_landmarks", pair.identity)
+    return _why_missing(layout, folder, "landmarks", "generate_landmarks", original.video_id)
 
 
-def _read_mask(layout: DataRoot, pair: Pair, frame: int, number: int) -> np.ndarray | str:
-    if pair.fake is None:
-        return "the data set has no fake of it"
-    file = layout.diffs / pair.fake.video_id / diff_name(frame, number)
+def _read_mask(layout: DataRoot, fake: VideoRecord, frame: int, number: int) -> np.ndarray | str:
+    file = layout.diffs / fake.video_id / diff_name(frame, number)
     if file.exists():
         return _or_reason(lambda: read_gray(file))
-    if pair.original is None:
-        return _no_original(pair)
-    return _why_missing(layout, file.parent, "mask", "generate_diffs", pair.fake.video_id)
+    return _why_missing(layout, file.parent, "mask", "generate_diffs", fake.video_id)
 
 
 def _why_missing(layout: DataRoot, folder: Path, what: str, step: str, video_id: str) -> str:

@@ -61,11 +61,15 @@ class Cell:
 
 @dataclass(frozen=True)
 class Row:
-    """Cells of one width beside each other; pictures are at most `height` pixels high."""
+    """Cells of one width beside each other; pictures are at most `height` pixels high.
+
+    `columns` is how many cells the width is for, if it is more than there are.
+    """
 
     cells: Sequence[Cell]
     height: int
     heading: str = ""
+    columns: int = 0
 
 
 @dataclass(frozen=True)
@@ -128,7 +132,8 @@ def _draw_legend(legend: Sequence[tuple[Colour, str]], width: int) -> Image.Imag
 def _draw_row(row: Row) -> tuple[Image.Image, dict[int, tuple[int, int, int, int]]]:
     """A row and, by column, where its pictures are in it: (x, y, width, height)."""
     full = WIDTH - 2 * MARGIN
-    width = (full - GAP * (len(row.cells) - 1)) // len(row.cells)
+    wanted = max(row.columns, len(row.cells))
+    width = (full - GAP * (wanted - 1)) // wanted
     pictures = [_scale(cell, width, row.height) for cell in row.cells]
     mat = max((p.height for p in pictures if p is not None), default=MISSING_HEIGHT)
     titles = [_text(cell.title, width, 17, bold=True) for cell in row.cells]
