@@ -1,4 +1,4 @@
-"""Looks into a preprocessed data set: sheets of a real and its fake, of random pairs, of variants; a page of figures."""
+"""Looks into a preprocessed data set: sheets of pairs, of a crop's variants in training, a page of figures."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from deepfake import atomic
-from deepfake.commandline import EXIT_INTERRUPTED, EXIT_SOME_FAILED, EXIT_USAGE, positive_int, run_guarded
+from deepfake.commandline import EXIT_INTERRUPTED, EXIT_SOME_FAILED, EXIT_USAGE, index_int, positive_int, run_guarded
 from deepfake.folds import read_folds
 from deepfake.images import encode_image
 from deepfake.metadata import Dataset, read_dataset
@@ -49,9 +49,9 @@ def parse_args() -> argparse.Namespace:
     mode.add_argument("--video", metavar="ID", help="a fake with its original, or an original with its first fakes")
     mode.add_argument("--sample", type=positive_int, metavar="N", help="N random pairs, a random frame of each")
     mode.add_argument("--stats", action="store_true", help="a page of the whole data set")
-    add("--frame", type=int, metavar="N", help="of the video (default: the first one with a face)")
+    add("--frame", type=index_int, metavar="N", help="of the video (default: the first one with a face)")
     add("--augmentations", action="store_true", help="16 variants of the video's crop as training sees it, instead")
-    add("--face", type=int, metavar="K", help="whose crop --augmentations shows (default: 0, the largest)")
+    add("--face", type=index_int, metavar="K", help="whose crop --augmentations shows (default: 0, the largest)")
     add("--config", type=Path, metavar="JSON", help="recipe for --augmentations (default: configs/b7.json)")
     add("--seed", type=positive_int, metavar="S", help=f"of --sample and --augmentations (default: {SEED})")
     add("--crops-dir", default="crops", metavar="NAME", help="crops' folder below DATA_ROOT (default: %(default)s)")

@@ -222,8 +222,7 @@ def _folds(dataset: Dataset, folds_csv: Path, crops: FolderUse) -> Folds:
     leaks = sorted(
         fake.video_id
         for original, fake in dataset.pairs
-        if fold_of.get(original.video_id, fold_of.get(fake.video_id)) != fold_of.get(fake.video_id)
-        and fake.video_id in fold_of
+        if len({fold_of[video.video_id] for video in (original, fake) if video.video_id in fold_of}) > 1
     )
     counts = [_count_fold(int(fold), rows) for fold, rows in table.groupby("fold")]
     on_disk = sum(crops.pictures.get(video, 0) for video in fold_of)

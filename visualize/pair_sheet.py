@@ -62,7 +62,7 @@ def make_pair_sheet(source: Source, pair: Pair, frame: int) -> Sheet:
         warnings=_warnings(source, pair),
         legend=LEGEND,
         rows=[
-            Row([_frame_cell(record, source, frame) for record in pair.records], FRAME_HEIGHT, columns=2),
+            Row([_frame_cell(record, source, frame) for record in pair.records], FRAME_HEIGHT),
             *(_face_row(source, pair, frame, number, face) for number, face in faces.items()),
         ],
     )
@@ -177,9 +177,7 @@ def _face_row(source: Source, pair: Pair, frame: int, number: int, face: Face | 
     return Row(cells, CROP_HEIGHT, _face_heading(number, face, list(crops.values()), mask), columns=COLUMNS)
 
 
-def _face_heading(
-    number: int, face: Face | None, crops: Sequence[np.ndarray | str], mask: np.ndarray | str
-) -> str:
+def _face_heading(number: int, face: Face | None, crops: Sequence[np.ndarray | str], mask: np.ndarray | str) -> str:
     facts = [f"face {number}"]
     if face is not None:
         x1, y1, x2, y2 = face.box

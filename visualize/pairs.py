@@ -86,9 +86,7 @@ def read_pair_boxes(layout: DataRoot, pair: Pair) -> BoxFile | str:
         return str(error)
 
 
-def choose_frame(
-    layout: DataRoot, pair: Pair, boxes: BoxFile | str, frame: int | None, seed: int | None = None
-) -> int:
+def choose_frame(layout: DataRoot, pair: Pair, boxes: BoxFile | str, frame: int | None, seed: int | None = None) -> int:
     """The frame to show: the one that is asked for, else the first with a face, with a seed a random one of those.
 
     Without boxes, frames with crops stand for those with a face; without either, any frame may be asked for.

@@ -30,11 +30,12 @@ WARNING: Colour = (180, 35, 24)
 
 LINE_WIDTH = 3
 DOT_RADIUS = 5
+_LABEL_HEIGHT = 20
 
 
 @dataclass(frozen=True)
 class Outline:
-    """A rectangle (x1, y1, x2, y2) in pixels of the picture, with a text at its upper left corner."""
+    """A rectangle (x1, y1, x2, y2) in pixels of the picture, with a text above its upper left corner."""
 
     box: tuple[float, float, float, float]
     colour: Colour
@@ -97,7 +98,8 @@ class DrawnSheet:
 
 def draw_sheet(sheet: Sheet) -> DrawnSheet:
     """Draws a sheet as high as it needs to be."""
-    strips, places = [_draw_header(sheet)], {}
+    strips = [_draw_header(sheet)]
+    places: dict[tuple[int, int], tuple[int, int, int, int]] = {}
     top = strips[0].height + GAP
     for i, row in enumerate(sheet.rows):
         strip, found = _draw_row(row)
@@ -196,9 +198,10 @@ def _draw_outline(draw: ImageDraw.ImageDraw, mark: Outline, factors: tuple[float
     draw.rectangle((x1, y1, max(x2 - 1, x1), max(y2 - 1, y1)), outline=mark.colour, width=LINE_WIDTH)
     if mark.label:
         font = _font(16, bold=True)
-        right = max(x1, 0) + int(font.getlength(mark.label)) + 8
-        draw.rectangle((max(x1, 0), max(y1, 0), right, max(y1, 0) + 20), fill=mark.colour)
-        draw.text((max(x1, 0) + 4, max(y1, 0)), mark.label, INK, font)
+        left, top = max(x1, 0), max(y1 - _LABEL_HEIGHT, 0)
+        right = left + int(font.getlength(mark.label)) + 8
+        draw.rectangle((left, top, right, top + _LABEL_HEIGHT), fill=mark.colour)
+        draw.text((left + 4, top + 1), mark.label, INK, font)
 
 
 def _text(

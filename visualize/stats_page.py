@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -79,7 +79,7 @@ def _plots(facts: Facts) -> dict[str, str]:
     return plots
 
 
-def _plot(draw: Any) -> str:
+def _plot(draw: Callable[[Axes], None]) -> str:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(6.4, 3.2), layout="constrained")
@@ -120,11 +120,11 @@ def _draw_crops(axes: Axes, facts: Facts) -> None:
     axes.legend(frameon=False)
 
 
-def _whole_bins(values: Sequence[int]) -> np.ndarray:
+def _whole_bins(values: Sequence[int]) -> list[float]:
     """Edges of at most `MOST_BARS` bins of one whole width, whole numbers in their middle."""
     low, high = min(values), max(values)
     width = -(-(high - low + 1) // MOST_BARS)
-    return np.arange(low, high + width + 1, width) - 0.5
+    return [edge - 0.5 for edge in range(low, high + width + 1, width)]
 
 
 def _draw_sides(axes: Axes, facts: Facts) -> None:
@@ -134,6 +134,7 @@ def _draw_sides(axes: Axes, facts: Facts) -> None:
     axes.axvline(median, color="black", linewidth=1, linestyle="--", label=f"median {median:.0f}")
     what = "face boxes" if facts.faces.from_boxes else "crops"
     axes.set(xlabel=f"longer side in pixels, {what}", ylabel=what)
+    axes.margins(y=0.25)  # room for the legend
     _whole_numbers(axes, "y")
     axes.legend(frameon=False)
 
@@ -143,6 +144,7 @@ def _draw_per_frame(axes: Axes, facts: Facts) -> None:
     axes.bar([n for n, _ in numbers], [count for _, count in numbers], color=OTHER_COLOUR)
     axes.set(xlabel="faces in a frame", ylabel="frames")
     _whole_numbers(axes, "x")
+    _whole_numbers(axes, "y")
 
 
 def _draw_disk(axes: Axes, facts: Facts) -> None:
