@@ -128,9 +128,12 @@ def read_failures(path: Path) -> list[Failure]:
         return []
     try:
         with path.open(encoding="utf-8", newline="") as file:
-            return [Failure(row["video"], row["reason"]) for row in csv.DictReader(file, strict=True)]
+            rows = [(row["video"], row["reason"]) for row in csv.DictReader(file, strict=True)]
     except (KeyError, UnicodeDecodeError, csv.Error) as error:
         raise ValueError(f"{path}: not a list of failures (video,reason); run the step again") from error
+    if any(reason is None for _, reason in rows):
+        raise ValueError(f"{path}: not a list of failures (video,reason); run the step again")
+    return [Failure(*row) for row in rows]
 
 
 def _outcomes(

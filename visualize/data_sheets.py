@@ -14,8 +14,12 @@ from deepfake.folds import read_folds
 from deepfake.images import encode_image
 from deepfake.metadata import Dataset, read_dataset
 from deepfake.paths import DataRoot
+from visualize.augmentation_sheet import Crop, make_augmentation_sheet
+from visualize.dataset_facts import gather_facts
+from visualize.pair_sheet import Source, make_pair_sheet
 from visualize.pairs import Pair, choose_frame, draw_pairs, pairs_of, read_pair_boxes, unknown_id
 from visualize.sheets import Sheet, draw_sheet
+from visualize.stats_page import render_stats
 
 SEED = 777
 CONFIG = Path(__file__).resolve().parents[1] / "configs" / "b7.json"
@@ -125,8 +129,6 @@ def draw_pair(
     Raises:
         ValueError: there is no face to show.
     """
-    from visualize.pair_sheet import Source, make_pair_sheet
-
     boxes = read_pair_boxes(layout, pair)
     frame = choose_frame(layout, pair, boxes, frame, seed)
     sheet = make_pair_sheet(Source(layout, boxes, folds), pair, frame)
@@ -135,8 +137,6 @@ def draw_pair(
 
 def draw_augmentations(args: argparse.Namespace, layout: DataRoot, dataset: Dataset, out: Path) -> int:
     """The sheet of one crop's variants."""
-    from visualize.augmentation_sheet import Crop, make_augmentation_sheet
-
     record = dataset.videos.get(args.video)
     if record is None:
         raise ValueError(unknown_id(dataset, args.video))
@@ -151,9 +151,6 @@ def draw_augmentations(args: argparse.Namespace, layout: DataRoot, dataset: Data
 
 def write_stats(layout: DataRoot, dataset: Dataset, folds_csv: Path, out: Path) -> int:
     """The page of the data set."""
-    from visualize.dataset_facts import gather_facts
-    from visualize.stats_page import render_stats
-
     page = out / "stats.html"
     atomic.write_text(page, render_stats(gather_facts(layout, dataset, folds_csv)))
     print(page)

@@ -85,15 +85,13 @@ def _warnings(source: Source, pair: Pair) -> list[str]:
     told = [source.boxes] if isinstance(source.boxes, str) else []
     if pair.fake is None:
         told.append("the data set has no fake of it")
-    if pair.original is None:
-        told.append(f"its original {pair.identity} is not a real video of the data set")
     return told
 
 
 def _title(pair: Pair) -> str:
     if pair.fake is None:
         return f"{pair.name} (real)"
-    return f"{pair.fake.video_id} (fake), made from {pair.identity} (real)"
+    return f"{pair.fake.video_id} (fake), made from {pair.identity}" + (" (real)" if pair.original else "")
 
 
 def _facts(source: Source, pair: Pair, frame: int, faces: int) -> str:
