@@ -14,7 +14,7 @@ import pytest
 
 from deepfake import atomic
 from deepfake.processes import DIED, OutOfSpace
-from deepfake.workers import Failure, Summary, run_over, run_stream, read_failures, write_failures
+from deepfake.workers import Failure, Summary, read_failures, run_over, run_stream, write_failures
 
 WORKERS = pytest.mark.parametrize("workers", [1, 2])
 
