@@ -23,6 +23,7 @@ from visualize import data_sheets, dataset_facts, sheets
 from visualize.augmentation_sheet import make_augmentation_sheet
 from visualize.pair_sheet import BOX_COLOUR, LANDMARK_COLOUR, WINDOW_COLOUR, Source, make_pair_sheet, overlay
 from visualize.pairs import MOST_FAKES, draw_pairs, pairs_of, read_pair_boxes
+from visualize.stats_page import format_bytes
 
 FRAMES, EVERY = 21, 10
 PARTS = {0: ("d9", "d9_d14"), 3: ("d19", "d19_d18")}
@@ -107,12 +108,8 @@ def test_box_and_margin_are_drawn_where_the_box_file_says(prepared):
     x1, y1, x2, y2 = json.loads((prepared / "boxes" / "d9.json").read_text())["frames"][str(EVERY)][0]["box"]
     height, width = cv2.VideoCapture(str(prepared / "dfdc_train_part_0" / "d9.mp4")).read()[1].shape[:2]
     pad_x, pad_y = (int(x2) - int(x1)) // 3, (int(y2) - int(y1)) // 3
-    window = [
-        max(int(x1) - pad_x, 0),
-        max(int(y1) - pad_y, 0),
-        min(int(x2) + pad_x, width),
-        min(int(y2) + pad_y, height),
-    ]
+    left, top = max(int(x1) - pad_x, 0), max(int(y1) - pad_y, 0)
+    window = [left, top, min(int(x2) + pad_x, width), min(int(y2) + pad_y, height)]
     for place in ((0, 0), (0, 1)):
         picture = cut_out(drawn, place)
         scale = picture.shape[1] / width
@@ -182,7 +179,7 @@ def test_title_fold_frame_and_time(prepared):
     fps = cv2.VideoCapture(str(prepared / "dfdc_train_part_3" / "d19.mp4")).get(cv2.CAP_PROP_FPS)
     for fact in (f"frame {EVERY}", f"at {EVERY / fps:.2f} s", "1 face", "fold 1", "mtcnn", f"one frame in {EVERY}"):
         assert fact in sheet.lines[0]
-    assert not sheet.warnings and [text for _, text in sheet.legend][0] == "face box"
+    assert not sheet.warnings and next(text for _, text in sheet.legend) == "face box"
 
 
 def test_the_command_as_the_readme_has_it(prepared, project_root, tmp_path):
@@ -401,9 +398,12 @@ def test_the_variants_are_trainings_own(prepared, command, project_root, tmp_pat
     config = project_root / "configs" / "tiny.json"
     layout, size, count = DataRoot(prepared), read_config(config).size, 16
     made = []
-    monkeypatch.setattr(
-        data_sheets, "make_augmentation_sheet", lambda *a: made.append(make_augmentation_sheet(*a)) or made[0]
-    )
+
+    def make(*arguments):
+        made.append(make_augmentation_sheet(*arguments))
+        return made[0]
+
+    monkeypatch.setattr(data_sheets, "make_augmentation_sheet", make)
     code, told, _ = command(
         prepared, "--video", "d9_d14", "--frame", str(EVERY), "--augmentations", "--config", str(config), "--seed", "5",
         "--out", str(tmp_path),
@@ -451,6 +451,7 @@ class Page(HTMLParser):
         self.tags: list[str] = []
         self.addresses: list[str] = []
         self.text = ""
+        self.in_cell = False
         self.feed(html)
 
     def handle_starttag(self, tag, attrs):
@@ -460,10 +461,14 @@ class Page(HTMLParser):
             self.rows.append([])
         elif tag in ("td", "th"):
             self.rows[-1].append("")
+            self.in_cell = True
+
+    def handle_endtag(self, tag):
+        self.in_cell = self.in_cell and tag not in ("td", "th")
 
     def handle_data(self, data):
         self.text += data
-        if self.rows and self.rows[-1]:
+        if self.in_cell:
             self.rows[-1][-1] += data.strip()
 
 
@@ -501,8 +506,7 @@ def test_the_page_counts_what_is_there(root, command, monkeypatch):
     for folder in ("crops", "landmarks", "diffs"):
         files = [path for path in (root / folder).rglob("*") if path.is_file()]
         used = sum(path.stat().st_size for path in files)
-        assert any(row[:2] == [folder, str(len(files))] and row[2].startswith(f"{used / 1e6:.1f} MB"[:3])
-                   or row[:2] == [folder, str(len(files))] and used < 1e6 for row in page.rows)  # fmt: skip
+        assert [folder, str(len(files)), format_bytes(used)] in page.rows
     assert sum(row[-1] == "complete" for row in page.rows) == 4 and "No step has listed a failure" in page.text
 
 
@@ -513,12 +517,9 @@ def test_the_page_stands_alone_and_escapes_names(root, command):
     (layout.failures_file("extract_crops")).write_text("junk\n")
     html, page = stats(command, root)
     assert "script" not in page.tags and "<script" not in html
-    assert not re.search(
-        r"https?:|file:|//", re.sub(r"data:image/[\w+]+;base64,[\w+/=]+", "", html).replace(str(root), "")
-    )
-    assert len(page.addresses) == 5 and all(
-        address.startswith("data:image/svg+xml;base64,") for address in page.addresses
-    )
+    text = re.sub(r"data:image/svg\+xml;base64,[\w+/=]+", "", html).replace(str(root), "")
+    assert not re.search(r"https?:|file:/|//", text)
+    assert len(page.addresses) == 5 and all(a.startswith("data:image/svg+xml;base64,") for a in page.addresses)
     assert [ALERT, f"its original {ALERT} & co"] in page.rows
     assert f"Fakes whose original is not in the data set: {ALERT}" in page.text
     assert f"but without a file: {ALERT}" in page.text and "extract_crops.csv: not a list of failures" in page.text
@@ -534,10 +535,9 @@ def test_the_page_of_a_data_set_in_the_making(root, command, monkeypatch):
         shutil.rmtree(root / folder)
     shutil.rmtree(root / "crops" / "d19")
     (root / "crops" / "d9" / "0_0.png").write_bytes(b"junk")
-    html, page = stats(command, root)
-    sides = [
-        max(cv2.imread(str(path)).shape[:2]) for path in (root / "crops").rglob("*.png") if path.stat().st_size > 9
-    ]
+    _, page = stats(command, root)
+    crops = [cv2.imread(str(path)) for path in (root / "crops").rglob("*.png") if path.stat().st_size > 9]
+    sides = [max(crop.shape[:2]) for crop in crops]
     found = next(row for row in page.rows if row[0] == "longer side, pixels")
     assert found[3] == f"{np.median(sides):.0f}"
     assert "There are no box files" in page.text and "from the headers of 9 of 9 crops" in page.text
@@ -574,3 +574,11 @@ def test_damage_leaks_and_empty_videos_are_on_the_page(root, command):
     assert "d19.json: not a box file" in page.text and ["without a face", "1"] in page.rows
     assert "In another fold than their originals: d19_d18" in page.text
     assert ["real", "3", "1", "1", "3, 3.0, 3"] in page.rows
+
+
+@pytest.mark.parametrize(
+    "count, told",
+    [(0, "0 bytes"), (999, "999 bytes"), (1000, "1.0 kB"), (2_340_000, "2.3 MB"), (5e9, "5.0 GB"), (1.5e12, "1.50 TB")],
+)
+def test_bytes_for_people(count, told):
+    assert format_bytes(count) == told
