@@ -22,6 +22,8 @@ from deepfake.processes import OutOfSpace, WorkerDied, stream
 
 Item = TypeVar("Item")
 
+FAILURE_COLUMNS = ["video", "reason"]
+
 
 @dataclass(frozen=True)
 class Failure:
@@ -113,7 +115,7 @@ def write_failures(path: Path, failures: Iterable[Failure]) -> None:
         return
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["video", "reason"])
+    writer.writerow(FAILURE_COLUMNS)
     writer.writerows((failure.key, failure.reason) for failure in failures)
     atomic.write_text(path, text.getvalue())
 
@@ -128,12 +130,12 @@ def read_failures(path: Path) -> list[Failure]:
         return []
     try:
         with path.open(encoding="utf-8", newline="") as file:
-            rows = [(row["video"], row["reason"]) for row in csv.DictReader(file, strict=True)]
-    except (KeyError, UnicodeDecodeError, csv.Error) as error:
-        raise ValueError(f"{path}: not a list of failures (video,reason); run the step again") from error
-    if any(reason is None for _, reason in rows):
-        raise ValueError(f"{path}: not a list of failures (video,reason); run the step again")
-    return [Failure(*row) for row in rows]
+            header, *rows = csv.reader(file, strict=True)
+        if header != FAILURE_COLUMNS:
+            raise ValueError(f"columns {header}")
+        return [Failure(video, reason) for video, reason in rows]
+    except (ValueError, csv.Error) as error:
+        raise ValueError(f"{path}: not a list of failures ({','.join(FAILURE_COLUMNS)}); run the step again") from error
 
 
 def _outcomes(

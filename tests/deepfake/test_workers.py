@@ -124,7 +124,14 @@ def test_a_list_of_failures_is_read_as_it_was_written(tmp_path):
     failures = [Failure("größe, 1", 'said "no",\nthen died'), Failure("<b>", "")]
     write_failures(path, failures)
     assert read_failures(path) == failures
-    for text in (b"name,why\na,b\n", b'video,reason\n"a,b\n', b"video,reason\n\xff,b\n", b"video,reason\na\n"):
+    for text in (
+        b"",
+        b"junk\n",
+        b"name,why\na,b\n",
+        b'video,reason\n"a,b\n',
+        b"video,reason\n\xff,b\n",
+        b"video,reason\na\n",
+    ):
         path.write_bytes(text)
         with pytest.raises(ValueError, match=r"step\.csv: not a list of failures"):
             read_failures(path)
