@@ -97,6 +97,11 @@ def _whole_numbers(axes: Axes, which: str) -> None:
     getattr(axes, f"{which}axis").set_major_locator(MaxNLocator(integer=True))
 
 
+def _add_legend(axes: Axes) -> None:
+    # Above the plot, where no bar can reach.
+    axes.legend(frameon=False, loc="lower right", bbox_to_anchor=(1, 1), ncols=2, borderpad=0)
+
+
 def _draw_folds(axes: Axes, facts: Facts) -> None:
     counts = facts.folds.counts
     folds, reals = [c.fold for c in counts], [c.real_crops for c in counts]
@@ -107,7 +112,7 @@ def _draw_folds(axes: Axes, facts: Facts) -> None:
         axes.set_xticks(folds)
     if len(folds) == 1:
         axes.set_xlim(folds[0] - 2, folds[0] + 2)
-    axes.legend(frameon=False)
+    _add_legend(axes)
 
 
 def _draw_crops(axes: Axes, facts: Facts) -> None:
@@ -115,9 +120,11 @@ def _draw_crops(axes: Axes, facts: Facts) -> None:
     axes.hist(counts, bins=_whole_bins([n for some in counts for n in some]), stacked=True,
               color=[REAL_COLOUR, FAKE_COLOUR], label=["real", "fake"])  # fmt: skip
     axes.set(xlabel="crops of a video", ylabel="videos")
+    left, right = axes.get_xlim()
+    axes.set_xlim(left - 1, right + 1)  # wide enough for whole numbers as ticks
     _whole_numbers(axes, "x")
     _whole_numbers(axes, "y")
-    axes.legend(frameon=False)
+    _add_legend(axes)
 
 
 def _whole_bins(values: Sequence[int]) -> list[float]:
@@ -134,9 +141,8 @@ def _draw_sides(axes: Axes, facts: Facts) -> None:
     axes.axvline(median, color="black", linewidth=1, linestyle="--", label=f"median {median:.0f}")
     what = "face boxes" if facts.faces.from_boxes else "crops"
     axes.set(xlabel=f"longer side in pixels, {what}", ylabel=what)
-    axes.margins(y=0.25)  # room for the legend
     _whole_numbers(axes, "y")
-    axes.legend(frameon=False)
+    _add_legend(axes)
 
 
 def _draw_per_frame(axes: Axes, facts: Facts) -> None:
