@@ -107,19 +107,6 @@ def run_stream(
     return summary
 
 
-def write_failures(path: Path, failures: Iterable[Failure]) -> None:
-    """Lists failures as CSV (`video,reason`); without any, removes the list of an earlier run."""
-    failures = list(failures)
-    if not failures:
-        path.unlink(missing_ok=True)
-        return
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(FAILURE_COLUMNS)
-    writer.writerows((failure.key, failure.reason) for failure in failures)
-    atomic.write_text(path, text.getvalue())
-
-
 def read_failures(path: Path) -> list[Failure]:
     """What `write_failures` listed; none if there is no list.
 
@@ -136,6 +123,19 @@ def read_failures(path: Path) -> list[Failure]:
         return [Failure(video, reason) for video, reason in rows]
     except (ValueError, csv.Error) as error:
         raise ValueError(f"{path}: not a list of failures ({','.join(FAILURE_COLUMNS)}); run the step again") from error
+
+
+def write_failures(path: Path, failures: Iterable[Failure]) -> None:
+    """Lists failures as CSV (`video,reason`); without any, removes the list of an earlier run."""
+    failures = list(failures)
+    if not failures:
+        path.unlink(missing_ok=True)
+        return
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(FAILURE_COLUMNS)
+    writer.writerows((failure.key, failure.reason) for failure in failures)
+    atomic.write_text(path, text.getvalue())
 
 
 def _outcomes(

@@ -133,36 +133,44 @@ def _draw_legend(legend: Sequence[tuple[Colour, str]], width: int) -> Image.Imag
 
 def _draw_row(row: Row) -> tuple[Image.Image, dict[int, tuple[int, int, int, int]]]:
     """A row and, by column, where its pictures are in it: (x, y, width, height)."""
-    full = WIDTH - 2 * MARGIN
-    wanted = max(row.columns, len(row.cells))
+    full, wanted = WIDTH - 2 * MARGIN, max(row.columns, len(row.cells))
     width = (full - GAP * (wanted - 1)) // wanted
+    heading = [_draw_heading(row.heading, full)] if row.heading else []
     pictures = [_scale(cell, width, row.height) for cell in row.cells]
-    mat = max((p.height for p in pictures if p is not None), default=MISSING_HEIGHT)
+    # Titles and mats of one row are of one height, whatever the longest title and the highest picture.
     titles = [_text(cell.title, width, 17, bold=True) for cell in row.cells]
     title_height = max(title.height for title in titles) + 4
-    heading = _draw_heading(row.heading, full) if row.heading else None
-    top = 0 if heading is None else heading.height + 8
+    mat = max((p.height for p in pictures if p is not None), default=MISSING_HEIGHT)
+    top = sum(part.height + 8 for part in heading)
     columns, places = [], {}
-    for k, (cell, picture, title) in enumerate(zip(row.cells, pictures, titles)):
+    for k, (cell, title, picture) in enumerate(zip(row.cells, titles, pictures)):
+        inside = _draw_mat(cell, picture, width, mat)
         notes = [_text(note, width, 15, DIM) for note in cell.notes]
-        column = Image.new("RGB", (width, title_height + mat + 6 + sum(n.height for n in notes)), PAPER)
-        column.paste(title, (0, 0))
-        column.paste(MAT, (0, title_height, width, title_height + mat))
-        if picture is None:
-            reason = _text(str(cell.content), width - 24, 15, WARNING, background=MAT)
-            column.paste(reason, (12, title_height + max((mat - reason.height) // 2, 0)))
-        else:
-            x, y = (width - picture.width) // 2, title_height + (mat - picture.height) // 2
-            column.paste(picture, (x, y))
-            places[k] = (k * (width + GAP) + x, top + y, picture.width, picture.height)
-        column.paste(_stack(notes, 0), (0, title_height + mat + 6))
-        columns.append(column)
-    strip = Image.new("RGB", (full, top + max(column.height for column in columns)), PAPER)
-    if heading is not None:
-        strip.paste(heading, (0, 0))
+        columns.append(_stack([_heighten(title, title_height), inside, *notes], 0))
+        if picture is not None:
+            x, y = (width - picture.width) // 2, (mat - picture.height) // 2
+            places[k] = (k * (width + GAP) + x, top + title_height + y, picture.width, picture.height)
+    cells = Image.new("RGB", (full, max(column.height for column in columns)), PAPER)
     for k, column in enumerate(columns):
-        strip.paste(column, (k * (width + GAP), top))
-    return strip, places
+        cells.paste(column, (k * (width + GAP), 0))
+    return _stack([*heading, cells], 8), places
+
+
+def _draw_mat(cell: Cell, picture: Image.Image | None, width: int, height: int) -> Image.Image:
+    """A cell's picture on the middle of its mat, or the reason why there is none."""
+    mat = Image.new("RGB", (width, height), MAT)
+    if picture is None:
+        reason = _text(str(cell.content), width - 24, 15, WARNING, background=MAT)
+        mat.paste(reason, (12, max((height - reason.height) // 2, 0)))
+    else:
+        mat.paste(picture, ((width - picture.width) // 2, (height - picture.height) // 2))
+    return mat
+
+
+def _heighten(image: Image.Image, height: int) -> Image.Image:
+    taller = Image.new("RGB", (image.width, height), PAPER)
+    taller.paste(image, (0, 0))
+    return taller
 
 
 def _draw_heading(heading: str, width: int) -> Image.Image:
