@@ -146,7 +146,7 @@ def _draw_row(row: Row) -> tuple[Image.Image, dict[int, tuple[int, int, int, int
     for k, (cell, title, picture) in enumerate(zip(row.cells, titles, pictures)):
         inside = _draw_mat(cell, picture, width, mat)
         notes = [_text(note, width, 15, DIM) for note in cell.notes]
-        columns.append(_stack([_heighten(title, title_height), inside, *notes], 0))
+        columns.append(_stack([_heighten(title, title_height), _heighten(inside, mat + 6), *notes], 0))
         if picture is not None:
             x, y = (width - picture.width) // 2, (mat - picture.height) // 2
             places[k] = (k * (width + GAP) + x, top + title_height + y, picture.width, picture.height)
