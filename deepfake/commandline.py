@@ -35,6 +35,14 @@ def run_guarded(main: Callable[[], int], tell: Callable[[str], object]) -> int:
         return EXIT_USAGE
 
 
+def index_int(text: str) -> int:
+    """An argument's type: a whole number from 0. Raises ValueError."""
+    value = int(text)
+    if value < 0:
+        raise ValueError(f"{value}: expected 0 or more")
+    return value
+
+
 def positive_int(text: str) -> int:
     """An argument's type: a whole number from 1. Raises ValueError."""
     value = int(text)

@@ -10,6 +10,9 @@ import cv2
 import numpy as np
 
 WINDOW = 7
+CHANGED = 20
+"""A mask pixel above shows a change (first place)."""
+
 _C1, _C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
 
 

@@ -6,6 +6,9 @@ DATA_ROOT/crops/ID/{frame}_{face}.png               face crops of originals and 
 DATA_ROOT/landmarks/ID/{frame}_{face}.npy           five points per crop of an original
 DATA_ROOT/diffs/ID/{frame}_{face}_diff.png          SSIM masks of a fake against its original
 DATA_ROOT/images/ID/{frame}.jpg                     whole frames, for looking at
+DATA_ROOT/folds.csv                                 all crops with label and fold
+DATA_ROOT/sheets/                                   pictures of the data set, a page about it
+DATA_ROOT/failures/STEP.csv                         videos that a step could not process
 DATA_ROOT/compressed/dfdc_train_part_N/             the videos again, compressed harder: a data root of its own
 """
 
@@ -63,6 +66,14 @@ class DataRoot:
     @property
     def compressed(self) -> Path:
         return self.root / "compressed"
+
+    @property
+    def sheets(self) -> Path:
+        return self.root / "sheets"
+
+    @property
+    def folds_csv(self) -> Path:
+        return self.root / "folds.csv"
 
     def boxes_file(self, video_id: str) -> Path:
         return self.boxes / f"{video_id}.json"

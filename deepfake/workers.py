@@ -22,6 +22,8 @@ from deepfake.processes import OutOfSpace, WorkerDied, stream
 
 Item = TypeVar("Item")
 
+FAILURE_COLUMNS = ["video", "reason"]
+
 
 @dataclass(frozen=True)
 class Failure:
@@ -105,6 +107,24 @@ def run_stream(
     return summary
 
 
+def read_failures(path: Path) -> list[Failure]:
+    """What `write_failures` listed; none if there is no list.
+
+    Raises:
+        ValueError: the file is no such list.
+    """
+    if not path.exists():
+        return []
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            header, *rows = csv.reader(file, strict=True)
+        if header != FAILURE_COLUMNS:
+            raise ValueError(f"columns {header}")
+        return [Failure(video, reason) for video, reason in rows]
+    except (ValueError, csv.Error) as error:
+        raise ValueError(f"{path}: not a list of failures ({','.join(FAILURE_COLUMNS)}); run the step again") from error
+
+
 def write_failures(path: Path, failures: Iterable[Failure]) -> None:
     """Lists failures as CSV (`video,reason`); without any, removes the list of an earlier run."""
     failures = list(failures)
@@ -113,7 +133,7 @@ def write_failures(path: Path, failures: Iterable[Failure]) -> None:
         return
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["video", "reason"])
+    writer.writerow(FAILURE_COLUMNS)
     writer.writerows((failure.key, failure.reason) for failure in failures)
     atomic.write_text(path, text.getvalue())
 

@@ -68,7 +68,7 @@ def main() -> int:
     rows = [row for video in videos for row in video_rows(video, layout, folds[video.video_id])]
     if not rows:
         raise ValueError(f"{layout.crops}: no crops of the data set's videos; run extract_crops.py first")
-    out = args.out or layout.root / "folds.csv"
+    out = args.out or layout.folds_csv
     write_folds(out, rows, args.seed)
     without = len(videos) - len({row.video for row in rows})
     left_out = len(dataset.videos) - len(videos)

@@ -34,9 +34,12 @@ def picture(image: np.ndarray, suffix: str = ".jpg") -> str:
 
 
 def plot(figure: Figure) -> str:
-    """The address that holds a plot itself, as SVG."""
+    """The address that holds a plot itself, as SVG; the same plot gives the same address."""
+    from matplotlib import rc_context
+
     file = io.BytesIO()
-    figure.savefig(file, format="svg", bbox_inches="tight", metadata={"Date": None})
+    with rc_context({"svg.hashsalt": "plot"}):
+        figure.savefig(file, format="svg", bbox_inches="tight", metadata={"Date": None})
     return _data_uri(file.getvalue(), "image/svg+xml")
 
 

@@ -2,7 +2,14 @@
 
 import pytest
 
-from deepfake.commandline import EXIT_INTERRUPTED, EXIT_USAGE, positive_float, positive_int, run_guarded
+from deepfake.commandline import (
+    EXIT_INTERRUPTED,
+    EXIT_USAGE,
+    index_int,
+    positive_float,
+    positive_int,
+    run_guarded,
+)
 from deepfake.processes import OutOfSpace
 
 
@@ -50,3 +57,10 @@ def test_positive_float():
     for text in ("0", "-1", "x", "nan", "inf"):
         with pytest.raises(ValueError):
             positive_float(text)
+
+
+def test_an_index_starts_at_zero():
+    assert index_int("0") == 0 and index_int("12") == 12
+    for text in ("-1", "1.5", "first"):
+        with pytest.raises(ValueError):
+            index_int(text)

@@ -14,7 +14,7 @@ import pytest
 
 from deepfake import atomic
 from deepfake.processes import DIED, OutOfSpace
-from deepfake.workers import Failure, Summary, run_over, run_stream, write_failures
+from deepfake.workers import Failure, Summary, read_failures, run_over, run_stream, write_failures
 
 WORKERS = pytest.mark.parametrize("workers", [1, 2])
 
@@ -116,6 +116,25 @@ def test_the_list_of_failures(tmp_path):
     write_failures(path, [])
     assert not path.exists(), "the list of an earlier run would be wrong now"
     write_failures(path, [])
+
+
+def test_a_list_of_failures_is_read_as_it_was_written(tmp_path):
+    path = tmp_path / "failures" / "step.csv"
+    assert read_failures(path) == []
+    failures = [Failure("größe, 1", 'said "no",\nthen died'), Failure("<b>", "")]
+    write_failures(path, failures)
+    assert read_failures(path) == failures
+    for text in (
+        b"",
+        b"junk\n",
+        b"name,why\na,b\n",
+        b'video,reason\n"a,b\n',
+        b"video,reason\n\xff,b\n",
+        b"video,reason\na\n",
+    ):
+        path.write_bytes(text)
+        with pytest.raises(ValueError, match=r"step\.csv: not a list of failures"):
+            read_failures(path)
 
 
 def test_a_summary_tells_all_counts():

@@ -27,10 +27,11 @@ def test_landmarks_go_in_the_published_shares():
     rng = np.random.default_rng(0)
     for _ in range(800):
         image = white()
-        remove_landmark(image, POINTS, rng)
+        told = remove_landmark(image, POINTS, rng)
         blackened = [name for name, at in places.items() if not image[at].any()]
         kind = blackened[0] if blackened else "nothing"  # the dilated line of the nose does not reach the eyes
         seen[kind] += 1
+        assert told == ("" if kind == "nothing" else kind)
         assert (kind == "nothing") == bool(image.all())
     assert seen["eyes"] / 800 == pytest.approx(1 / 2, abs=0.06)
     assert seen["mouth"] / 800 == pytest.approx(1 / 4, abs=0.06)
@@ -82,7 +83,7 @@ def test_half_of_the_face_goes():
 
 def test_a_face_outside_of_the_picture_is_left_alone():
     image = white()
-    black_out_half_face(image, POINTS + 1000, np.random.default_rng(0))
+    assert not black_out_half_face(image, POINTS + 1000, np.random.default_rng(0))
     assert image.all()
 
 
@@ -127,3 +128,14 @@ def test_shares_of_the_occlusions(monkeypatch):
     for _ in range(2000):
         occlude(image, True, None, no_mask, rng)
     assert set(calls) == {"image"} and len(calls) / 2000 == pytest.approx(0.8 * 0.1, abs=0.02)
+
+
+def test_what_was_blacked_out_is_told():
+    rng, kinds = np.random.default_rng(0), set()
+    for _ in range(400):
+        image = white()
+        done = occlude(image, False, POINTS, no_mask, rng)
+        assert (done.kind == "") == bool(image.all())
+        assert (done.visible is not None) == (done.kind == "half picture")
+        kinds.add(done.kind)
+    assert kinds == {"", "eyes", "mouth", "nose", "half face", "half picture"}

@@ -20,6 +20,7 @@ class Sample:
         index: the sample's position in its epoch or in the validation table.
         name: the crop's file.
         broken: files that could not be read and made room for this sample.
+        occlusion: what was blacked out (`transforms.occlusion.Occlusion.kind`); empty for nothing.
     """
 
     image: np.ndarray
@@ -28,6 +29,7 @@ class Sample:
     index: int
     name: str
     broken: tuple[str, ...] = ()
+    occlusion: str = ""
 
 
 @dataclass(frozen=True)

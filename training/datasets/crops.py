@@ -14,18 +14,17 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from deepfake.diffs import CHANGED
 from deepfake.images import ImageError, fit_square, read_gray, read_image
 from deepfake.landmarks import read_landmarks
 from deepfake.paths import DataRoot, diff_name, is_plain_name, landmark_name, parse_crop_name
 from training.datasets.batch import Sample
 from training.datasets.replacing import read_or_replace
 from training.transforms.augment import TrainAugmentation
-from training.transforms.occlusion import occlude
+from training.transforms.occlusion import Occlusion, occlude
 from training.transforms.padding import narrow_margin
 
 LABEL_SMOOTHING = 0.01
-CHANGED = 20
-"""A mask pixel above shows a change."""
 MIN_CHANGED = 32
 """A fake's crop is valid with more changed pixels than this."""
 FAKE = 1
@@ -119,12 +118,12 @@ class TrainingCrops:
         image = read_image(files.crop)
         is_fake = row.label == FAKE
         read_mask = partial(_read_mask, files.diff, image.shape[:2])
-        visible = None
+        occlusion = Occlusion()
         if options.hardcore:
-            visible = occlude(image, is_fake, _read_points(files.landmarks), read_mask, rng)
+            occlusion = occlude(image, is_fake, _read_points(files.landmarks), read_mask, rng)
         valid = True
         if options.only_changed and is_fake:
-            mask = read_mask() if visible is None else read_mask() * visible
+            mask = read_mask() if occlusion.visible is None else read_mask() * occlusion.visible
             if options.padding_part > SampleOptions.padding_part:
                 mask = narrow_margin(mask, options.padding_part)
             valid = int(np.count_nonzero(mask > CHANGED)) > MIN_CHANGED
@@ -138,6 +137,7 @@ class TrainingCrops:
             index=position,
             name=str(files.crop),
             broken=broken,
+            occlusion=occlusion.kind,
         )
 
 

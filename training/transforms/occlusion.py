@@ -6,6 +6,7 @@ Pictures are (H, W, 3) uint8 and changed in place; landmarks are (5, 2) integers
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -33,44 +34,59 @@ _TOP, _BOTTOM, _HALF_WIDTH = -0.35, 1.8, 1.1
 _OUTLINE_POINTS = 32
 
 
+@dataclass(frozen=True)
+class Occlusion:
+    """What was blacked out.
+
+    Attributes:
+        kind: "eyes", "mouth", "nose", "half face" or "half picture"; empty for nothing.
+        visible: (H, W) uint8 of 0 and 1, what a half picture left visible; None for the other kinds.
+    """
+
+    kind: str = ""
+    visible: np.ndarray | None = None
+
+
 def occlude(
     image: np.ndarray,
     is_fake: bool,
     points: np.ndarray | None,
     read_mask: Callable[[], np.ndarray],
     rng: np.random.Generator,
-) -> np.ndarray | None:
+) -> Occlusion:
     """Applies one of the occlusions, or none, to `image` in place.
 
     Args:
         points: the landmarks, None where there are none.
         read_mask: gives the (H, W) uint8 difference mask; called only if it is needed.
-
-    Returns:
-        (H, W) uint8 of 0 and 1, what a half-image blackout left visible; None if there was none.
     """
     if points is not None and rng.random() < P_LANDMARK:
-        remove_landmark(image, points, rng)
-    elif rng.random() < P_HALF_FACE:
-        if points is not None:
-            black_out_half_face(image, points, rng)
+        return Occlusion(remove_landmark(image, points, rng))
+    if rng.random() < P_HALF_FACE:
+        if points is not None and black_out_half_face(image, points, rng):
+            return Occlusion("half face")
     elif rng.random() < P_HALF_IMAGE:
-        return black_out_half_image(image, is_fake, read_mask, rng)
-    return None
+        visible = black_out_half_image(image, is_fake, read_mask, rng)
+        return Occlusion() if visible is None else Occlusion("half picture", visible)
+    return Occlusion()
 
 
-def remove_landmark(image: np.ndarray, points: np.ndarray, rng: np.random.Generator) -> None:
-    """Blacks out the eyes (1/2), else the mouth (1/2), else the nose (1/2), else nothing."""
+def remove_landmark(image: np.ndarray, points: np.ndarray, rng: np.random.Generator) -> str:
+    """Blacks out the eyes (1/2), else the mouth (1/2), else the nose (1/2), else nothing; says which."""
     eyes = points[[LEFT_EYE, RIGHT_EYE]]
     eye_distance = _distance(*eyes)
     if rng.random() < 0.5:
         _black_out_line(image, eyes[0], eyes[1], int(eye_distance // EYES_DILATION))
-    elif rng.random() < 0.5:
+        return "eyes"
+    if rng.random() < 0.5:
         left, right = points[MOUTH_LEFT], points[MOUTH_RIGHT]
         _black_out_line(image, left, right, int(_distance(left, right) // MOUTH_DILATION))
-    elif rng.random() < 0.5:
+        return "mouth"
+    if rng.random() < 0.5:
         between = eyes.astype(int).sum(axis=0) // 2
         _black_out_line(image, points[NOSE], between, int(eye_distance // EYES_DILATION))
+        return "nose"
+    return ""
 
 
 def face_outline(points: np.ndarray) -> np.ndarray:
@@ -85,13 +101,17 @@ def face_outline(points: np.ndarray) -> np.ndarray:
     return np.rint(outline).astype(np.int32)
 
 
-def black_out_half_face(image: np.ndarray, points: np.ndarray, rng: np.random.Generator) -> None:
-    """Blacks out one half of the face's outline, cut through its centroid, horizontally or vertically."""
+def black_out_half_face(image: np.ndarray, points: np.ndarray, rng: np.random.Generator) -> bool:
+    """Blacks out one half of the face's outline, cut through its centroid, horizontally or vertically.
+
+    Returns:
+        False if the outline lies outside of the picture, which is left alone.
+    """
     inside = np.zeros(image.shape[:2], np.uint8)
     cv2.fillConvexPoly(inside, cv2.convexHull(face_outline(points)), 1)
     moments = cv2.moments(inside, binaryImage=True)
     if moments["m00"] == 0:
-        return
+        return False
     x, y = int(moments["m10"] / moments["m00"]), int(moments["m01"] / moments["m00"])
     first = rng.random() < 0.5
     if rng.random() < 0.5:
@@ -99,6 +119,7 @@ def black_out_half_face(image: np.ndarray, points: np.ndarray, rng: np.random.Ge
     else:
         inside[:, slice(None, x) if first else slice(x, None)] = 0
     image[inside > 0] = 0
+    return True
 
 
 def black_out_half_image(
