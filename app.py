@@ -20,10 +20,10 @@ ENSEMBLES = Path(__file__).resolve().parent / "configs" / "ensembles"
 LOOPBACK = "127.0.0.1"
 PORT = 7860
 
-EPILOG = f"""The page offers the ensembles of configs/ensembles whose checkpoints are all in the weights folder, and the models named.
-Uploads are deleted after an hour. Stop it with Ctrl-C.
+EPILOG = f"""The page offers the models named, and the ensembles of configs/ensembles whose checkpoints are all in the
+weights folder. Uploads are deleted after an hour. Stop it with Ctrl-C.
 
-exit codes: 0 stopped; {EXIT_USAGE} the command or a checkpoint cannot be used; {EXIT_INTERRUPTED} interrupted while starting
+exit codes: 0 or {EXIT_INTERRUPTED}: stopped; {EXIT_USAGE}: the command or a checkpoint cannot be used
 
 example:
   python app.py --weights-dir weights --models MODEL_A MODEL_B --port 8080

@@ -17,7 +17,7 @@ from deepfake.commandline import EXIT_INTERRUPTED, EXIT_SOME_FAILED, EXIT_USAGE,
 from deepfake.detectors.base import ALIGNING
 from deepfake.ensemble import Member
 from deepfake.faces import MAX_FACES
-from deepfake.paths import VIDEO_SUFFIXES
+from deepfake.paths import PICTURE_SUFFIXES, VIDEO_SUFFIXES
 from deepfake.video import EveryFrames, SpreadFrames
 from deepfake.weights import check_present
 
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 FRAMES = 16
 """Of a video: enough to see whether the maps agree, few enough for one sheet."""
-PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 VIDEO, PICTURE, CROPS = "video", "picture", "crops"
 # Written out, for the maps' module takes torch, which takes seconds: not for --help. A test compares.
 METHODS = ("gradcam", "gradcam++", "hirescam", "eigencam", "attention")

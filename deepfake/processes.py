@@ -16,7 +16,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from typing import Any, Generic, TypeVar
@@ -78,7 +78,9 @@ def describe(error: BaseException) -> str:
     return text if isinstance(error, (ValueError, OSError)) and text else f"{type(error).__name__}: {text}"
 
 
-def stream(items: Sequence[Item], function: Callable[[Item], Iterable[Any]], workers: int) -> Iterator[Part[Item]]:
+def stream(
+    items: Sequence[Item], function: Callable[[Item], Iterable[Any]], workers: int
+) -> Generator[Part[Item], None, None]:
     """Yields the parts of all items, in the order in which they come; each item ends with a `last` part.
 
     Args:
@@ -113,6 +115,30 @@ def stream(items: Sequence[Item], function: Callable[[Item], Iterable[Any]], wor
         for worker in team:
             _stop(worker)
         cv2.setNumThreads(threads)
+
+
+def apart(function: Callable[[Item], Any], item: Item) -> Any:
+    """`function(item)` in a process of its own: a decoder that crashes there takes nobody along.
+
+    Raises what `stream` tells of as a part's error.
+    """
+    value = None
+    with contextlib.closing(stream([item], _Single(function), 1)) as parts:
+        for part in parts:
+            if part.error is not None:
+                raise part.error
+            value = value if part.last else part.value
+    return value
+
+
+@dataclass(frozen=True)
+class _Single(Generic[Item]):
+    """A function of one value as one that yields it; picklable if the function is."""
+
+    function: Callable[[Item], Any]
+
+    def __call__(self, item: Item) -> Iterator[Any]:
+        yield self.function(item)
 
 
 def _start(function: Callable[[Item], Iterable[Any]]) -> _Worker[Item]:

@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
 
-from deepfake.calibration import Judge, Uncalibrated, check_models, read_calibration
-
 import kernel_utils
+from deepfake.calibration import Judge, Uncalibrated, check_models, read_calibration
 from deepfake.detectors.base import ALIGNING
 from deepfake.ensemble import Member
+from deepfake.processes import apart
 from deepfake.results import VideoResult
-from deepfake.video import VideoError, count_frames, probe
+from deepfake.video import count_frames, probe
 from visualize.highlights import Highlights
 from visualize.report import Reporter
 
@@ -122,14 +122,17 @@ class Analyst:
         return self._calibration
 
     def _check_length(self, file: Path) -> None:
-        info = probe(file)
-        if info.fps <= 0:  # a picture
-            return
-        seconds = (info.frames or count_frames(file)) / info.fps
+        seconds = apart(_seconds, file)
         if seconds > self._max_seconds:
             raise TooLong(f"{seconds:.0f} seconds long; at most {self._max_seconds:.0f} are taken. Cut it first")
 
 
-def told(error: VideoError | ValueError, file: Path, name: str) -> str:
+def _seconds(file: Path) -> float:
+    """How long a video is; 0 for a picture."""
+    info = probe(file)
+    return (info.frames or count_frames(file)) / info.fps if info.fps > 0 else 0.0
+
+
+def told(error: Exception, file: Path, name: str) -> str:
     """An error's message in the user's words: the name of the upload instead of where it lies."""
     return str(error).replace(str(file), name)

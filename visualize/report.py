@@ -10,20 +10,22 @@ import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
-from deepfake.calibration import Judge
 
 from deepfake import atomic
 from deepfake.boxes import crop_face
+from deepfake.calibration import Judge
 from deepfake.images import fit_square
+from deepfake.processes import WorkerDied, apart
 from deepfake.quality import SMALL_FACE, bits_per_pixel, reasons_for_doubt, sharpness
 from deepfake.results import PersonScore, ScoredFace, VideoResult, judged, video_to_json
 from deepfake.scoring import MIN_PERSON_FACES, ensemble_score
-from deepfake.video import Frame, VideoInfo, iter_frames, probe
+from deepfake.video import Frame, VideoError, VideoInfo, iter_frames, probe
 from visualize.page import picture, render
 from visualize.timeline import Timeline, draw_timeline
 
@@ -117,7 +119,12 @@ class Reporter:
         """
         page = self._folder / f"{self._file_name(name)}.html"
         content = self._content(name, path, result)
-        pictures, info = (Pictures(), None) if result.score is None else self._look(path, result)
+        pictures, info = Pictures(), None
+        if result.score is not None:
+            try:
+                pictures, info = apart(partial(self._look, result=result), path)
+            except (VideoError, WorkerDied, RuntimeError) as error:
+                content["not_judged"].append(f"no pictures: {error}")
         content["doubts"] = [] if info is None else self._doubts(path, info, result, pictures)
         shown = self._shown(result, pictures, info)
         atomic.write_text(page.with_suffix(".json"), json.dumps(content, indent=1, allow_nan=False))
@@ -189,7 +196,7 @@ class Reporter:
                 thumbnail = fit_square(crop, THUMBNAIL)
                 pictures.thumbnails.setdefault(face.person, []).append((frame.index, thumbnail))
             seen.add(face.person)
-            if any(face is top for top in best):
+            if face in best:
                 pictures.top.append(FacePicture(face, frame.image.copy()))
 
     def _doubts(self, path: Path, info: VideoInfo, result: VideoResult, pictures: Pictures) -> list[str]:

@@ -7,10 +7,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from markupsafe import Markup, escape
 
-from deepfake.images import write_image
+from deepfake.images import fit_square, write_image
 from deepfake.paths import PICTURE_SUFFIXES, VIDEO_SUFFIXES
+from deepfake.processes import WorkerDied
+from deepfake.video import iter_spread
 from visualize.analyst import Analyst, told
 
 UPLOAD_LIFETIME = 3600
@@ -20,6 +23,8 @@ UPLOAD_CHECK = 300
 MOST_WAITING = 20
 """Uploads that may wait; further ones are told to come back."""
 REPORT_HEIGHT = 1100
+EXAMPLE_SIZE = 160
+"""Side in pixels of an example's picture."""
 
 INTRODUCTION = """# Is this face real?
 Drop a video or a picture with faces in it. The report shows each person's score over time, where the networks looked, \
@@ -41,10 +46,15 @@ def build_page(analyst: Analyst, examples: Sequence[Path]) -> Any:
         file = Path(upload)
         try:
             report = analyst.report(file, file.name, ensemble, lambda share, what: progress(share, desc=what))
-        except (ValueError, OSError) as error:
-            reason = told(error, file, file.name) if isinstance(error, ValueError) else "it cannot be read"
-            raise gr.Error(reason, title="This file cannot be judged", print_exception=False) from error
+        except (ValueError, OSError, WorkerDied) as error:
+            raise gr.Error(told(error, file, file.name), print_exception=False) from error
         return frame(report.page)
+
+    def choose(event: Any) -> str:
+        return str(examples[event.index])
+
+    # gradio hands the event to what is annotated so; its name is not known where this module's annotations are read.
+    choose.__annotations__["event"] = gr.SelectData
 
     with gr.Blocks(
         title="Deepfake detection", analytics_enabled=False, delete_cache=(UPLOAD_CHECK, UPLOAD_LIFETIME)
@@ -57,10 +67,18 @@ def build_page(analyst: Analyst, examples: Sequence[Path]) -> Any:
                 )
                 ensemble = gr.Dropdown(analyst.names, value=analyst.names[0], label="Ensemble", elem_id="ensemble")
                 start = gr.Button("Judge", variant="primary", elem_id="judge")
-                if examples:
-                    gr.Examples([[str(path)] for path in examples], [upload], label="To try")
+                gallery = gr.Gallery(
+                    [(thumbnail(path), path.name) for path in examples],
+                    label="To try",
+                    columns=2,
+                    height="auto",
+                    buttons=[],
+                    allow_preview=False,
+                    elem_id="examples",
+                )
             with gr.Column(scale=3):
                 result = gr.HTML(elem_id="report", min_height=300)
+        gallery.select(choose, None, upload, queue=False, api_visibility="private")
         start.click(analyse, [upload, ensemble], result, concurrency_limit=1, api_name="judge")
     page.queue(max_size=MOST_WAITING)
     return page
@@ -86,6 +104,16 @@ def serve(page: Any, host: str, port: int, max_megabytes: int) -> None:
         )
     except OSError as error:
         raise ValueError(f"cannot listen on {host}:{port}: {error}; choose another --port or --host") from error
+
+
+def thumbnail(file: Path) -> np.ndarray:
+    """A picture of an example, (h, w, 3) uint8 RGB: itself, or a video's first frame.
+
+    Raises:
+        VideoError: it is neither.
+    """
+    (first,) = iter_spread(file, 1)
+    return fit_square(first.image, EXAMPLE_SIZE)
 
 
 def frame(page: str) -> Markup:

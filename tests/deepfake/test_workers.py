@@ -13,7 +13,8 @@ import psutil
 import pytest
 
 from deepfake import atomic
-from deepfake.processes import DIED, OutOfSpace
+from deepfake.processes import DIED, OutOfSpace, WorkerDied, apart
+from deepfake.video import VideoError
 from deepfake.workers import Failure, Summary, read_failures, run_over, run_stream, write_failures
 
 WORKERS = pytest.mark.parametrize("workers", [1, 2])
@@ -390,3 +391,16 @@ def test_workers_end_when_their_parent_is_killed(tmp_path, start_run):
 
     assert run(items_in(tmp_path, 24), write_name).done == 24
     assert sorted(path.name for path in tmp_path.iterdir()) == [f"{i:02d}" for i in range(24)]
+
+
+def test_work_apart_gives_its_value_or_its_error():
+    assert apart(lambda x: x + 1, 3) == 4
+    assert apart(lambda _: os.getpid(), 0) != os.getpid()
+    with pytest.raises(VideoError, match="no good"):
+        apart(_raise, VideoError("no good"))
+    with pytest.raises(WorkerDied):
+        apart(lambda _: os.kill(os.getpid(), signal.SIGKILL), 0)
+
+
+def _raise(error: Exception) -> None:
+    raise error

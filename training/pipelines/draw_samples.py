@@ -17,7 +17,7 @@ from deepfake.folds import FoldRow
 from deepfake.images import encode_image
 from deepfake.metadata import read_dataset
 from deepfake.paths import DataRoot, list_crops, parse_crop_name
-from training.config import read_config
+from training.config import TrainConfig, read_config
 
 EPILOG = f"""files in DIR:
   00.png ...    the variants, as the network is given them but for the normalisation
@@ -51,7 +51,7 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> int:
     args = parse_args()
-    config, layout = read_config(args.config), DataRoot(args.data_dir, args.crops_dir)
+    config, layout = read_config(args.config, TrainConfig), DataRoot(args.data_dir, args.crops_dir)
     row = find_row(layout, args.video, args.frame, args.face)
     samples = write_samples(layout, row, config.size, args.count, args.seed, args.out)
     facts = {**asdict(row), "config": args.config.name, "size": config.size, "seed": args.seed, "samples": samples}
