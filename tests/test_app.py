@@ -1,5 +1,6 @@
 """The page in a real browser: real clips and garbage, one after the other and at once, and nothing from the network."""
 
+import os
 import re
 import shutil
 import socket
@@ -16,6 +17,7 @@ from tests.clips import cut, draw, gradient
 from tests.predicting import tiny_checkpoint
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+REQUIRE_BROWSER = "DEEPFAKE_REQUIRE_BROWSER"
 UPLOADED = re.compile(r"\d\s*[KM]?B\b")
 """What the page shows beside a file that it has: the size."""
 MAX_SECONDS = 4
@@ -60,7 +62,8 @@ def server(tmp_path_factory, project_root):
 @pytest.fixture(scope="module")
 def browser():
     if CHROMIUM is None:
-        pytest.skip("no chromium here (Debian: apt-get install chromium)")
+        missing = pytest.fail if os.environ.get(REQUIRE_BROWSER) == "1" else pytest.skip
+        missing("no chromium here (Debian: apt-get install chromium)")
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:

@@ -35,17 +35,17 @@ def text_block(
         width: in pixels; None for as wide as the text.
         bold_first: the first line stands out, the others are dimmed.
     """
-    fonts = [_font(size, bold_first and number == 0) for number in range(len(lines))]
+    fonts = [font(size, bold_first and number == 0) for number in range(len(lines))]
     padding = round(PADDING * size)
     if width is None:
-        width = 2 * padding + max((math.ceil(font.getlength(line)) for font, line in zip(fonts, lines)), default=0)
+        width = 2 * padding + max((math.ceil(used.getlength(line)) for used, line in zip(fonts, lines)), default=0)
     height = 2 * padding + round(LINE * size * len(lines))
     image = Image.new("RGB", (max(width, 1), max(height, 1)), paper)
     draw = ImageDraw.Draw(image)
-    for number, (font, line) in enumerate(zip(fonts, lines)):
+    for number, (used, line) in enumerate(zip(fonts, lines)):
         fill = DIM if bold_first and number else ink
         draw.text(
-            (padding, padding + round(LINE * size * number)), _fitted(line, font, width - 2 * padding), fill, font
+            (padding, padding + round(LINE * size * number)), _fitted(line, used, width - 2 * padding), fill, used
         )
     return np.array(image)
 
@@ -70,17 +70,18 @@ def stacked(pictures: Sequence[np.ndarray], paper: Colour = PAPER) -> np.ndarray
     return sheet
 
 
-def _fitted(text: str, font: ImageFont.FreeTypeFont, width: int) -> str:
+def _fitted(text: str, used: ImageFont.FreeTypeFont, width: int) -> str:
     text = text.replace("\n", " ")
-    if font.getlength(text) <= width:
+    if used.getlength(text) <= width:
         return text
-    while text and font.getlength(f"{text}…") > width:
+    while text and used.getlength(f"{text}…") > width:
         text = text[:-1]
     return f"{text}…"
 
 
 @cache
-def _font(size: int, bold: bool = False) -> ImageFont.FreeTypeFont:
+def font(size: int, bold: bool = False) -> ImageFont.FreeTypeFont:
+    """DejaVu Sans: the same on every system."""
     import matplotlib  # it carries the font
 
     name = "DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf"

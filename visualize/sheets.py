@@ -8,22 +8,18 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
 
 import cv2
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
+
+from visualize.labels import DIM, INK, PAPER, Colour, font
 
 WIDTH = 1600
 MARGIN, GAP = 32, 16
 MOST_ENLARGED = 3.0
 MISSING_HEIGHT = 150
 
-Colour = tuple[int, int, int]
-INK: Colour = (29, 36, 48)
-DIM: Colour = (92, 102, 117)
-PAPER: Colour = (255, 255, 255)
 MAT: Colour = (233, 237, 243)
 RULE: Colour = (208, 213, 221)
 WARNING: Colour = (180, 35, 24)
@@ -126,8 +122,8 @@ def _draw_legend(legend: Sequence[tuple[Colour, str]], width: int) -> Image.Imag
     draw, x = ImageDraw.Draw(strip), 0
     for colour, text in legend:
         draw.rectangle((x, 6, x + 22, 22), outline=colour, width=4)
-        draw.text((x + 32, 3), text, INK, _font(18))
-        x += 32 + int(_font(18).getlength(text)) + 30
+        draw.text((x + 32, 3), text, INK, font(18))
+        x += 32 + int(font(18).getlength(text)) + 30
     return strip
 
 
@@ -205,38 +201,38 @@ def _draw_outline(draw: ImageDraw.ImageDraw, mark: Outline, factors: tuple[float
     x1, y1, x2, y2 = (round(value * factors[i % 2]) for i, value in enumerate(mark.box))
     draw.rectangle((x1, y1, max(x2 - 1, x1), max(y2 - 1, y1)), outline=mark.colour, width=LINE_WIDTH)
     if mark.label:
-        font = _font(16, bold=True)
+        used = font(16, bold=True)
         left, top = max(x1, 0), max(y1 - _LABEL_HEIGHT, 0)
-        right = left + int(font.getlength(mark.label)) + 8
+        right = left + int(used.getlength(mark.label)) + 8
         draw.rectangle((left, top, right, top + _LABEL_HEIGHT), fill=mark.colour)
-        draw.text((left + 4, top + 1), mark.label, INK, font)
+        draw.text((left + 4, top + 1), mark.label, INK, used)
 
 
 def _text(
     text: str, width: int, size: int, colour: Colour = INK, bold: bool = False, background: Colour = PAPER
 ) -> Image.Image:
     """A text in lines of at most `width` pixels; words that are longer are broken."""
-    font = _font(size, bold)
-    lines = _wrap(text, font, width)
+    used = font(size, bold)
+    lines = _wrap(text, used, width)
     height = round(size * 1.4)
     image = Image.new("RGB", (width, height * len(lines)), background)
     draw = ImageDraw.Draw(image)
     for i, line in enumerate(lines):
-        draw.text((0, i * height), line, colour, font)
+        draw.text((0, i * height), line, colour, used)
     return image
 
 
-def _wrap(text: str, font: ImageFont.FreeTypeFont, width: int) -> list[str]:
+def _wrap(text: str, used: ImageFont.FreeTypeFont, width: int) -> list[str]:
     lines = [""]
     for word in re.findall(r"\S+", text):
         joined = f"{lines[-1]} {word}" if lines[-1] else word
-        if font.getlength(joined) <= width:
+        if used.getlength(joined) <= width:
             lines[-1] = joined
             continue
         if lines[-1]:
             lines.append("")
         for letter in word:
-            if lines[-1] and font.getlength(lines[-1] + letter) > width:
+            if lines[-1] and used.getlength(lines[-1] + letter) > width:
                 lines.append("")
             lines[-1] += letter
     return lines
@@ -250,12 +246,3 @@ def _stack(images: Sequence[Image.Image], gap: int) -> Image.Image:
         stacked.paste(image, (0, top))
         top += image.height + gap
     return stacked
-
-
-@cache
-def _font(size: int, bold: bool = False) -> ImageFont.FreeTypeFont:
-    # matplotlib carries the fonts that it draws with: the same on every system.
-    import matplotlib
-
-    name = "DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf"
-    return ImageFont.truetype(str(Path(matplotlib.get_data_path(), "fonts", "ttf", name)), size)
