@@ -162,7 +162,10 @@ def test_a_details_table_leaves_missing_scores_empty(zoo, run, tmp_path):
     assert text.splitlines()[-1].startswith("3 videos: 1 scored, 2 without a score (1 no_face, 1 unreadable")
     assert "no score: empty.mp4: unreadable: " in err
     whole, empty, faceless = rows(details)
-    assert list(whole) == ["filename", "status", "score", "faces", "frames", MODEL, "tiny_b", "seconds", "reason"]
+    head = ["filename", "status", "score", "faces", "frames", MODEL, "tiny_b"]
+    assert list(whole) == [*head, "seconds", "reason", "probability", "verdict"]
+    assert whole["probability"] == whole["score"] and whole["verdict"] == "uncertain"
+    assert (empty["probability"], empty["verdict"]) == ("", "")
     assert (whole["status"], whole["faces"], whole["frames"]) == ("ok", "4", "4")
     assert float(whole["score"]) == pytest.approx((float(whole[MODEL]) + float(whole["tiny_b"])) / 2, abs=2e-6)
     assert (empty["status"], empty["score"], empty[MODEL], empty["frames"]) == ("unreadable", "", "", "0")
