@@ -71,7 +71,7 @@ def test_each_person_of_a_crowd_is_judged_and_the_highest_decides(run, videos, t
         own = [f for f in content["faces"] if f["person"] == person["person"]]
         assert len({f["frame"] for f in own}) == len(own) == person["faces"]
         assert person["score"] == pytest.approx(sum(f["scores"][MODEL] for f in own) / len(own), abs=2e-6)
-        assert ("does not decide" in person["note"]) == (person["faces"] < MIN_PERSON_FACES)
+        assert ("too few faces" in person["note"]) == (person["faces"] < MIN_PERSON_FACES)
     assert any(doubt.startswith("small faces") for doubt in content["doubts"])
     page = (tmp_path / "report" / "street.mp4.html").read_text()
     assert page.count("<svg") == len(deciding) and page.count("activation map over the face") == 4

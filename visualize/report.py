@@ -43,7 +43,7 @@ TOP_FACES = 4
 PERSON_COLOURS = ((46, 110, 220), (214, 92, 20), (18, 140, 90), (150, 60, 180), (190, 150, 10), (200, 40, 90))
 """RGB; persons beyond take them again from the first."""
 
-DOES_NOT_DECIDE = "does not decide about the video"
+TOO_FEW = "too few faces to judge by"
 
 _UNSAFE = re.compile(r"[^\w.() -]+")
 
@@ -125,6 +125,7 @@ class Reporter:
                 pictures, info = apart(partial(self._look, result=result), path)
             except (VideoError, WorkerDied, RuntimeError) as error:
                 content["not_judged"].append(f"no pictures: {error}")
+        content["fps"] = None if info is None or info.fps <= 0 else info.fps
         content["doubts"] = [] if info is None else self._doubts(path, info, result, pictures)
         shown = self._shown(result, pictures, info)
         atomic.write_text(page.with_suffix(".json"), json.dumps(content, indent=1, allow_nan=False))
@@ -296,12 +297,12 @@ def _time(frame: int, fps: float | None) -> str:
 
 
 def _note(person: PersonScore, result: VideoResult) -> str:
-    """Why a person cannot decide about a video, if so."""
+    """Why a person is hard to judge, if so; `scoring.max_person_score` leaves such persons out."""
     if person.score is None:
         return "not scored: the networks had as many faces as they take"
     few = person.faces < MIN_PERSON_FACES <= max(p.faces for p in result.persons)
     times = "once" if person.faces == 1 else f"{person.faces} times"
-    return f"seen {times} only: {DOES_NOT_DECIDE}" if few else ""
+    return f"seen {times} only: {TOO_FEW}" if few else ""
 
 
 def _not_judged(result: VideoResult) -> list[str]:

@@ -9,11 +9,11 @@ from urllib.parse import unquote
 import cv2
 import numpy as np
 import pytest
-from deepfake.calibration import Uncalibrated
 
+from deepfake.calibration import Uncalibrated
 from deepfake.results import NO_FACE, OK, UNREADABLE, PersonScore, ScoredFace, VideoResult
 from tests.clips import draw, gradient
-from visualize.report import DOES_NOT_DECIDE, Highlight, Reporter, draw_poster
+from visualize.report import TOO_FEW, Highlight, Reporter, draw_poster
 
 MODEL = {"input_size": 64, "crop_recipe": 0, "aggregation": "mean"}
 RUN = {
@@ -98,7 +98,7 @@ def test_the_json_says_the_same(video, tmp_path):
     ]
     assert content["thresholds"]["fake_above"] == 0.8 and "not calibrated" in content["thresholds"]["source"]
     assert content["not_judged"] == ["1 of 5 frames: no face found in them"]
-    assert content["faces"][0]["person"] == 0 and content["run"] == RUN
+    assert content["faces"][0]["person"] == 0 and content["run"] == RUN and content["fps"] == 25
     assert any(doubt.startswith("blurred faces") for doubt in content["doubts"])  # a gradient has no edges
 
 
@@ -133,7 +133,7 @@ def test_who_is_seen_once_is_named_but_gets_no_timeline(video, tmp_path):
     persons = [PersonScore(0, 0.1, 4), PersonScore(1, 0.99, 1)]
     result = VideoResult(OK, 0.1, "", {}, [0, 5, 10, 15], (240, 320), faces, 1.0, persons)
     parsed = read(Reporter(tmp_path, RUN, Uncalibrated()).write("clip.mp4", video, result))
-    assert f"seen once only: {DOES_NOT_DECIDE}" in parsed.text
+    assert f"seen once only: {TOO_FEW}" in parsed.text
     assert parsed.tags.count("svg") == 1
 
 
