@@ -57,7 +57,9 @@ def main() -> int:
     from visualize.web_page import build_page, find_examples, serve  # gradio takes seconds
 
     page = build_page(analyst, find_examples(args.examples))
-    serve(page, args.host, args.port, args.max_size)
+    # At once: who reads it through a pipe waits for it.
+    print(f"listening on {serve(page, args.host, args.port, args.max_size)} (Ctrl-C ends it)", flush=True)
+    page.block_thread()
     return 0
 
 

@@ -84,15 +84,17 @@ def build_page(analyst: Analyst, examples: Sequence[Path]) -> Any:
     return page
 
 
-def serve(page: Any, host: str, port: int, max_megabytes: int) -> None:
-    """Serves the page until Ctrl-C.
+def serve(page: Any, host: str, port: int, max_megabytes: int) -> str:
+    """Starts to serve the page and returns its address; `page.block_thread()` goes on until Ctrl-C.
 
     Raises:
         ValueError: the port is taken, or the address is not this machine's.
     """
     gr = _gradio()
     try:
-        page.launch(
+        _, address, _ = page.launch(
+            prevent_thread_lock=True,
+            quiet=True,
             server_name=host,
             server_port=port or _free_port(host),
             max_file_size=f"{max_megabytes}mb",
@@ -104,6 +106,7 @@ def serve(page: Any, host: str, port: int, max_megabytes: int) -> None:
         )
     except OSError as error:
         raise ValueError(f"cannot listen on {host}:{port}: {error}; choose another --port or --host") from error
+    return address
 
 
 def thumbnail(file: Path) -> np.ndarray:
