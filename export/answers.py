@@ -13,18 +13,11 @@ from deepfake.processes import Unwanted, WorkerDied
 from deepfake.results import UNREADABLE, VideoResult, details_entry, details_head
 from deepfake.uploads import check_length, fitting_suffix, told
 from deepfake.video import VideoError
+from export.uploading import Upload
 
 
 class Unsuitable(ValueError):
     """The upload is neither a video nor a picture that can be decoded; the message says why."""
-
-
-@dataclass(frozen=True)
-class Upload:
-    """A user's file: where it lies, and what the user calls it."""
-
-    file: Path
-    name: str
 
 
 @dataclass(frozen=True)

@@ -23,11 +23,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from deepfake.processes import GivenUp
 from deepfake.uploads import TooLong
-from export.answers import Answer, Unsuitable, Upload
+from export.answers import Answer, Unsuitable
 from export.api_page import render_api
 from export.metrics import CONTENT_TYPE, Counter, Gauge, Histogram, write_metrics
 from export.queueing import Place, QueueFull, Work, WorkQueue
-from export.uploading import FIELD, BadForm, TooLarge, receive
+from export.uploading import FIELD, BadForm, TooLarge, Upload, receive
 
 log = logging.getLogger(__name__)
 
@@ -161,6 +161,20 @@ class Service:
 
     async def _answer(self, request: Request, future: Future[Answer]) -> Answer:
         result = asyncio.wrap_future(future)
+        try:
+            await self._wait(request, result)
+            return result.result()
+        except Unsuitable as error:
+            raise Refused(415, str(error)) from error
+        except TooLong as error:
+            raise Refused(422, str(error)) from error
+        except (GivenUp, asyncio.CancelledError) as error:  # the queue was closed
+            raise Refused(503, "the service is being stopped") from error
+        finally:
+            result.cancel()  # what comes of it later is nobody's
+
+    async def _wait(self, request: Request, result: asyncio.Future[Answer]) -> None:
+        """Until the result is there. Raises Refused if it takes too long, or the client has left."""
         deadline = time.monotonic() + self._limits.timeout
         while not result.done():
             left = deadline - time.monotonic()
@@ -169,14 +183,6 @@ class Service:
             await asyncio.wait([result], timeout=min(left, DISCONNECT_CHECK))
             if not result.done() and await request.is_disconnected():
                 raise Refused(CLIENT_LEFT, "the client has left")
-        try:
-            return result.result()
-        except Unsuitable as error:
-            raise Refused(415, str(error)) from error
-        except TooLong as error:
-            raise Refused(422, str(error)) from error
-        except (GivenUp, asyncio.CancelledError) as error:  # the queue was closed
-            raise Refused(503, "the service is being stopped") from error
 
 
 def build_app(service: Service, version: str, token: str | None = None) -> FastAPI:

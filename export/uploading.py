@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterable
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.concurrency import run_in_threadpool
-
-from export.answers import Upload
 
 FIELD = "file"
 """The form's field that holds the upload."""
@@ -19,6 +18,14 @@ MOST_NAME = 255
 """Characters of an upload's name that are kept."""
 MOST_AROUND = 1 << 16
 """Bytes of a request beside the upload itself: boundaries, headers, other fields."""
+
+
+@dataclass(frozen=True)
+class Upload:
+    """A user's file: where it lies, and what the user calls it."""
+
+    file: Path
+    name: str
 
 
 class BadForm(ValueError):
