@@ -22,7 +22,7 @@ from tests.export.conftest import FORM_HEADERS, form, serving, wait_for
 
 TOKEN = "correct-horse-battery"
 WAITING = 2
-TIMEOUT = 5
+TIMEOUT = 4
 LOAD_REQUESTS, LOAD_THREADS = 40, 8
 MORE_MEMORY = 64 << 20
 """Bytes that the service may grow by under load."""
@@ -303,7 +303,7 @@ def test_a_stop_answers_what_is_under_way_and_ends(tmp_path, files):
     ("arguments", "environment", "told"),
     [
         (["--models", "nonesuch"], {}, "nonesuch: no such checkpoint"),
-        (["--ensemble", "nonesuch"], {}, "nonesuch: no such file"),
+        (["--ensemble", "nonesuch"], {}, "nonesuch: no readable ensemble"),
         (["--models", "tiny", "--weights", "1", "2"], {}, "expected 1 numbers"),
         (["--models", "tiny", "--token-file", "gone"], {}, "gone: no token can be read from it"),
         (["--models", "tiny", "--token-file", "blank"], {}, "blank: expected a token"),
