@@ -597,7 +597,7 @@ def predict_on_video_set(
 
 
 def _stream_faces(
-    videos: Sequence[Path], collector: FaceCollector, device: str, workers: int, unwanted: Unwanted | None
+    videos: Sequence[Path], collector: FaceCollector, device: str, workers: int, unwanted: Unwanted | None = None
 ) -> Iterator[tuple[Path, VideoFaces | Exception]]:
     """Each video with its faces, or with the error that kept them away."""
     if device == "cpu":
@@ -615,7 +615,7 @@ def _stream_faces(
 
 
 def _faces_on_cuda(
-    videos: Sequence[Path], collector: FaceCollector, workers: int, unwanted: Unwanted | None
+    videos: Sequence[Path], collector: FaceCollector, workers: int, unwanted: Unwanted | None = None
 ) -> Iterator[tuple[Path, VideoFaces | Exception]]:
     """Processes decode, this one detects: a forked process cannot use CUDA, a thread does not outlive a crash."""
 
