@@ -135,8 +135,8 @@ class Service:
 
     def metrics(self) -> str:
         """All figures as Prometheus text."""
-        counted = [self.requests, self.seconds, self._results, self._scoring, self._faces, self._length]
-        return write_metrics(counted)
+        scored = (self._results, self._scoring, self._faces)
+        return write_metrics((self.requests, self.seconds, *scored, self._length))
 
     def _queued(self) -> float:
         return len(self.queue)
