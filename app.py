@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING
 
 from deepfake.commandline import EXIT_INTERRUPTED, EXIT_USAGE, positive_int, run_guarded
 from deepfake.detectors.base import ALIGNING
-from deepfake.ensemble import Member, read_ensemble
+from deepfake.ensemble import listed_ensembles, read_ensemble, weighted_members
 from deepfake.weights import WeightsError, check_present
 
 if TYPE_CHECKING:
     from visualize.analyst import Analyst
 
-ENSEMBLES = Path(__file__).resolve().parent / "configs" / "ensembles"
 LOOPBACK = "127.0.0.1"
 PORT = 7860
 
@@ -71,10 +70,10 @@ def build_analyst(args: argparse.Namespace) -> Analyst:
     """
     offered, missing = {}, []
     if args.models:
-        members = [Member(args.weights_dir / name) for name in args.models]
+        members = weighted_members([args.weights_dir / name for name in args.models])
         check_present([member.checkpoint for member in members])
         offered[" + ".join(args.models)] = members
-    for file in sorted(ENSEMBLES.glob("*.json")):
+    for file in listed_ensembles():
         members = read_ensemble(file, args.weights_dir)
         try:
             check_present([member.checkpoint for member in members])

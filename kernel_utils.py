@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import math
 import time
@@ -39,7 +40,7 @@ from deepfake.faces import (
 )
 from deepfake.images import IMAGENET, Normalization, fit_square
 from deepfake.persons import link_persons
-from deepfake.processes import WorkerDied, stream
+from deepfake.processes import Unwanted, WorkerDied, check_wanted, stream
 from deepfake.results import (
     CRASHED,
     FAILED,
@@ -339,20 +340,78 @@ def predict_videos(
     Raises:
         ValueError: a detector's weights are missing or not its own.
     """
-    scorers = {
-        m.name: FaceScorer(m.network, m.spec.normalization, precision, m.spec.output, m.spec.input_size) for m in models
-    }
-    # Before the first video is asked for: a missing weight file is told before any work.
-    collector = FaceCollector([model.view for model in models], device, weights_dir)
+    # Made before the first video is asked for: a missing weight file is told before any work.
+    predictor = Predictor(models, device=device, precision=precision, weights_dir=weights_dir, aggregate=aggregate)
+    return predictor.predict_all(videos, workers)
 
-    def results() -> Generator[tuple[Path, VideoResult], None, None]:
-        for path, outcome in _stream_faces(list(dict.fromkeys(videos)), collector, device, workers):
+
+class Predictor:
+    """An ensemble with its detectors, made ready once for any number of videos; one call at a time.
+
+    Arguments and errors as of `predict_videos`.
+
+    Attributes:
+        run: what its results depend on (`describe_run`).
+    """
+
+    def __init__(
+        self,
+        models: Sequence[ScoringModel],
+        *,
+        device: str = "cpu",
+        precision: str = "float32",
+        weights_dir: Path = Path("weights"),
+        aggregate: str = OF_FAMILY,
+    ) -> None:
+        self.models = models
+        self.run = describe_run(models, device, precision, aggregate)
+        self._device = device
+        self._aggregate = aggregate
+        self._scorers = {
+            m.name: FaceScorer(m.network, m.spec.normalization, precision, m.spec.output, m.spec.input_size)
+            for m in models
+        }
+        self._collector = FaceCollector([model.view for model in models], device, weights_dir)
+
+    def predict_all(
+        self, videos: Sequence[Path], workers: int = 1, unwanted: Unwanted | None = None
+    ) -> Generator[tuple[Path, VideoResult], None, None]:
+        """Yields each video once, in the order of completion, with its result.
+
+        Raises:
+            GivenUp: the work is unwanted (`deepfake.processes.stream`); asked between networks too.
+        """
+        once = list(dict.fromkeys(videos))
+        for path, outcome in _stream_faces(once, self._collector, self._device, workers, unwanted):
             if isinstance(outcome, VideoFaces):
-                yield path, score_video(outcome, models, scorers, aggregate)
+                yield path, score_video(outcome, self.models, self._scorers, self._aggregate, unwanted)
             else:
-                yield path, _failure(outcome)
+                yield path, failed_result(outcome)
 
-    return results()
+    def predict(self, video: Path, unwanted: Unwanted | None = None) -> VideoResult:
+        """One video's result; see `predict_all`."""
+        with contextlib.closing(self.predict_all([video], unwanted=unwanted)) as results:
+            ((_, result),) = results
+        return result
+
+
+def load_predictor(
+    members: Sequence[Member],
+    device: str = "auto",
+    detector: AnySettings | None = None,
+    weights_dir: Path = Path("weights"),
+) -> Predictor:
+    """Loads an ensemble for good: what serves one file after the other.
+
+    Args:
+        device: `auto`, `cpu` or `cuda`.
+
+    Raises:
+        ValueError: see `choose_device`, `load_models`, `predict_videos`.
+    """
+    device = choose_device(device)
+    models = load_models(members, device, detector)
+    return Predictor(models, device=device, precision=choose_precision("auto", device), weights_dir=weights_dir)
 
 
 def score_video(
@@ -360,11 +419,16 @@ def score_video(
     models: Sequence[ScoringModel],
     scorers: Mapping[str, FaceScorer],
     aggregate: str = OF_FAMILY,
+    unwanted: Unwanted | None = None,
 ) -> VideoResult:
     """Scores the faces of one video; models for which no face was found have no say.
 
     Args:
         aggregate: one of `deepfake.scoring.AGGREGATE_CHOICES`.
+        unwanted: asked before each network.
+
+    Raises:
+        GivenUp: the work is unwanted.
     """
     start = time.monotonic()
     by_face: dict[FaceSource, list[dict[str, float]]] = {
@@ -372,6 +436,7 @@ def score_video(
     }
     try:
         for model in models:
+            check_wanted(unwanted)
             scores = scorers[model.name](faces.images[model.view])
             for entry, value in zip(by_face[model.source], scores.tolist()):
                 entry[model.name] = value
@@ -532,7 +597,7 @@ def predict_on_video_set(
 
 
 def _stream_faces(
-    videos: Sequence[Path], collector: FaceCollector, device: str, workers: int
+    videos: Sequence[Path], collector: FaceCollector, device: str, workers: int, unwanted: Unwanted | None = None
 ) -> Iterator[tuple[Path, VideoFaces | Exception]]:
     """Each video with its faces, or with the error that kept them away."""
     if device == "cpu":
@@ -540,17 +605,17 @@ def _stream_faces(
         def find(path: Path) -> Iterator[VideoFaces]:
             yield collector.collect(iter_chosen(path, collector.choices, threads=1))
 
-        for part in stream(videos, find, workers):
+        for part in stream(videos, find, workers, unwanted):
             if part.error is not None:
                 yield part.item, part.error
             elif not part.last:
                 yield part.item, part.value
     else:
-        yield from _ahead(partial(_faces_on_cuda, videos, collector, workers), PREFETCHED_VIDEOS)
+        yield from _ahead(partial(_faces_on_cuda, videos, collector, workers, unwanted), PREFETCHED_VIDEOS)
 
 
 def _faces_on_cuda(
-    videos: Sequence[Path], collector: FaceCollector, workers: int
+    videos: Sequence[Path], collector: FaceCollector, workers: int, unwanted: Unwanted | None = None
 ) -> Iterator[tuple[Path, VideoFaces | Exception]]:
     """Processes decode, this one detects: a forked process cannot use CUDA, a thread does not outlive a crash."""
 
@@ -558,7 +623,7 @@ def _faces_on_cuda(
         return chunked(iter_chosen(path, collector.choices, threads=1), CHUNK_FRAMES)
 
     collections: dict[Path, FaceCollection] = {}
-    for part in stream(videos, read, workers):
+    for part in stream(videos, read, workers, unwanted):
         if not part.last:
             collections.setdefault(part.item, collector.begin()).add(part.value)
             continue
@@ -604,7 +669,8 @@ def _ahead(make: Callable[[], Iterator[Any]], depth: int) -> Iterator[Any]:
         thread.join()
 
 
-def _failure(error: Exception) -> VideoResult:
+def failed_result(error: Exception) -> VideoResult:
+    """The result of a video whose reading ended with an error."""
     if isinstance(error, VideoError):
         return VideoResult(UNREADABLE, reason=str(error))
     return VideoResult(CRASHED if isinstance(error, WorkerDied) else FAILED, reason=str(error))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 from tqdm import tqdm
 
 from deepfake import results as tables
-from deepfake.calibration import Calibration, Judge, Uncalibrated, check_models, read_calibration
+from deepfake.calibration import Judge, choose_judge, read_calibration
 from deepfake.commandline import EXIT_INTERRUPTED, EXIT_SOME_FAILED, EXIT_USAGE, positive_int, run_guarded
 from deepfake.detectors.base import ALIGNING
-from deepfake.ensemble import Member, read_ensemble
+from deepfake.ensemble import Member, listed_ensembles, named_ensemble, weighted_members
 from deepfake.processes import default_workers
 from deepfake.scoring import AGGREGATE_CHOICES, FRAMES_PER_VIDEO, OF_FAMILY
 from deepfake.video import SpreadFrames
@@ -45,8 +44,6 @@ example:
   python predict_folder.py clip.mp4 --models xception-hg-2.pth MY_B5_last --weights 0.3 0.7 --detector mtcnn
 """
 
-ENSEMBLES = Path(__file__).resolve().parent / "configs" / "ensembles"
-
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
@@ -61,7 +58,7 @@ def parse_args() -> argparse.Namespace:
     group.add_argument(
         "--ensemble",
         metavar="NAME",
-        help=f"{', '.join(sorted(p.stem for p in ENSEMBLES.glob('*.json')))} (configs/ensembles), or a file of yours",
+        help=f"{', '.join(file.stem for file in listed_ensembles())} (configs/ensembles), or a file of yours",
     )
     add("--weights", nargs="+", type=float, metavar="W", help="of the models, in their order (default: all equal)")
     add(
@@ -118,28 +115,23 @@ def main() -> int:
 def choose_members(args: argparse.Namespace) -> list[Member]:
     """The checkpoints to score with, as the command line says."""
     if args.ensemble is not None:
-        named = ENSEMBLES / f"{args.ensemble}.json"
-        return read_ensemble(named if named.is_file() else Path(args.ensemble), args.weights_dir)
-    weights = args.weights or [1.0] * len(args.models)
-    if len(weights) != len(args.models) or not all(0 < weight < math.inf for weight in weights):
-        raise ValueError(f"--weights {' '.join(map(str, weights))}: expected {len(args.models)} numbers more than 0")
+        return named_ensemble(args.ensemble, args.weights_dir)
     frames = SpreadFrames(args.frames or FRAMES_PER_VIDEO)
-    return [Member(args.weights_dir / name, weight, frames) for name, weight in zip(args.models, weights)]
+    return weighted_members([args.weights_dir / name for name in args.models], args.weights, frames)
 
 
 def predict(args: argparse.Namespace, videos: dict[str, Path]) -> dict[str, tables.VideoResult]:
     """Scores the videos that no earlier, stopped run has done; writes the tables and the report."""
     members = choose_members(args)
     check_present([member.checkpoint for member in members])
-    judge = read_calibration(args.calibration) if args.calibration else Uncalibrated()
+    calibration = read_calibration(args.calibration) if args.calibration else None
     import kernel_utils  # torch takes seconds: not for --help or a mistyped folder
 
     device = kernel_utils.choose_device(args.device)
     precision = kernel_utils.choose_precision(args.precision, device)
     models = kernel_utils.load_models(members, device, ALIGNING.get(args.detector))
     run = kernel_utils.describe_run(models, device, precision, args.aggregate)
-    if isinstance(judge, Calibration):
-        check_models(judge, run["models"], run["crop_recipes"])
+    judge = choose_judge(calibration, run)
     journal = tables.ResultJournal(args.output, run, videos.values())
     found = {} if args.overwrite else journal.results()
     if found:

@@ -179,6 +179,21 @@ def check_models(
             raise CalibrationError(f"the calibration is for frames and faces found by {fitted_by}; here by {given_by}")
 
 
+def choose_judge(calibration: Calibration | None, run: Mapping[str, Any]) -> Judge:
+    """The judge of a run's scores: the calibration if there is one, which must be for them.
+
+    Args:
+        run: what is known of the run (`kernel_utils.describe_run`).
+
+    Raises:
+        CalibrationError: see `check_models`.
+    """
+    if calibration is None:
+        return Uncalibrated()
+    check_models(calibration, run["models"], run["crop_recipes"])
+    return calibration
+
+
 def write_calibration(path: Path, calibration: Calibration) -> None:
     """Writes a calibration file, atomically. Raises CalibrationError unless its name ends in SUFFIX."""
     check_name(path)

@@ -11,7 +11,7 @@ The other kind mixes ensembles whose files lie beside it: `{"ensembles": {"first
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,9 @@ from deepfake.scoring import AGGREGATIONS
 from deepfake.video import EveryFrames, FrameChoice, SpreadFrames
 
 SUFFIX = ".json"
+
+ENSEMBLES = Path(__file__).resolve().parents[1] / "configs" / "ensembles"
+"""The files that come with the software."""
 
 _FRAME_CHOICES: dict[str, type[SpreadFrames] | type[EveryFrames]] = {"spread": SpreadFrames, "every": EveryFrames}
 _LIST_KEYS = ("frames", "max_faces", "aggregation", "models")
@@ -55,6 +58,31 @@ class Member:
     @property
     def name(self) -> str:
         return self.checkpoint.name
+
+
+def listed_ensembles() -> list[Path]:
+    """The files of ENSEMBLES, by name."""
+    return sorted(ENSEMBLES.glob(f"*{SUFFIX}"))
+
+
+def named_ensemble(name: str, weights_dir: Path) -> list[Member]:
+    """The members of an ensemble of ENSEMBLES, by its name, or of any other file. Raises EnsembleError."""
+    listed = ENSEMBLES / (name + SUFFIX)
+    return read_ensemble(listed if listed.is_file() else Path(name), weights_dir)
+
+
+def weighted_members(
+    checkpoints: Sequence[Path], weights: Sequence[float] | None = None, frames: FrameChoice = FRAMES
+) -> list[Member]:
+    """Checkpoints with the weights given, or all equal.
+
+    Raises:
+        EnsembleError: not as many weights as checkpoints, or one that is not more than 0.
+    """
+    given = list(weights or [1.0] * len(checkpoints))
+    if len(given) != len(checkpoints) or not all(0 < weight < math.inf for weight in given):
+        raise EnsembleError(f"--weights {' '.join(map(str, given))}: expected {len(checkpoints)} numbers more than 0")
+    return [Member(checkpoint, weight, frames) for checkpoint, weight in zip(checkpoints, given)]
 
 
 def read_ensemble(file: Path, weights_dir: Path) -> list[Member]:

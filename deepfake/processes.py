@@ -41,9 +41,18 @@ core holds up all."""
 
 _PARENT_CHECK_SECONDS = 1.0
 
+_UNWANTED_CHECK_SECONDS = 0.2
+
+Unwanted = Callable[[], bool]
+"""Tells whether nobody wants the work any more: its time is over, or who asked for it has left."""
+
 
 class WorkerDied(Exception):
     """The process that worked on an item died."""
+
+
+class GivenUp(Exception):
+    """The work was ended because nobody wants it any more."""
 
 
 class OutOfSpace(OSError):
@@ -79,7 +88,10 @@ def describe(error: BaseException) -> str:
 
 
 def stream(
-    items: Sequence[Item], function: Callable[[Item], Iterable[Any]], workers: int
+    items: Sequence[Item],
+    function: Callable[[Item], Iterable[Any]],
+    workers: int,
+    unwanted: Unwanted | None = None,
 ) -> Generator[Part[Item], None, None]:
     """Yields the parts of all items, in the order in which they come; each item ends with a `last` part.
 
@@ -88,6 +100,10 @@ def stream(
         function: yields picklable values. Forked on Linux, where it may be a closure over what the parent has built
             (nothing on CUDA); elsewhere it must be picklable.
         workers: processes.
+        unwanted: asked now and then, several times a second.
+
+    Raises:
+        GivenUp: the work is unwanted; its processes are ended, whatever they are at.
 
     The error of a last part is what the function raised, if it is a VideoError or a full disk (OutOfSpace);
     WorkerDied; or a RuntimeError that describes anything else. After OutOfSpace no more items are begun.
@@ -101,7 +117,7 @@ def stream(
         team.extend(_start(function) for _ in range(min(workers, len(items))))
         while todo or any(worker.assigned for worker in team):
             _assign(team, todo)
-            for ready in wait([worker.connection for worker in team if worker.assigned]):
+            for ready in _wait([worker.connection for worker in team if worker.assigned], unwanted):
                 at = next(i for i, worker in enumerate(team) if worker.connection is ready)
                 part = _receive(team[at])
                 if isinstance(part.error, WorkerDied):
@@ -117,13 +133,19 @@ def stream(
         cv2.setNumThreads(threads)
 
 
-def apart(function: Callable[[Item], Any], item: Item) -> Any:
+def check_wanted(unwanted: Unwanted | None) -> None:
+    """Raises GivenUp if the work is unwanted."""
+    if unwanted is not None and unwanted():
+        raise GivenUp("the work was given up: nobody wants it any more")
+
+
+def apart(function: Callable[[Item], Any], item: Item, unwanted: Unwanted | None = None) -> Any:
     """`function(item)` in a process of its own: a decoder that crashes there takes nobody along.
 
-    Raises what `stream` tells of as a part's error.
+    Raises what `stream` raises, and what it tells of as a part's error.
     """
     value = None
-    with contextlib.closing(stream([item], _Single(function), 1)) as parts:
+    with contextlib.closing(stream([item], _Single(function), 1, unwanted)) as parts:
         for part in parts:
             if part.error is not None:
                 raise part.error
@@ -159,6 +181,14 @@ def _assign(team: list[_Worker[Item]], todo: deque[Item]) -> None:
                 worker.assigned.append(todo.popleft())
                 with contextlib.suppress(OSError):  # it died; receiving from it tells
                     worker.connection.send(worker.assigned[-1])
+
+
+def _wait(connections: Sequence[Connection], unwanted: Unwanted | None) -> list[Any]:
+    """The connections with something to receive, as soon as there is one."""
+    while True:
+        check_wanted(unwanted)
+        if ready := wait(connections, None if unwanted is None else _UNWANTED_CHECK_SECONDS):
+            return ready
 
 
 def _receive(worker: _Worker[Item]) -> Part[Item]:

@@ -236,14 +236,20 @@ def write_details(
     if path.suffix.lower() == ".csv":
         _write(path, _details_table(results, names, judge))
     else:
-        videos = [
-            {"filename": name, **judged(result.score, judge), **video_to_json(result)}
-            for name, result in results.items()
-        ]
-        note = "boxes are x1, y1, x2, y2 in pixels of the full frame"
-        thresholds = {"real_below": judge.real_below, "fake_above": judge.fake_above, "source": judge.source}
-        head = {"format": DETAILS_FORMAT, "space": FRAME_SPACE, "note": note, "thresholds": thresholds, **run}
-        _write(path, json.dumps({**head, "videos": videos}, indent=1, allow_nan=False))
+        videos = [details_entry(name, result, judge) for name, result in results.items()]
+        _write(path, json.dumps({**details_head(run, judge), "videos": videos}, indent=1, allow_nan=False))
+
+
+def details_head(run: Mapping[str, Any], judge: Judge = UNCALIBRATED) -> dict[str, Any]:
+    """What the details say of all videos: the run, the thresholds, how to read boxes; plain JSON values."""
+    note = "boxes are x1, y1, x2, y2 in pixels of the full frame"
+    thresholds = {"real_below": judge.real_below, "fake_above": judge.fake_above, "source": judge.source}
+    return {"format": DETAILS_FORMAT, "space": FRAME_SPACE, "note": note, "thresholds": thresholds, **run}
+
+
+def details_entry(name: str, result: VideoResult, judge: Judge = UNCALIBRATED) -> dict[str, Any]:
+    """What the details say of one video, plain JSON values."""
+    return {"filename": name, **judged(result.score, judge), **video_to_json(result)}
 
 
 def read_details(path: Path) -> Details:

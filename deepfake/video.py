@@ -101,6 +101,15 @@ def spread_indices(frames: int, count: int) -> list[int]:
     return sorted({int(i) for i in np.linspace(0, frames - 1, count)})
 
 
+def begins_as_video(path: Path) -> bool:
+    """Whether a file begins as a video that the decoder is given, whatever its name.
+
+    Raises:
+        VideoError: missing or empty.
+    """
+    return _container(path) is not None
+
+
 def probe(path: Path) -> VideoInfo:
     """Reads a video's header.
 
@@ -194,6 +203,20 @@ def _open(path: Path, threads: int = 0) -> _Capture | _Still:
     return _Still(path) if Path(path).suffix.lower() in PICTURE_SUFFIXES else _Capture(path, threads)
 
 
+def _container(path: Path) -> re.Pattern[bytes] | None:
+    """Which of the patterns above a file begins with."""
+    if not path.is_file():
+        raise VideoError(f"{path}: no such file")
+    try:
+        with path.open("rb") as file:
+            head = file.read(_CONTAINER_BYTES)
+    except OSError as error:
+        raise VideoError(f"{path}: cannot be read: {error.strerror}") from error
+    if not head:
+        raise VideoError(f"{path}: the file is empty")
+    return next((kind for kind in (_INDEXED_CONTAINER, _STREAM_CONTAINER) if kind.match(head)), None)
+
+
 class _Still:
     """A picture file as a video of one frame."""
 
@@ -227,18 +250,10 @@ class _Capture:
     def __init__(self, path: Path, threads: int = 0) -> None:
         path = Path(path)
         self._path = path
-        if not path.is_file():
-            raise VideoError(f"{path}: no such file")
-        try:
-            with path.open("rb") as file:
-                head = file.read(_CONTAINER_BYTES)
-        except OSError as error:
-            raise VideoError(f"{path}: cannot be read: {error.strerror}") from error
-        if not head:
-            raise VideoError(f"{path}: the file is empty")
-        self._has_count = _INDEXED_CONTAINER.match(head) is not None
-        if not self._has_count and not _STREAM_CONTAINER.match(head):
+        container = _container(path)
+        if container is None:
             raise VideoError(f"{path}: not a video file (MP4, MOV, AVI, MKV, WebM, MPEG, FLV or WMV)")
+        self._has_count = container is _INDEXED_CONTAINER
         # An absolute path is never taken for a URL or a device by the decoder.
         name = str(path.resolve())
         options = [cv2.CAP_PROP_N_THREADS, threads] if threads else []

@@ -37,7 +37,7 @@ MAY_IMPORT_LAZILY = {"kernel_utils": {"export"}}
 
 HEAVY = {
     *("onnx", "onnxruntime", "onnxscript", "openvino", "tensorrt", "tritonclient", "pytriton"),
-    *("substra", "substrafl", "substratools", "ray", "dask", "distributed", "gradio", "pytorch_grad_cam"),
+    *("substra", "substrafl", "substratools", "ray", "dask", "distributed", "gradio", "uvicorn", "pytorch_grad_cam"),
 }
 
 FORBIDDEN_NAMES = {"utils.py", "helpers.py"}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,21 +9,16 @@ from pathlib import Path
 from threading import Lock
 
 import kernel_utils
-from deepfake.calibration import Judge, Uncalibrated, check_models, read_calibration
-from deepfake.detectors.base import ALIGNING
+from deepfake.calibration import choose_judge, read_calibration
+from deepfake.detectors.base import ALIGNING, AnySettings
 from deepfake.ensemble import Member
-from deepfake.processes import apart
 from deepfake.results import VideoResult
-from deepfake.video import count_frames, probe
+from deepfake.uploads import check_length
 from visualize.highlights import Highlights
 from visualize.report import Reporter
 
 Told = Callable[[float, str], None]
 """Told how far the work is: 0..1, and what is being done."""
-
-
-class TooLong(ValueError):
-    """A video is longer than allowed; the message says by how much."""
 
 
 @dataclass(frozen=True)
@@ -63,12 +57,11 @@ class Analyst:
         self._ensembles = dict(ensembles)
         self._weights_dir = weights_dir
         self._device = kernel_utils.choose_device(device)
-        self._precision = kernel_utils.choose_precision("auto", self._device)
         self._detector = detector
         self._max_seconds = max_seconds
         self._calibrated = calibration[0] if calibration else None
         self._calibration = read_calibration(calibration[1]) if calibration else None
-        self._loaded: dict[str, list[kernel_utils.ScoringModel]] = {}
+        self._loaded: dict[str, kernel_utils.Predictor] = {}
         # One network at a time has the machine: more at once are slower, and may not fit into memory.
         self._lock = Lock()
 
@@ -88,51 +81,27 @@ class Analyst:
         """
         if ensemble not in self._ensembles:
             raise ValueError(f"ensemble {ensemble!r} unknown; expected one of {', '.join(self.names)}")
-        self._check_length(file)
+        check_length(file, self._max_seconds)
         with self._lock:
             tell(0.1, "loading the networks")
-            models = self._models(ensemble)
-            run = kernel_utils.describe_run(models, self._device, self._precision)
-            judge = self._judge(ensemble, run)
+            predictor = self._predictor(ensemble)
+            judge = choose_judge(self._calibration if ensemble == self._calibrated else None, predictor.run)
             tell(0.3, "finding and scoring faces")
-            stream = kernel_utils.predict_videos(
-                [file], models, device=self._device, precision=self._precision, weights_dir=self._weights_dir
-            )
-            with contextlib.closing(stream):
-                ((_, result),) = stream
+            result = predictor.predict(file)
             tell(0.8, "drawing the report")
             with tempfile.TemporaryDirectory() as folder:
-                page = Reporter(Path(folder), run, judge, Highlights(models)).write(name, file, result)
+                reporter = Reporter(Path(folder), predictor.run, judge, Highlights(predictor.models))
+                page = reporter.write(name, file, result)
                 return Report(result, page.read_text(encoding="utf-8"))
 
-    def _models(self, ensemble: str) -> list[kernel_utils.ScoringModel]:
+    def _predictor(self, ensemble: str) -> kernel_utils.Predictor:
         if ensemble not in self._loaded:
-            members = self._ensembles[ensemble]
             detector = ALIGNING[self._detector] if self._detector else None
             try:
-                self._loaded[ensemble] = kernel_utils.load_models(members, self._device, detector)
+                self._loaded[ensemble] = self._load(ensemble, detector)
             except kernel_utils.NoUseForDetector:
-                self._loaded[ensemble] = kernel_utils.load_models(members, self._device)
+                self._loaded[ensemble] = self._load(ensemble, None)
         return self._loaded[ensemble]
 
-    def _judge(self, ensemble: str, run: dict) -> Judge:
-        if self._calibration is None or ensemble != self._calibrated:
-            return Uncalibrated()
-        check_models(self._calibration, run["models"], run["crop_recipes"])
-        return self._calibration
-
-    def _check_length(self, file: Path) -> None:
-        seconds = apart(_seconds, file)
-        if seconds > self._max_seconds:
-            raise TooLong(f"{seconds:.0f} seconds long; at most {self._max_seconds:.0f} are taken. Cut it first")
-
-
-def _seconds(file: Path) -> float:
-    """How long a video is; 0 for a picture."""
-    info = probe(file)
-    return (info.frames or count_frames(file)) / info.fps if info.fps > 0 else 0.0
-
-
-def told(error: Exception, file: Path, name: str) -> str:
-    """An error's message in the user's words: the name of the upload instead of where it lies."""
-    return str(error).replace(str(file), name)
+    def _load(self, ensemble: str, detector: AnySettings | None) -> kernel_utils.Predictor:
+        return kernel_utils.load_predictor(self._ensembles[ensemble], self._device, detector, self._weights_dir)

@@ -13,8 +13,9 @@ from markupsafe import Markup, escape
 from deepfake.images import fit_square, write_image
 from deepfake.paths import PICTURE_SUFFIXES, VIDEO_SUFFIXES
 from deepfake.processes import WorkerDied
+from deepfake.uploads import told
 from deepfake.video import iter_spread
-from visualize.analyst import Analyst, told
+from visualize.analyst import Analyst
 
 UPLOAD_LIFETIME = 3600
 """Seconds that an upload is kept."""

@@ -1,0 +1,50 @@
+"""What a page or a service asks of a user's file before it is scored: that it is what the reader takes, and its length.
+
+A file is read in a process of its own: one that crashes the decoder harms no other user.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from deepfake.paths import PICTURE_SUFFIXES, VIDEO_SUFFIXES
+from deepfake.processes import Unwanted, apart
+from deepfake.video import begins_as_video, count_frames, probe
+
+
+class TooLong(ValueError):
+    """A video is longer than allowed; the message says by how much."""
+
+
+def check_length(file: Path, max_seconds: float, unwanted: Unwanted | None = None) -> None:
+    """Reads a file's header, or all of it where the header gives no length.
+
+    Raises:
+        TooLong: the video is.
+        VideoError: it cannot be read.
+        GivenUp: the work is unwanted (`deepfake.processes.stream`).
+        WorkerDied: the decoder crashed.
+    """
+    seconds = apart(_seconds, file, unwanted)
+    if seconds > max_seconds:
+        raise TooLong(f"{seconds:.0f} seconds long; at most {max_seconds:.0f} are taken. Cut it first")
+
+
+def fitting_suffix(file: Path) -> str:
+    """The suffix by which the reader takes a file of any name for what its first bytes say: a video, else a picture.
+
+    Raises:
+        VideoError: missing or empty.
+    """
+    return VIDEO_SUFFIXES[0] if begins_as_video(file) else PICTURE_SUFFIXES[0]
+
+
+def told(error: Exception | str, file: Path, name: str) -> str:
+    """An error's message in the user's words: the name of the upload instead of where it lies."""
+    return str(error).replace(str(file), name)
+
+
+def _seconds(file: Path) -> float:
+    """How long a video is; 0 for a picture."""
+    info = probe(file)
+    return (info.frames or count_frames(file)) / info.fps if info.fps > 0 else 0.0

@@ -1,0 +1,73 @@
+"""One upload, one answer: what the service says of a file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import kernel_utils
+from deepfake.calibration import Judge
+from deepfake.paths import PICTURE_SUFFIXES
+from deepfake.processes import Unwanted, WorkerDied
+from deepfake.results import UNREADABLE, VideoResult, details_entry, details_head
+from deepfake.uploads import check_length, fitting_suffix, told
+from deepfake.video import VideoError
+from export.uploading import Upload
+
+
+class Unsuitable(ValueError):
+    """The upload is neither a video nor a picture that can be decoded; the message says why."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came of an upload: the result, and all that is said of it as plain JSON values."""
+
+    result: VideoResult
+    content: dict[str, Any]
+
+
+class Answerer:
+    """Scores uploads, one at a time.
+
+    Args:
+        predictor: the ensemble.
+        judge: reads its scores.
+        max_seconds: longer videos are refused.
+    """
+
+    def __init__(self, predictor: kernel_utils.Predictor, judge: Judge, max_seconds: float) -> None:
+        self.models = [model.name for model in predictor.models]
+        self._predictor = predictor
+        self._judge = judge
+        self._max_seconds = max_seconds
+
+    def __call__(self, upload: Upload, unwanted: Unwanted) -> Answer:
+        """
+        Raises:
+            Unsuitable: no video or picture.
+            TooLong: the video is.
+            GivenUp: the answer is unwanted.
+        """
+        try:
+            suffix = fitting_suffix(upload.file)
+        except VideoError as error:
+            raise Unsuitable(told(error, upload.file, upload.name)) from error
+        # The reader goes by suffixes; the upload's own says nothing.
+        file = upload.file.rename(upload.file.with_suffix(suffix))
+        result = self._score(file, unwanted)
+        result = replace(result, reason=told(result.reason, file, upload.name))
+        if result.status == UNREADABLE:
+            if suffix in PICTURE_SUFFIXES:
+                raise Unsuitable(f"{upload.name}: neither a video nor a picture that can be decoded")
+            raise Unsuitable(result.reason)
+        entry = details_entry(upload.name, result, self._judge)
+        return Answer(result, {**entry, **details_head(self._predictor.run, self._judge)})
+
+    def _score(self, file: Path, unwanted: Unwanted) -> VideoResult:
+        try:
+            check_length(file, self._max_seconds, unwanted)
+        except (VideoError, WorkerDied, RuntimeError) as error:
+            return kernel_utils.failed_result(error)
+        return self._predictor.predict(file, unwanted)

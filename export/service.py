@@ -1,0 +1,289 @@
+"""The service as a FastAPI application: POST /predict, GET /health, GET /metrics, and a page about them."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import hmac
+import logging
+import tempfile
+import time
+from collections.abc import AsyncIterator, Sequence
+from concurrent.futures import Future
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fastapi import Depends, FastAPI, Request
+from fastapi.responses import HTMLResponse, JSONResponse, Response
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from deepfake.processes import GivenUp
+from deepfake.uploads import TooLong
+from export.answers import Answer, Unsuitable
+from export.api_page import render_api
+from export.metrics import CONTENT_TYPE, Counter, Gauge, Histogram, write_metrics
+from export.queueing import Place, QueueFull, Work, WorkQueue
+from export.uploading import FIELD, BadForm, TooLarge, Upload, receive
+
+log = logging.getLogger(__name__)
+
+TITLE = "Deepfake detection"
+RETRY_SECONDS = 5
+"""After that many seconds whoever found the queue full may try again."""
+DISCONNECT_CHECK = 0.5
+"""Seconds between looks whether who asked is still there."""
+CLIENT_LEFT = 499
+"""What the log and the metrics call a request whose client has left; no client sees it."""
+
+PREDICT, HEALTH, METRICS, DOCS, OPENAPI = "/predict", "/health", "/metrics", "/docs", "/openapi.json"
+
+_REFUSALS = {
+    400: "The request is no form with one upload in it.",
+    401: "The token is missing or wrong (services that have one).",
+    408: "The upload did not arrive in time.",
+    413: "The upload is too large.",
+    415: "The upload is neither a video nor a picture that can be decoded.",
+    422: "The video is too long.",
+    429: "Too many uploads wait already; Retry-After says when to try again.",
+    504: "The result did not come in time.",
+    507: "The disk for uploads is full.",
+}
+
+_PREDICT_BODY = {
+    "required": True,
+    "content": {
+        "multipart/form-data": {
+            "schema": {
+                "type": "object",
+                "required": [FIELD],
+                "properties": {
+                    FIELD: {
+                        "type": "string",
+                        "format": "binary",
+                        "description": "A video or a picture, of any name.",
+                    }
+                },
+            }
+        }
+    },
+}
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What the service takes.
+
+    Attributes:
+        max_bytes: of an upload.
+        timeout: seconds that an upload may take to arrive, and again its result, waiting included.
+        waiting: uploads that may wait beside the one that is worked on.
+    """
+
+    max_bytes: int
+    timeout: float
+    waiting: int
+
+
+class Refused(Exception):
+    """A request that is answered with a status of its own and the reason."""
+
+    def __init__(self, status: int, reason: str, headers: dict[str, str] | None = None) -> None:
+        super().__init__(reason)
+        self.status, self.reason, self.headers = status, reason, headers
+
+
+class Service:
+    """What the operations share: queue, limits, figures.
+
+    Args:
+        answer: an upload -> its answer.
+        models: the networks' names.
+        folder: where uploads lie while they are needed.
+    """
+
+    def __init__(self, answer: Work[Upload, Answer], models: Sequence[str], limits: Limits, folder: Path) -> None:
+        self.models = list(models)
+        self.queue: WorkQueue[Upload, Answer] = WorkQueue(answer, limits.waiting)
+        self._limits = limits
+        self._folder = folder
+        self.requests = Counter("deepfake_requests_total", "Requests by path and HTTP status.", ("path", "status"))
+        self._results = Counter("deepfake_results_total", "Results by the status of the video.", ("status",))
+        self._faces = Counter("deepfake_faces_scored_total", "Faces scored.")
+        self.seconds = Histogram("deepfake_predict_seconds", "Seconds of a POST /predict, waiting included.")
+        self._scoring = Histogram("deepfake_scoring_seconds", "Seconds of decoding, detecting and scoring a result.")
+        self._length = Gauge("deepfake_queue_length", "Uploads that are read, wait or are worked on.", self._queued)
+
+    async def predict(self, request: Request) -> Answer:
+        """Reads a request's upload and waits for its answer. Raises Refused."""
+        try:
+            place = self.queue.enter()
+        except QueueFull as error:
+            raise Refused(429, str(error), {"Retry-After": str(RETRY_SECONDS)}) from error
+        try:
+            upload = await self._receive(request, place)
+            answer = await self._answer(request, place.submit(upload))
+        finally:
+            place.leave()
+        self._results.add(answer.result.status)
+        self._faces.add(amount=answer.result.scored_faces)
+        self._scoring.observe(answer.result.seconds)
+        return answer
+
+    def metrics(self) -> str:
+        """All figures as Prometheus text."""
+        scored = (self._results, self._scoring, self._faces)
+        return write_metrics((self.requests, self.seconds, *scored, self._length))
+
+    def _queued(self) -> float:
+        return len(self.queue)
+
+    async def _receive(self, request: Request, place: Place[Upload, Answer]) -> Upload:
+        folder = Path(place.cleanup.enter_context(tempfile.TemporaryDirectory(dir=self._folder)))
+        arriving = receive(request.stream(), dict(request.headers), folder / "upload", self._limits.max_bytes)
+        try:
+            return await asyncio.wait_for(arriving, self._limits.timeout)
+        except asyncio.TimeoutError as error:
+            raise Refused(408, f"the upload did not arrive within {self._limits.timeout:g} seconds") from error
+        except TooLarge as error:
+            raise Refused(413, str(error)) from error
+        except BadForm as error:
+            raise Refused(400, str(error)) from error
+        except ClientDisconnect as error:
+            raise Refused(CLIENT_LEFT, "the client has left") from error
+        except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise Refused(507, "the disk for uploads is full; try again later") from error
+            raise
+
+    async def _answer(self, request: Request, future: Future[Answer]) -> Answer:
+        result = asyncio.wrap_future(future)
+        try:
+            await self._wait(request, result)
+            return result.result()
+        except Unsuitable as error:
+            raise Refused(415, str(error)) from error
+        except TooLong as error:
+            raise Refused(422, str(error)) from error
+        except (GivenUp, asyncio.CancelledError) as error:  # the queue was closed
+            raise Refused(503, "the service is being stopped") from error
+        finally:
+            result.cancel()  # what comes of it later is nobody's
+
+    async def _wait(self, request: Request, result: asyncio.Future[Answer]) -> None:
+        """Until the result is there. Raises Refused if it takes too long, or the client has left."""
+        deadline = time.monotonic() + self._limits.timeout
+        while not result.done():
+            left = deadline - time.monotonic()
+            if left <= 0:
+                raise Refused(504, f"no result within {self._limits.timeout:g} seconds")
+            await asyncio.wait([result], timeout=min(left, DISCONNECT_CHECK))
+            if not result.done() and await request.is_disconnected():
+                raise Refused(CLIENT_LEFT, "the client has left")
+
+
+def build_app(service: Service, version: str, token: str | None = None) -> FastAPI:
+    """The application.
+
+    Args:
+        version: of the software.
+        token: without it nobody gets a prediction or the figures; None lets everybody who can connect.
+    """
+    app = FastAPI(
+        title=TITLE,
+        version=version,
+        description="Scores faces in videos and pictures. A score is evidence, not proof.",
+        docs_url=None,  # FastAPI's own pages load their scripts from a network
+        redoc_url=None,
+        openapi_url=OPENAPI,
+        lifespan=_closing(service),
+    )
+    app.add_middleware(Observed, service=service)
+    app.add_exception_handler(Refused, _refuse)
+    allowed = [Depends(_token_check(token))] if token is not None else []
+
+    @app.post(
+        PREDICT,
+        dependencies=allowed,
+        summary="Scores the faces of one upload.",
+        response_description="The video's entry in the details, with models, crop recipes, settings and thresholds. "
+        "Without a score (no face, a crash in the decoder), `status` and `reason` say why.",
+        responses={status: {"description": told} for status, told in _REFUSALS.items()},
+        openapi_extra={"requestBody": _PREDICT_BODY},
+    )
+    async def predict(request: Request) -> Response:
+        return JSONResponse((await service.predict(request)).content)
+
+    @app.get(HEALTH, summary="Whether the service works: models, version, length of the queue.")
+    async def health() -> dict[str, Any]:
+        queue = {"length": len(service.queue), "most": service.queue.most}
+        return {"status": "ok", "version": version, "models": service.models, "queue": queue}
+
+    @app.get(METRICS, dependencies=allowed, summary="Figures as Prometheus text.", response_class=Response)
+    async def metrics() -> Response:
+        return Response(service.metrics(), media_type=CONTENT_TYPE)
+
+    @app.get(DOCS, include_in_schema=False)
+    async def docs() -> Response:
+        return HTMLResponse(render_api(app.openapi(), OPENAPI))
+
+    return app
+
+
+class Observed:
+    """Counts and logs requests: path, status and seconds, nothing of what they hold."""
+
+    def __init__(self, app: ASGIApp, service: Service) -> None:
+        self._app = app
+        self._service = service
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        start, status = time.monotonic(), 500
+
+        async def watch(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        try:
+            await self._app(scope, receive, watch)
+        finally:
+            seconds = time.monotonic() - start
+            path = scope["path"] if scope["path"] in (PREDICT, HEALTH, METRICS, DOCS, OPENAPI) else "other"
+            self._service.requests.add(path, status)
+            if path == PREDICT and scope["method"] == "POST":
+                self._service.seconds.observe(seconds)
+            log.info("%s %s %d %.2f s", scope["method"], path, status, seconds)
+
+
+def _closing(service: Service) -> Any:
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        await asyncio.to_thread(service.queue.close)
+
+    return lifespan
+
+
+def _token_check(token: str) -> Any:
+    wanted = token.encode()
+    bearer = HTTPBearer(auto_error=False)
+
+    async def check(given: HTTPAuthorizationCredentials | None = Depends(bearer)) -> None:  # noqa: B008  (FastAPI's way)
+        # In constant time: how long it takes tells nothing of how much of a guess is right.
+        if given is None or not hmac.compare_digest(given.credentials.encode(), wanted):
+            raise Refused(401, "the token is missing or wrong", {"WWW-Authenticate": "Bearer"})
+
+    return check
+
+
+async def _refuse(_: Request, error: Exception) -> Response:
+    assert isinstance(error, Refused)
+    return JSONResponse({"detail": error.reason}, error.status, error.headers)

@@ -1,0 +1,53 @@
+"""What is asked of an upload before it is scored, and work that is given up."""
+
+import time
+
+import numpy as np
+import pytest
+
+from deepfake.images import write_image
+from deepfake.processes import GivenUp, apart
+from deepfake.uploads import TooLong, check_length, fitting_suffix, told
+from deepfake.video import VideoError
+from tests.clips import draw, gradient
+
+
+@pytest.fixture(scope="module")
+def video(tmp_path_factory):
+    file = tmp_path_factory.mktemp("uploads") / "five seconds.mp4"
+    draw(file, gradient(5), 1)
+    return file
+
+
+def test_the_bytes_decide_the_suffix(video, tmp_path):
+    write_image(tmp_path / "picture.png", np.zeros((8, 8, 3), np.uint8))
+    for name, source, suffix in (("a.jpg", video, ".mp4"), ("b.mp4", tmp_path / "picture.png", ".jpg")):
+        (tmp_path / name).write_bytes(source.read_bytes())
+        assert fitting_suffix(tmp_path / name) == suffix
+    (tmp_path / "empty").touch()
+    with pytest.raises(VideoError, match="empty"):
+        fitting_suffix(tmp_path / "empty")
+
+
+def test_long_videos_are_refused(video, tmp_path):
+    check_length(video, 5)
+    with pytest.raises(TooLong, match="5 seconds long; at most 4"):
+        check_length(video, 4.5)
+    with pytest.raises(VideoError):
+        check_length(tmp_path / "gone.mp4", 5)
+    write_image(tmp_path / "picture.png", np.zeros((8, 8, 3), np.uint8))
+    check_length(tmp_path / "picture.png", 0.1)
+
+
+def test_messages_name_the_upload(tmp_path):
+    assert told(VideoError(f"{tmp_path}/x.mp4: broken"), tmp_path / "x.mp4", "mine.mp4") == "mine.mp4: broken"
+
+
+def test_unwanted_work_ends_whatever_it_is_at():
+    start = time.monotonic()
+    with pytest.raises(GivenUp):
+        apart(time.sleep, 60, lambda: time.monotonic() - start > 0.5)
+    assert time.monotonic() - start < 20
+    with pytest.raises(GivenUp):
+        apart(abs, 1, lambda: True)
+    assert apart(abs, -1, lambda: False) == 1

@@ -1,0 +1,326 @@
+"""The service over real HTTP: real clips, garbage, crashes, a full queue, load, tokens, a stop."""
+
+import json
+import os
+import re
+import signal
+import socket
+import statistics
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from urllib.parse import urlparse
+
+import psutil
+import pytest
+
+import kernel_utils
+from deepfake.ensemble import Member
+from deepfake.results import write_details
+from tests.export.conftest import FORM_HEADERS, form, serving, wait_for
+
+TOKEN = "correct-horse-battery"
+WAITING = 2
+TIMEOUT = 4
+LOAD_REQUESTS, LOAD_THREADS = 40, 8
+MORE_MEMORY = 64 << 20
+"""Bytes that the service may grow by under load."""
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    """Open to all; a queue of WAITING."""
+    folder = tmp_path_factory.mktemp("open")
+    options = ("--max-size", "2", "--max-seconds", "4", "--queue", str(WAITING))
+    with serving(folder, *options) as running:
+        yield running
+        assert running.process.poll() is None, running.log.read_text()
+        assert "Traceback" not in running.log.read_text()
+        assert wait_for(lambda: running.uploads() == [])
+        running.process.send_signal(signal.SIGINT)
+        assert running.process.wait(30) == 0
+
+
+@pytest.fixture(scope="module")
+def guarded(tmp_path_factory):
+    """With a token, an impatient one, without a queue."""
+    folder = tmp_path_factory.mktemp("guarded")
+    (folder / "token").write_text(f"{TOKEN}\n")
+    with serving(folder, "--token-file", str(folder / "token"), "--timeout", str(TIMEOUT), "--queue", "0") as running:
+        yield running
+
+
+def bearer(token):
+    return {"Authorization": f"Bearer {token}"}
+
+
+def test_a_clip_gets_the_json_of_the_details(server, files, tmp_path):
+    reply = server.predict(files / "clip.mp4")
+    assert reply.status == 200
+    said = reply.json()
+    device = kernel_utils.choose_device("auto")
+    precision = kernel_utils.choose_precision("auto", device)
+    models = kernel_utils.load_models([Member(server.log.parent / "tiny")], device)
+    results = dict(kernel_utils.predict_videos([files / "clip.mp4"], models, device=device, precision=precision))
+    run = kernel_utils.describe_run(models, device, precision)
+    write_details(tmp_path / "d.json", {path.name: result for path, result in results.items()}, run)
+    details = json.loads((tmp_path / "d.json").read_text())
+    (entry,) = details.pop("videos")
+    assert said.keys() == {*entry, *details}
+    assert said["status"] == "ok" and said["faces"] and said["models"][0]["name"] == "tiny"
+    for name, value in {**entry, **details}.items():
+        if name != "seconds":
+            assert said[name] == value, name
+
+
+@pytest.mark.parametrize(("name", "called"), [("face.jpg", "face.jpg"), ("face.jpg", "face"), ("clip.mp4", "clip.jpg")])
+def test_the_bytes_decide_what_an_upload_is(server, files, name, called):
+    said = server.predict(files / name, called).json()
+    assert said["filename"] == called
+    assert said["status"] == "ok" and 0 < said["score"] < 1
+
+
+def test_without_a_face_there_is_no_score(server, files):
+    reply = server.predict(files / "faceless.mp4")
+    said = reply.json()
+    assert reply.status == 200
+    assert (said["status"], said["score"], said["probability"], said["verdict"]) == ("no_face", None, None, None)
+    assert said["reason"] == "no face was found"
+
+
+@pytest.mark.parametrize(
+    ("name", "status", "told"),
+    [
+        ("garbage.mp4", 415, "garbage.mp4: neither a video nor a picture"),
+        ("empty.mp4", 415, "empty.mp4: the file is empty"),
+        ("truncated.mp4", 415, "truncated.mp4: no video stream that can be decoded"),
+        ("large.mp4", 413, "too large; at most 2 MB are taken"),
+        ("long.mp4", 422, "5 seconds long; at most 4 are taken"),
+    ],
+)
+def test_what_is_refused_is_told(server, files, name, status, told):
+    reply = server.predict(files / name)
+    assert reply.status == status
+    assert told in reply.json()["detail"]
+    assert str(server.temporary) not in reply.body.decode()
+
+
+def test_a_size_that_nobody_told_is_limited_too(server):
+    """Without a Content-Length, and however slowly it comes."""
+    connection = server.connect()
+    body = form("large.mp4", bytes(3 << 20))
+    parts = (body[at : at + (1 << 18)] for at in range(0, len(body), 1 << 18))
+    connection.request("POST", "/predict", parts, FORM_HEADERS, encode_chunked=True)
+    assert connection.getresponse().status == 413
+    connection.close()
+    assert wait_for(lambda: server.uploads() == [])
+
+
+@pytest.mark.parametrize(
+    ("body", "headers"),
+    [
+        (b"file=1", {"Content-Type": "application/x-www-form-urlencoded"}),
+        (b"", {}),
+        (b"no form at all", FORM_HEADERS),
+        (form("a.mp4", b"x", field="video"), FORM_HEADERS),
+        (form("a.mp4", b"x")[:-8], FORM_HEADERS),
+        (form("a.mp4", b"x")[: -len("--limit--\r\n")] + form("b.mp4", b"y"), FORM_HEADERS),
+    ],
+    ids=["urlencoded", "nothing", "damaged", "another field", "cut off", "two files"],
+)
+def test_what_is_no_form_with_one_file_is_refused(server, body, headers):
+    assert server.ask("POST", "/predict", body, headers).status == 400
+
+
+def test_a_name_is_only_echoed(server, files, tmp_path):
+    name = f"../../{tmp_path.name}/günther <b>.mp4"
+    said = server.predict(files / "clip.mp4", name).json()
+    assert said["filename"] == name
+    assert "günther" not in server.log.read_text(encoding="utf-8")
+
+
+def test_a_crash_in_the_decoder_is_a_result(server, files):
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(server.predict, files / "clip.mp4")
+        server.decoder().kill()
+        reply = asked.result()
+    assert reply.status == 200
+    assert reply.json()["status"] == "crashed" and reply.json()["score"] is None
+    assert server.predict(files / "clip.mp4").json()["status"] == "ok"
+
+
+def test_a_full_queue_sends_away_while_others_are_served(server, files):
+    with ThreadPoolExecutor(WAITING + 1) as pool:
+        asked = [pool.submit(server.predict, files / "clip.mp4")]
+        decoder = server.decoder()
+        decoder.suspend()
+        asked += [pool.submit(server.predict, files / "face.jpg") for _ in range(WAITING)]
+        wait_for(lambda: server.ask("GET", "/health").json()["queue"]["length"] == WAITING + 1)
+        refused = server.predict(files / "face.jpg")
+        assert refused.status == 429 and int(refused.headers["retry-after"]) > 0
+        assert server.figures()["deepfake_queue_length"] == WAITING + 1
+        decoder.resume()
+        assert [reply.result().status for reply in asked] == [200] * (WAITING + 1)
+    assert server.predict(files / "face.jpg").status == 200
+
+
+def test_who_leaves_holds_nobody_up(server, files):
+    connection = server.connect()
+    connection.request("POST", "/predict", form("clip.mp4", (files / "clip.mp4").read_bytes()), FORM_HEADERS)
+    server.decoder().suspend()
+    connection.close()
+    assert server.predict(files / "face.jpg").status == 200
+
+
+def test_health_tells_what_works(server):
+    said = server.ask("GET", "/health").json()
+    assert said["status"] == "ok" and said["models"] == ["tiny"] and re.match(r"\d+\.", said["version"])
+    assert wait_for(lambda: server.ask("GET", "/health").json()["queue"] == {"length": 0, "most": WAITING + 1})
+
+
+def test_the_pages_about_it_need_no_network(server):
+    page = server.ask("GET", "/docs").body.decode()
+    assert "POST /predict" in page and "GET /metrics" in page
+    assert not re.search(r"//|<script|<link|@import|url\(|src=", page)
+    described = server.ask("GET", "/openapi.json").json()
+    assert described["paths"].keys() == {"/predict", "/health", "/metrics"}
+    assert {"200", "413", "415", "422", "429", "504"} <= described["paths"]["/predict"]["post"]["responses"].keys()
+    assert server.ask("GET", "/redoc").status == 404
+
+
+def test_it_listens_on_loopback_alone(server):
+    listening = [
+        c.laddr for c in psutil.Process(server.process.pid).net_connections() if c.status == psutil.CONN_LISTEN
+    ]
+    assert {(place.ip, place.port) for place in listening} == {("127.0.0.1", urlparse(server.address).port)}
+
+
+def test_load_is_borne(server, files, record_property):
+    """Every request gets a result or is sent away; nothing piles up; the figures add up."""
+    process = psutil.Process(server.process.pid)
+    names = ["face.jpg", "clip.mp4", "faceless.mp4", "garbage.mp4"]
+    for name in names:
+        server.predict(files / name)
+    before, memory, handles = server.figures(), process.memory_info().rss, process.num_fds()
+
+    def ask(number):
+        start = time.monotonic()
+        reply = server.predict(files / names[number % len(names)])
+        taken = time.monotonic() - start
+        time.sleep(0.3 if reply.status == 429 else 0)
+        return reply, taken
+
+    start = time.monotonic()
+    with ThreadPoolExecutor(LOAD_THREADS) as pool:
+        answers = list(pool.map(ask, range(LOAD_REQUESTS)))
+    seconds = time.monotonic() - start
+    statuses = [reply.status for reply, _ in answers]
+    count = {status: statuses.count(status) for status in sorted(set(statuses))}
+    took = [taken for reply, taken in answers if reply.status == 200]
+    told = (
+        f"{LOAD_REQUESTS} requests, {LOAD_THREADS} at a time, in {seconds:.1f} s: {LOAD_REQUESTS / seconds:.1f}/s; "
+        f"statuses {count}; seconds of a 200: median {statistics.median(took):.2f}, highest {max(took):.2f}"
+    )
+    record_property("load", told)
+    print(told)
+    assert count.keys() <= {200, 415, 429} and count[200] > 0
+    assert all(statuses[i] != 200 for i in range(3, LOAD_REQUESTS, 4))  # garbage never gets a score
+
+    assert wait_for(lambda: server.figures()["deepfake_queue_length"] == 0)
+    after = server.figures()
+    grown = {name: value - before.get(name, 0) for name, value in after.items()}
+    for status, number in count.items():
+        assert grown[f'deepfake_requests_total{{path="/predict",status="{status}"}}'] == number
+    assert grown["deepfake_predict_seconds_count"] == LOAD_REQUESTS
+    assert grown['deepfake_predict_seconds_bucket{le="+Inf"}'] == LOAD_REQUESTS
+    assert grown["deepfake_scoring_seconds_count"] == count[200]
+    said = [reply.json() for reply, _ in answers if reply.status == 200]
+    for status in ("ok", "no_face"):
+        key = f'deepfake_results_total{{status="{status}"}}'
+        assert grown.get(key, 0) == sum(one["status"] == status for one in said)
+    assert grown["deepfake_faces_scored_total"] == sum(bool(face["scores"]) for one in said for face in one["faces"])
+    assert wait_for(lambda: server.uploads() == [])
+    assert process.memory_info().rss - memory < MORE_MEMORY
+    assert wait_for(lambda: process.num_fds() <= handles + 2)
+    assert wait_for(lambda: process.children() == [])
+
+
+@pytest.mark.parametrize(
+    "headers", [{}, bearer("wrong"), bearer(TOKEN[:-1]), bearer(""), {"Authorization": TOKEN}, bearer("gr\xfcn")]
+)
+def test_without_the_token_nothing_is_scored(guarded, files, headers):
+    for reply in (guarded.predict(files / "face.jpg", **headers), guarded.ask("GET", "/metrics", headers=headers)):
+        assert reply.status == 401 and reply.headers["www-authenticate"] == "Bearer"
+    assert guarded.ask("GET", "/health").status == 200
+
+
+def test_with_the_token_uploads_are_scored(guarded, files):
+    assert guarded.predict(files / "face.jpg", **bearer(TOKEN)).json()["status"] == "ok"
+    assert guarded.figures(**bearer(TOKEN))["deepfake_faces_scored_total"] >= 1
+    assert "needs the token" in guarded.ask("GET", "/docs").body.decode()
+    assert TOKEN not in guarded.log.read_text()
+
+
+def test_what_takes_too_long_is_given_up(guarded, files):
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(guarded.predict, files / "clip.mp4", **bearer(TOKEN))
+        decoder = guarded.decoder()
+        decoder.suspend()
+        assert asked.result().status == 504
+    assert wait_for(lambda: not decoder.is_running())
+    assert wait_for(lambda: guarded.uploads() == [])
+    assert guarded.predict(files / "face.jpg", **bearer(TOKEN)).status == 200
+
+
+def test_an_upload_that_does_not_arrive_is_given_up(guarded):
+    place = urlparse(guarded.address)
+    head = f"POST /predict HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {TOKEN}\r\nContent-Length: 1000\r\n"
+    with socket.create_connection((place.hostname, place.port), timeout=60) as connection:
+        connection.sendall(f"{head}Content-Type: multipart/form-data; boundary=limit\r\n\r\n--limit\r\n".encode())
+        assert connection.recv(100).startswith(b"HTTP/1.1 408")
+    assert wait_for(lambda: guarded.uploads() == [])
+
+
+def test_a_stop_answers_what_is_under_way_and_ends(tmp_path, files):
+    """SIGTERM while one decoder hangs and another upload waits."""
+    with serving(tmp_path, "--timeout", "4") as running, ThreadPoolExecutor(2) as pool:
+        hung = pool.submit(running.predict, files / "clip.mp4")
+        decoder = running.decoder()
+        decoder.suspend()
+        time.sleep(2)  # its time is over two seconds before that of the next
+        served = pool.submit(running.predict, files / "face.jpg")
+        wait_for(lambda: running.ask("GET", "/health").json()["queue"]["length"] == 2)
+        start = time.monotonic()
+        running.process.send_signal(signal.SIGTERM)
+        assert running.process.wait(30) == 0, running.log.read_text()
+        assert time.monotonic() - start < 20
+        assert hung.result().status == 504 and served.result().status == 200
+        assert not decoder.is_running()
+        assert list(running.temporary.iterdir()) == []
+        assert "Traceback" not in running.log.read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment", "told"),
+    [
+        (["--models", "nonesuch"], {}, "nonesuch: no such checkpoint"),
+        (["--ensemble", "nonesuch"], {}, "nonesuch: no readable ensemble"),
+        (["--models", "tiny", "--weights", "1", "2"], {}, "expected 1 numbers"),
+        (["--models", "tiny", "--token-file", "gone"], {}, "gone: no token can be read from it"),
+        (["--models", "tiny", "--token-file", "blank"], {}, "blank: expected a token"),
+        (["--models", "tiny"], {"DEEPFAKE_TOKEN": "two words"}, "DEEPFAKE_TOKEN: expected a token"),
+        (["--models", "tiny", "--calibration", "gone.json"], {}, "gone.json"),
+        (["--models", "tiny", "--host", "203.0.113.7"], {}, "cannot listen on 203.0.113.7"),
+    ],
+)
+def test_what_cannot_be_served_is_told(project_root, tmp_path, arguments, environment, told):
+    (tmp_path / "tiny").touch()
+    (tmp_path / "blank").write_text("\n")
+    command = [sys.executable, "-m", "export.serve", "--port", "0", "--weights-dir", ".", *arguments]
+    paths = os.pathsep.join([str(project_root), os.environ.get("PYTHONPATH", "")])
+    variables = {**os.environ, "PYTHONPATH": paths, **environment}
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=variables, timeout=120)
+    assert done.returncode == 2, done.stderr
+    assert told in done.stderr and "Traceback" not in done.stderr
+    assert "two words" not in done.stderr
