@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from deepfake.calibration import Calibration, Judge, Uncalibrated, check_models, read_calibration
 from tqdm import tqdm
 
 from deepfake import results as tables
+from deepfake.calibration import Calibration, Judge, Uncalibrated, check_models, read_calibration
 from deepfake.commandline import EXIT_INTERRUPTED, EXIT_SOME_FAILED, EXIT_USAGE, positive_int, run_guarded
 from deepfake.detectors.base import ALIGNING
 from deepfake.ensemble import Member, read_ensemble

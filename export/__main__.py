@@ -14,10 +14,10 @@ from deepfake.paths import PICTURE_SUFFIXES, VIDEO_SUFFIXES
 FEW_CROPS = 32
 """Fewer say little about the range of a network's numbers."""
 
-EPILOG = f"""The file is named after the checkpoint (NAME.onnx; NAME.xml and NAME.bin; NAME.engine and NAME.engine.json) and carries the
-model spec, the checkpoint's SHA-256 and the precision: predict_folder.py --backend reads them. It takes (n, 3, s, s)
-float32 pictures, n as you like, and gives logits. It is run against torch before it gets its name; a difference over
-the tolerance is an error, and nothing is left.
+EPILOG = f"""The file is named after the checkpoint: NAME.onnx; NAME.xml and NAME.bin; NAME.engine and NAME.engine.json.
+It carries the model spec, the checkpoint's SHA-256 and the precision, which predict_folder.py --backend reads. It takes
+(n, 3, s, s) float32 pictures, n as you like, and gives logits. It is run against torch before it gets its name; a
+difference over the tolerance is an error, and nothing is left.
 
 exit codes: 0: written and checked; {EXIT_USAGE}: cannot be exported, or differs; {EXIT_INTERRUPTED}: interrupted
 

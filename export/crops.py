@@ -42,9 +42,9 @@ def real_crops(
     collector = FaceCollector([view], "cpu", weights_dir)
     found: list[np.ndarray] = []
     unreadable = []
-    for file in files or [None]:
+    videos = (iter_chosen(file, collector.choices) for file in files) if files else (_portraits(),)
+    for frames in videos:
         try:
-            frames = iter_chosen(file, collector.choices) if file else _portraits()
             found += list(collector.collect(frames).images[view])
         except (VideoError, ImageError) as error:
             unreadable.append(str(error))

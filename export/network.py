@@ -45,6 +45,9 @@ class ExportJob:
 class ExportedGraph(nn.Module):
     """A network under the input's name, the normalisation in front of it if that is to be folded in."""
 
+    mean: torch.Tensor
+    std: torch.Tensor
+
     def __init__(self, network: nn.Module, folded: Normalization | None = None) -> None:
         super().__init__()
         self.network = network

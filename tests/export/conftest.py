@@ -1,0 +1,62 @@
+"""Real faces and small networks to export."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from deepfake.spec import ModelSpec
+from export.crops import real_crops
+from export.facts import FLOAT32, ExportFacts
+from export.network import ExportJob
+from export.onnx_format import OPSET
+from kernel_utils import FaceInput
+from tests.clips import cut
+
+SIZE = 64
+TINY = ModelSpec("DeepFakeClassifier", {"encoder": "test_efficientnet"}, SIZE)
+
+
+@pytest.fixture(scope="session")
+def clip(mini_dfdc, tmp_path_factory) -> Path:
+    """Eight frames of a real clip with a face."""
+    out = tmp_path_factory.mktemp("clips") / "clip.mp4"
+    cut(mini_dfdc / "dfdc_train_part_1" / "d0.mp4", out, 8)
+    return out
+
+
+@pytest.fixture(scope="session")
+def crops(mini_dfdc) -> np.ndarray:
+    """(n, SIZE, SIZE, 3) real faces of several persons."""
+    files = sorted(mini_dfdc.glob("dfdc_train_part_0/*.mp4"))[:3]
+    return np.concatenate([real_crops(TINY, [], Path()), real_crops(TINY, files, Path())])[:12]
+
+
+def spread_network(spec: ModelSpec, crops: np.ndarray) -> torch.nn.Module:
+    """A network with random weights whose probabilities of these faces differ: its batch norms have seen them, and its
+    last layer is stretched."""
+    torch.manual_seed(0)
+    network = spec.build()
+    (batch,) = FaceInput(network, spec.normalization, spec.input_size).batches(crops[:8])
+    for module in network.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.momentum = 1.0
+    with torch.no_grad():
+        network.train()(batch)
+        logits = network.eval()(batch)
+        network.fc.weight *= 3 / logits.std(0).max()
+        if network.fc.bias is not None:
+            network.fc.bias.copy_(network.fc.bias - network(batch).mean(0))
+    return network.eval()
+
+
+@pytest.fixture(scope="session")
+def make_job(crops):
+    """`make_job(spec, precision, folded)`: what a format is made from, of a network whose scores spread."""
+
+    def make(spec: ModelSpec = TINY, precision: str = FLOAT32, folded: bool = False) -> ExportJob:
+        facts = ExportFacts(spec, "tiny", "0" * 64, folded, precision)
+        return ExportJob(spread_network(spec, crops), facts, crops, OPSET)
+
+    return make
