@@ -26,7 +26,7 @@ _SECTION = "deepfake"
 """The part of the file's run-time information that is ours."""
 _WEIGHTS = "weights_sha256"
 """Of the .bin file: the two are replaced one after the other, and a pair that does not belong together would run."""
-_UNKNOWN = "0" * 64
+_TO_COME = "weights-not-written-yet"
 
 _COMPUTES_IN = {FLOAT32: "f32", BF16: "bf16", INT8: "f32"}
 """OpenVINO chooses by the processor unless told. Of an INT8 file, what is not quantised stays in float32."""
@@ -56,13 +56,13 @@ def written(path: Path, job: ExportJob) -> Iterator[Path]:
     model = openvino.Core().read_model(model=onnx_format.build_model(job).SerializeToString())
     if job.facts.precision == INT8:
         model = _quantized(model, job)
-    for key, value in {**job.facts.to_strings(), _WEIGHTS: _UNKNOWN}.items():
+    for key, value in {**job.facts.to_strings(), _WEIGHTS: _TO_COME}.items():
         model.set_rt_info(value, [_SECTION, key])
     with atomic.atomic_file(path) as partial, atomic.atomic_file(path.with_suffix(WEIGHTS_SUFFIX)) as weights:
         assert partial.with_suffix(WEIGHTS_SUFFIX) == weights
         openvino.save_model(model, partial, compress_to_fp16=False)
         described = partial.read_text(encoding="utf-8")
-        partial.write_text(described.replace(_UNKNOWN, file_hash(weights)), encoding="utf-8")
+        partial.write_text(described.replace(_TO_COME, file_hash(weights)), encoding="utf-8")
         yield partial
 
 

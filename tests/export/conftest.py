@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -49,6 +50,26 @@ def spread_network(spec: ModelSpec, crops: np.ndarray) -> torch.nn.Module:
         if network.fc.bias is not None:
             network.fc.bias.copy_(network.fc.bias - network(batch).mean(0))
     return network.eval()
+
+
+@pytest.fixture(scope="session")
+def trained_job(crops) -> ExportJob:
+    """A network that has learnt to tell sharp faces from blurred ones: random weights do not outlive 8 bits."""
+    blurred = np.stack([cv2.GaussianBlur(crop, (0, 0), 2) for crop in crops])
+    pictures = np.concatenate([crops, blurred])
+    network = spread_network(TINY, crops).train()
+    for module in network.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.momentum = 0.3
+    face_input = FaceInput(network, TINY.normalization)
+    batch = torch.cat(list(face_input.batches(pictures)))
+    labels = torch.tensor([0.1] * len(crops) + [0.9] * len(blurred))  # unsure, so that scores do not all end at 0 and 1
+    optimizer = torch.optim.AdamW(network.parameters(), 1e-3)
+    for _ in range(60):
+        optimizer.zero_grad()
+        torch.nn.functional.binary_cross_entropy_with_logits(network(batch).flatten(), labels).backward()
+        optimizer.step()
+    return ExportJob(network.eval(), ExportFacts(TINY, "tiny", "0" * 64, False, FLOAT32), pictures, OPSET)
 
 
 @pytest.fixture(scope="session")
