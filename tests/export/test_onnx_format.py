@@ -134,7 +134,7 @@ def test_bad_files_are_told(tiny, tmp_path, fault):
     contents = {"truncated": data[: len(data) // 2], "text": b"not a network"}
     path = tmp_path / "bad.onnx"
     path.write_bytes(contents.get(fault, model.SerializeToString()))
-    with pytest.raises(ExportError, match="bad.onnx: .*python -m export"):
+    with pytest.raises(ExportError, match=r"bad\.onnx: .*python -m export"):
         onnx_format.open_file(path, "cpu")
 
 

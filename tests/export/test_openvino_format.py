@@ -1,4 +1,4 @@
-"""OpenVINO: float32 and bfloat16 stay near torch, INT8 nearly always; a file tells where it comes from, and keeps to its weights."""
+"""OpenVINO: float32 and bfloat16 stay near torch, INT8 nearly always; a file tells whence it comes, and which weights."""
 
 from dataclasses import replace
 
