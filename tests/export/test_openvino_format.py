@@ -1,4 +1,4 @@
-"""OpenVINO: float32 and bfloat16 stay near torch, INT8 nearly always; a file tells whence it comes, and which weights."""
+"""OpenVINO: float32 and bfloat16 stay near torch, INT8 nearly always; a file tells its checkpoint and its weights."""
 
 from dataclasses import replace
 
