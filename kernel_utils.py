@@ -88,6 +88,10 @@ PREFETCHED_VIDEOS = 2
 """On CUDA: videos with their faces found that wait to be scored."""
 
 
+TORCH = "torch"
+"""The backend that runs checkpoints; the others run the files that `python -m export` makes of them."""
+
+
 class NoUseForDetector(ValueError):
     """Another detector is asked for, but no network sees aligned faces."""
 
@@ -162,6 +166,27 @@ def confident_strategy(pred: Sequence[float] | np.ndarray, t: float = FAKE_THRES
 
 
 @dataclass(frozen=True)
+class ExportedFile:
+    """What a network is that torch does not run.
+
+    Attributes:
+        backend: what runs it.
+        file: its path.
+        sha256: of the file.
+        precision: in which it computes, a name of `export.facts`.
+        normalization: what pictures in 0..1 go through before it sees them.
+        checkpoint: where the checkpoint that it was made from lies, if it is there.
+    """
+
+    backend: str
+    file: Path
+    sha256: str
+    precision: str
+    normalization: Normalization
+    checkpoint: Path
+
+
+@dataclass(frozen=True)
 class ScoringModel:
     """A network ready to score.
 
@@ -173,6 +198,7 @@ class ScoringModel:
         source: the faces it is given.
         weight: its share of the ensemble's score, relative to the others'.
         aggregation: how its face scores become its video score, a name in `deepfake.scoring.AGGREGATIONS`.
+        exported: of a network that is an exported file.
     """
 
     name: str
@@ -182,6 +208,12 @@ class ScoringModel:
     source: FaceSource = field(default_factory=FaceSource)
     weight: float = 1.0
     aggregation: str = "confident"
+    exported: ExportedFile | None = None
+
+    @property
+    def normalization(self) -> Normalization:
+        """What pictures in 0..1 go through before the network sees them."""
+        return self.spec.normalization if self.exported is None else self.exported.normalization
 
     @property
     def view(self) -> FaceView:
@@ -189,36 +221,50 @@ class ScoringModel:
 
 
 def load_models(
-    members: Sequence[Member], device: str = "cpu", detector: AnySettings | None = None
+    members: Sequence[Member], device: str = "cpu", detector: AnySettings | None = None, backend: str = TORCH
 ) -> list[ScoringModel]:
-    """Loads an ensemble's checkpoints, strictly.
+    """Loads an ensemble's checkpoints, strictly, or the files exported from them.
 
     Args:
         detector: finds the faces for networks that see aligned ones, instead of the detector of their recipes.
+        backend: TORCH, or a name in `export.formats.FORMATS`: the exported files lie where the checkpoints would.
 
     Raises:
-        ValueError: none, two of one name, one that is missing or cannot be used (CheckpointError), or a `detector`
-            that no network has use for (NoUseForDetector).
+        ValueError: none, two of one name, one that is missing or cannot be used (CheckpointError; exported files:
+            `export.facts.ExportError`), or a `detector` that no network has use for (NoUseForDetector).
     """
     names = [member.name for member in members]
     if not names or len(set(names)) < len(names):
         raise ValueError(f"models {', '.join(names) or '(none)'}: expected one or more, each once")
-    models = [_load(member, device, detector) for member in members]
+    load = _load_checkpoint if backend == TORCH else partial(_load_exported, backend)
+    models = [_with_faces(load(member, device), member, detector) for member in members]
     if detector is not None and not any(isinstance(model.source.recipe, AlignRecipe) for model in models):
         raise NoUseForDetector("another detector is for networks that see aligned faces; none of these does")
     return models
 
 
-def _load(member: Member, device: str, detector: AnySettings | None) -> ScoringModel:
+def _load_checkpoint(member: Member, device: str) -> ScoringModel:
     network, spec = load_model(member.checkpoint, device)
-    recipe = spec.crop
+    return ScoringModel(member.name, network, spec, file_hash(member.checkpoint))
+
+
+def _load_exported(backend: str, member: Member, device: str) -> ScoringModel:
+    from export.scorers import checkpoint_path, exported_path, open_exported
+
+    network = open_exported(member.checkpoint, backend, device)
+    facts, file = network.facts, exported_path(member.checkpoint, backend)
+    checkpoint = checkpoint_path(member.checkpoint, backend)
+    exported = ExportedFile(backend, file, file_hash(file), facts.precision, facts.normalization, checkpoint)
+    return ScoringModel(checkpoint.name, network, facts.spec, facts.sha256, exported=exported)
+
+
+def _with_faces(model: ScoringModel, member: Member, detector: AnySettings | None) -> ScoringModel:
+    """The model with the faces and the say that it has in the ensemble."""
+    recipe = model.spec.crop
     if detector is not None and isinstance(recipe, AlignRecipe):
         recipe = replace(recipe, settings=detector)
-    return ScoringModel(
-        name=member.name,
-        network=network,
-        spec=spec,
-        sha256=file_hash(member.checkpoint),
+    return replace(
+        model,
         source=FaceSource(recipe, member.frames, member.max_faces),
         weight=member.weight,
         aggregation=member.aggregation or USUAL_AGGREGATION[recipe.kind],
@@ -239,6 +285,21 @@ def choose_device(name: str) -> str:
 def choose_precision(name: str, device: str) -> str:
     """`auto` -> what suits the device; other names as they are."""
     return AUTO_PRECISION[device] if name == "auto" else name
+
+
+def exported_precision(models: Sequence[ScoringModel], asked: str) -> str:
+    """In which precision exported files compute: they decide; several, joined by +, if they differ.
+
+    Raises:
+        ValueError: another one is asked for than `auto`.
+    """
+    for model in models:
+        if model.exported is not None and asked not in ("auto", model.exported.precision):
+            raise ValueError(
+                f"--precision {asked}: {model.exported.file} computes in {model.exported.precision}; leave --precision "
+                f"out, or export it again with --precision"
+            )
+    return "+".join(sorted({model.exported.precision for model in models if model.exported is not None}))
 
 
 class FaceInput:
@@ -332,7 +393,7 @@ def predict_videos(
 
     Args:
         device: where to score, and on CUDA where to detect.
-        precision: a name in PRECISIONS.
+        precision: a name in PRECISIONS; exported files compute as they were made to.
         workers: processes that decode and, without CUDA, detect ahead of the scoring.
         weights_dir: the folder of the detectors' weights, if they need any.
         aggregate: one of `deepfake.scoring.AGGREGATE_CHOICES`.
@@ -367,10 +428,7 @@ class Predictor:
         self.run = describe_run(models, device, precision, aggregate)
         self._device = device
         self._aggregate = aggregate
-        self._scorers = {
-            m.name: FaceScorer(m.network, m.spec.normalization, precision, m.spec.output, m.spec.input_size)
-            for m in models
-        }
+        self._scorers = {model.name: _scorer(model, precision) for model in models}
         self._collector = FaceCollector([model.view for model in models], device, weights_dir)
 
     def predict_all(
@@ -412,6 +470,11 @@ def load_predictor(
     device = choose_device(device)
     models = load_models(members, device, detector)
     return Predictor(models, device=device, precision=choose_precision("auto", device), weights_dir=weights_dir)
+
+
+def _scorer(model: ScoringModel, precision: str) -> FaceScorer:
+    mixed = precision if model.exported is None else None  # an exported file computes as it was made to
+    return FaceScorer(model.network, model.normalization, mixed, model.spec.output, model.spec.input_size)
 
 
 def score_video(
@@ -501,6 +564,7 @@ def describe_run(
                 "aggregation": _rule(model, aggregate),
                 "crop_recipe": sources.index(model.source),
                 **spec,
+                **_exported_facts(model),
             }
         )
     return {
@@ -509,12 +573,20 @@ def describe_run(
             {**recipe_to_dict(s.recipe), "frames": asdict(s.frames), "max_faces": s.max_faces} for s in sources
         ],
         "settings": {
+            "backend": models[0].exported.backend if models[0].exported else TORCH,
             "device": device,
             "precision": precision,
             "aggregate": aggregate,
             "ensemble": "weighted mean over models of their aggregated face scores",
         },
     }
+
+
+def _exported_facts(model: ScoringModel) -> dict[str, Any]:
+    """What scores depend on if the network is an exported file."""
+    if (file := model.exported) is None:
+        return {}
+    return {"exported": {"file": file.file.name, "sha256": file.sha256, "precision": file.precision}}
 
 
 def _rule(model: ScoringModel, aggregate: str) -> str:

@@ -41,6 +41,7 @@ example:
       --output submission.csv --details details.json
   python predict_folder.py --test-dir videos --ensemble second_place --output submission.csv
   python predict_folder.py clip.mp4 --ensemble both --aggregate max-person --report report
+  python predict_folder.py clip.mp4 --models MY_B5_last --backend onnx
   python predict_folder.py clip.mp4 --models xception-hg-2.pth MY_B5_last --weights 0.3 0.7 --detector mtcnn
 """
 
@@ -87,6 +88,13 @@ def parse_args() -> argparse.Namespace:
     add("--device", choices=["auto", "cpu", "cuda"], default="auto", help="default: cuda if there is one")
     add("--precision", choices=["auto", "float32", "bf16", "fp16"], default="auto", help="default: float32; CUDA: fp16")
     add(
+        "--backend",
+        choices=["torch", "onnx", "openvino", "tensorrt"],
+        default="torch",
+        help="torch runs checkpoints; the others run the files that python -m export made of them, which lie in the "
+        "weights folder and decide the precision (default: %(default)s)",
+    )
+    add(
         "--frames",
         type=positive_int,
         metavar="N",
@@ -123,13 +131,17 @@ def choose_members(args: argparse.Namespace) -> list[Member]:
 def predict(args: argparse.Namespace, videos: dict[str, Path]) -> dict[str, tables.VideoResult]:
     """Scores the videos that no earlier, stopped run has done; writes the tables and the report."""
     members = choose_members(args)
-    check_present([member.checkpoint for member in members])
+    if args.backend == "torch":
+        check_present([member.checkpoint for member in members])
     calibration = read_calibration(args.calibration) if args.calibration else None
     import kernel_utils  # torch takes seconds: not for --help or a mistyped folder
 
     device = kernel_utils.choose_device(args.device)
-    precision = kernel_utils.choose_precision(args.precision, device)
-    models = kernel_utils.load_models(members, device, ALIGNING.get(args.detector))
+    models = kernel_utils.load_models(members, device, ALIGNING.get(args.detector), args.backend)
+    if args.backend == "torch":
+        precision = kernel_utils.choose_precision(args.precision, device)
+    else:
+        precision = kernel_utils.exported_precision(models, args.precision)
     run = kernel_utils.describe_run(models, device, precision, args.aggregate)
     judge = choose_judge(calibration, run)
     journal = tables.ResultJournal(args.output, run, videos.values())

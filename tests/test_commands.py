@@ -20,9 +20,9 @@ def _run(*command: str) -> subprocess.CompletedProcess:
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, stdin=subprocess.DEVNULL)
 
 
-@pytest.mark.parametrize("program", _programs())
+@pytest.mark.parametrize("program", [*_programs(), "-m export"])
 def test_help_explains_every_option_and_gives_an_example(program):
-    done = _run(sys.executable, program, "--help")
+    done = _run(sys.executable, *program.split(), "--help")
     assert done.returncode == 0, done.stderr
     assert re.search(r"^example", done.stdout, re.MULTILINE), f"{program} --help gives no example"
     assert program in done.stdout.split("example")[-1]

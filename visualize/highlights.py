@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 
 import numpy as np
 
 from deepfake.align import align_face, whole_landmarks
 from deepfake.boxes import Face, crop_face
+from deepfake.checkpoints import load_model
 from deepfake.face_recipes import AlignRecipe, FaceRecipe
 from deepfake.images import fit_square
 from kernel_utils import ScoringModel
@@ -20,19 +22,32 @@ class Highlights:
 
     def __init__(self, models: Sequence[ScoringModel]) -> None:
         self._models = {model.name: model for model in models}
-        self._mappers: dict[str, ActivationMapper] = {}
+        self._mappers: dict[str, ActivationMapper | None] = {}
 
     def __call__(self, faces: Sequence[FacePicture]) -> list[Highlight]:
         """Each face as its network sees it, and the same with the activation map over it."""
         found = []
         for shown in faces:
             model = max((self._models[name] for name in shown.face.scores), key=lambda model: model.weight)
-            if model.name not in self._mappers:
-                self._mappers[model.name] = ActivationMapper(model.network, model.spec)
+            mapper = self._mapper(model)
+            if mapper is None:
+                return []
             image = _as_seen(shown, model.source.recipe, model.view.size)
-            (activation,) = self._mappers[model.name](image[None])
+            (activation,) = mapper(image[None])
             found.append(Highlight(image, overlay(image, activation), model.name))
         return found
+
+    def _mapper(self, model: ScoringModel) -> ActivationMapper | None:
+        """None, told once, where a network is an exported file and its checkpoint is not there: maps take gradients."""
+        if model.name not in self._mappers:
+            self._mappers[model.name] = None
+            if model.exported is None:
+                self._mappers[model.name] = ActivationMapper(model.network, model.spec)
+            elif model.exported.checkpoint.is_file():
+                self._mappers[model.name] = ActivationMapper(*load_model(model.exported.checkpoint))
+            else:
+                print(f"no activation maps: {model.exported.checkpoint} is not there", file=sys.stderr)
+        return self._mappers[model.name]
 
 
 def _as_seen(shown: FacePicture, recipe: FaceRecipe, size: int) -> np.ndarray:

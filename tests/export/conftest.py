@@ -1,135 +1,91 @@
-"""A service as a user starts it, and a small HTTP client for it."""
+"""Real faces and small networks to export; files to upload."""
 
-import http.client
-import json
-import os
-import re
-import signal
-import subprocess
-import sys
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-from urllib.parse import urlparse
 
-import psutil
+import cv2
+import numpy as np
 import pytest
+import torch
 
+from deepfake.spec import ModelSpec
+from export.crops import real_crops
+from export.facts import FLOAT32, ExportFacts
+from export.network import ExportJob
+from export.onnx_format import OPSET
+from kernel_utils import FaceInput
 from tests.clips import cut, draw, gradient
-from tests.predicting import tiny_checkpoint
 
-PATIENCE = 90
-"""Seconds that anything may take on a busy machine."""
-
-
-@dataclass(frozen=True)
-class Reply:
-    status: int
-    headers: dict[str, str]
-    body: bytes
-
-    def json(self) -> Any:
-        return json.loads(self.body)
+SIZE = 64
+TINY = ModelSpec("DeepFakeClassifier", {"encoder": "test_efficientnet"}, SIZE)
 
 
-def form(name: str, data: bytes, field: str = "file", boundary: str = "limit") -> bytes:
-    """A multipart/form-data body with one file in it."""
-    head = f'--{boundary}\r\nContent-Disposition: form-data; name="{field}"; filename="{name}"\r\n\r\n'
-    return head.encode() + data + f"\r\n--{boundary}--\r\n".encode()
+@pytest.fixture(scope="session")
+def clip(mini_dfdc, tmp_path_factory) -> Path:
+    """Eight frames of a real clip with a face."""
+    out = tmp_path_factory.mktemp("clips") / "clip.mp4"
+    cut(mini_dfdc / "dfdc_train_part_1" / "d0.mp4", out, 8)
+    return out
 
 
-FORM_HEADERS = {"Content-Type": "multipart/form-data; boundary=limit"}
+@pytest.fixture(scope="session")
+def crops(mini_dfdc) -> np.ndarray:
+    """(n, SIZE, SIZE, 3) real faces of several persons."""
+    files = sorted(mini_dfdc.glob("dfdc_train_part_0/*.mp4"))[:3]
+    return np.concatenate([real_crops(TINY, [], Path()), real_crops(TINY, files, Path())])[:12]
 
 
-@dataclass
-class Server:
-    """A running service: its process, address, log, and the folder that it takes temporary files from."""
-
-    process: subprocess.Popen
-    address: str
-    log: Path
-    temporary: Path
-
-    def connect(self) -> http.client.HTTPConnection:
-        place = urlparse(self.address)
-        assert place.hostname is not None
-        return http.client.HTTPConnection(place.hostname, place.port, timeout=PATIENCE)
-
-    def ask(self, method: str, path: str, body: bytes | None = None, headers: dict[str, str] | None = None) -> Reply:
-        connection = self.connect()
-        try:
-            connection.request(method, path, body, headers or {})
-            answer = connection.getresponse()
-            return Reply(answer.status, dict(answer.getheaders()), answer.read())
-        finally:
-            connection.close()
-
-    def predict(self, file: Path, name: str | None = None, **headers: str) -> Reply:
-        return self.ask("POST", "/predict", form(name or file.name, file.read_bytes()), {**FORM_HEADERS, **headers})
-
-    def figures(self, **headers: str) -> dict[str, float]:
-        """The metrics, which must have the form that Prometheus reads."""
-        reply = self.ask("GET", "/metrics", headers=headers)
-        assert reply.status == 200 and reply.headers["content-type"].startswith("text/plain; version=0.0.4")
-        found = {}
-        for line in reply.body.decode().splitlines():
-            if not line.startswith("# "):
-                matched = re.fullmatch(r'([a-z_]+(?:\{(?:[a-z]+="[^"\n]*",?)+\})?) (\d[\d.e+]*)', line)
-                assert matched, line
-                found[matched[1]] = float(matched[2])
-        return found
-
-    def uploads(self) -> list[Path]:
-        return [path for path in self.temporary.rglob("*") if path.is_file()]
-
-    def decoder(self) -> psutil.Process:
-        """The process that reads an upload, as soon as there is one."""
-        return wait_for(lambda: next(iter(psutil.Process(self.process.pid).children()), None), 0.002)
+def spread_network(spec: ModelSpec, crops: np.ndarray) -> torch.nn.Module:
+    """A network with random weights whose probabilities of these faces differ: its batch norms have seen them, and its
+    last layer is stretched."""
+    torch.manual_seed(0)
+    network = spec.build()
+    (batch,) = FaceInput(network, spec.normalization, spec.input_size).batches(crops[:8])
+    for module in network.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.momentum = 1.0
+    with torch.no_grad():
+        network.train()(batch)
+        logits = network.eval()(batch)
+        network.fc.weight *= 3 / logits.std(0).max()
+        if network.fc.bias is not None:
+            network.fc.bias.copy_(network.fc.bias - network(batch).mean(0))
+    return network.eval()
 
 
-def wait_for(ask: Any, pause: float = 0.05) -> Any:
-    """What `ask()` gives as soon as it gives something."""
-    deadline = time.monotonic() + PATIENCE
-    while not (found := ask()):
-        assert time.monotonic() < deadline
-        time.sleep(pause)
-    return found
+@pytest.fixture(scope="session")
+def trained_job(crops) -> ExportJob:
+    """A network that has learnt to tell sharp faces from blurred ones: random weights do not outlive 8 bits."""
+    blurred = np.stack([cv2.GaussianBlur(crop, (0, 0), 2) for crop in crops])
+    pictures = np.concatenate([crops, blurred])
+    network = spread_network(TINY, crops).train()
+    for module in network.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.momentum = 0.3
+    face_input = FaceInput(network, TINY.normalization)
+    batch = torch.cat(list(face_input.batches(pictures)))
+    labels = torch.tensor([0.1] * len(crops) + [0.9] * len(blurred))  # unsure, so that scores do not all end at 0 and 1
+    optimizer = torch.optim.AdamW(network.parameters(), 1e-3)
+    for _ in range(60):
+        optimizer.zero_grad()
+        torch.nn.functional.binary_cross_entropy_with_logits(network(batch).flatten(), labels).backward()
+        optimizer.step()
+    return ExportJob(network.eval(), ExportFacts(TINY, "tiny", "0" * 64, False, FLOAT32), pictures, OPSET)
 
 
-@contextmanager
-def serving(folder: Path, *options: str, **environment: str) -> Iterator[Server]:
-    """Starts `python -m export.serve` with a tiny network; ends it."""
-    temporary, log = folder / "temporary", folder / "log"
-    temporary.mkdir(parents=True)
-    tiny_checkpoint(folder / "tiny")
-    command = [sys.executable, "-m", "export.serve", "--weights-dir", str(folder), "--models", "tiny", "--port", "0"]
-    with log.open("w") as out:
-        process = subprocess.Popen(
-            [*command, *options],
-            stdout=out,
-            stderr=subprocess.STDOUT,
-            cwd=Path(__file__).resolve().parents[2],
-            env={**os.environ, "TMPDIR": str(temporary), **environment},
-        )
-    try:
-        found = wait_for(lambda: process.poll() is not None or re.search(r"http://[\d.:]+", log.read_text()))
-        assert isinstance(found, re.Match), log.read_text()
-        yield Server(process, found[0], log, temporary)
-    finally:
-        for child in psutil.Process(process.pid).children() if process.poll() is None else []:
-            child.send_signal(signal.SIGCONT)
-        process.terminate()
-        process.wait(30)
+@pytest.fixture(scope="session")
+def make_job(crops):
+    """`make_job(spec, precision, folded)`: what a format is made from, of a network whose scores spread."""
+
+    def make(spec: ModelSpec = TINY, precision: str = FLOAT32, folded: bool = False) -> ExportJob:
+        facts = ExportFacts(spec, "tiny", "0" * 64, folded, precision)
+        return ExportJob(spread_network(spec, crops), facts, crops, OPSET)
+
+    return make
 
 
 @pytest.fixture(scope="package")
 def files(mini_dfdc, tmp_path_factory) -> Path:
     """What users upload."""
-    import cv2
-
     folder = tmp_path_factory.mktemp("files")
     source = mini_dfdc / "dfdc_train_part_1" / "d0.mp4"
     cut(source, folder / "clip.mp4", 3)

@@ -18,7 +18,7 @@ import pytest
 import kernel_utils
 from deepfake.ensemble import Member
 from deepfake.results import write_details
-from tests.export.conftest import FORM_HEADERS, form, serving, wait_for
+from tests.serving import FORM_HEADERS, form, serving, wait_for
 
 TOKEN = "correct-horse-battery"
 WAITING = 2

@@ -1,0 +1,63 @@
+"""An exported file against the network it was made from, on the same real faces."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from export.facts import FLOAT32, ExportError
+from export.formats import Format
+from export.network import ExportedNetwork, ExportJob
+from export.scorers import make_scorer
+from kernel_utils import FaceScorer
+
+TOLERANCE = {FLOAT32: 1e-3}
+REDUCED_TOLERANCE = 1e-2
+"""Largest difference of a probability: in float32, and in every other precision."""
+
+
+def default_tolerance(precision: str) -> float:
+    return TOLERANCE.get(precision, REDUCED_TOLERANCE)
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How well an exported file agrees with torch: the largest difference of a probability on `faces` pictures, and
+    the lowest and highest probability there (one that is 0 or 1 everywhere tells little)."""
+
+    difference: float
+    lowest: float
+    highest: float
+    faces: int
+
+    def __str__(self) -> str:
+        span = f"{self.lowest:.3f} to {self.highest:.3f}"
+        return f"largest difference of probability from torch {self.difference:.2g} on {self.faces} faces ({span})"
+
+
+def export_checked(job: ExportJob, path: Path, made: Format, tolerance: float, device: str) -> Agreement:
+    """Writes `path` if it computes what the network does; else nothing is left of it.
+
+    Args:
+        tolerance: largest difference of a probability.
+        device: where the file is run, `cpu` or `cuda`.
+
+    Raises:
+        ExportError: the difference is larger, or see the format's `written`.
+    """
+    with made.written(path, job) as file:
+        run, facts = made.open_file(file, device)
+        agreement = compare(job, make_scorer(ExportedNetwork(run, facts, made.PLACE)))
+        if not agreement.difference <= tolerance:
+            raise ExportError(f"{path}: not written: {agreement}; allowed are {tolerance:g} (--tolerance)")
+    return agreement
+
+
+def compare(job: ExportJob, exported: FaceScorer) -> Agreement:
+    """On the job's crops."""
+    spec = job.facts.spec
+    expected = FaceScorer(job.network, spec.normalization, None, spec.output, spec.input_size)(job.crops)
+    difference = np.abs(expected - exported(job.crops)).max()
+    return Agreement(float(difference), float(expected.min()), float(expected.max()), len(expected))
