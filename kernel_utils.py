@@ -714,8 +714,9 @@ def _ahead(make: Callable[[], Iterator[Any]], depth: int) -> Iterator[Any]:
     failure: list[BaseException] = []
 
     def work() -> None:
-        source = make()
+        source: Iterator[Any] = iter(())
         try:
+            source = make()
             for value in source:
                 queue.put(value)
                 if stopped:
@@ -723,7 +724,7 @@ def _ahead(make: Callable[[], Iterator[Any]], depth: int) -> Iterator[Any]:
         except BaseException as error:  # raised again where the values are used
             failure.append(error)
         finally:
-            source.close()  # type: ignore[attr-defined]
+            getattr(source, "close", lambda: None)()
             queue.put(done)
 
     thread = Thread(target=work, daemon=True)

@@ -14,7 +14,7 @@ from export.checking import compare, export_checked
 from export.facts import ExportError, ExportFacts
 from export.network import ExportedNetwork
 from export.scorers import make_scorer
-from tests.serving import SIZE, TINY
+from tests.export.conftest import SIZE, TINY
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
