@@ -16,6 +16,7 @@ from tests.predicting import tiny_checkpoint
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
+TINY_RUN = ("--models", "tiny", "--frames", 2)
 MODEL = "ref_DeepFakeClassifier_tf_efficientnet_b2_ns_0_last"
 
 
@@ -81,18 +82,7 @@ def test_each_person_of_a_crowd_is_judged_and_the_highest_decides(run, videos, t
 
 
 def test_a_folder_gets_a_page_for_each_video_and_a_table(run, videos, tmp_path):
-    code, _ = run(
-        "--test-dir",
-        videos,
-        "--models",
-        "tiny",
-        "--frames",
-        2,
-        "--output",
-        tmp_path / "s.csv",
-        "--report",
-        tmp_path / "r",
-    )
+    code, _ = run("--test-dir", videos, *TINY_RUN, "--output", tmp_path / "s.csv", "--report", tmp_path / "r")
     assert code == 3
     names = ("empty.mp4", "faceless.mp4", "one.mp4", "street.mp4")
     assert {path.name for path in (tmp_path / "r").iterdir()} == {
@@ -176,17 +166,7 @@ def test_a_report_survives_a_video_that_cannot_be_read_again(run, videos, tmp_pa
         raise report.VideoError(f"{path}: gone meanwhile")
 
     monkeypatch.setattr(report, "iter_frames", vanish)
-    code, err = run(
-        videos / "one.mp4",
-        "--models",
-        "tiny",
-        "--frames",
-        2,
-        "--output",
-        tmp_path / "s.csv",
-        "--report",
-        tmp_path / "r",
-    )
+    code, err = run(videos / "one.mp4", *TINY_RUN, "--output", tmp_path / "s.csv", "--report", tmp_path / "r")
     assert code == 0, err
     content = json.loads((tmp_path / "r" / "one.mp4.json").read_text())
     assert content["score"] is not None
