@@ -174,12 +174,13 @@ def outputs(source: Source, output: Path) -> tuple[Path, Path, Path]:
 
 def build_mapper(args: argparse.Namespace, checkpoint: Path, detects: bool) -> FaceMapper:
     """The network with everything it needs. Raises ValueError for what cannot be used."""
-    import kernel_utils
+    from deepfake.precision import choose_device
+    from kernel_utils import load_models
     from visualize.face_maps import FaceMapper
 
-    device = kernel_utils.choose_device(args.device)
+    device = choose_device(args.device)
     member = Member(checkpoint, frames=SpreadFrames(args.frames), max_faces=args.max_faces)
-    (model,) = kernel_utils.load_models([member], device, ALIGNING.get(args.detector))
+    (model,) = load_models([member], device, ALIGNING.get(args.detector))
     mapper = FaceMapper(model, args.method, device, args.weights_dir, args.video_step)
     if detects:
         _ = mapper.collector  # a missing weight file is told before any work

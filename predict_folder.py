@@ -22,7 +22,7 @@ from deepfake.video import SpreadFrames
 from deepfake.weights import check_present
 
 if TYPE_CHECKING:
-    from kernel_utils import ScoringModel
+    from deepfake.scoring_models import ScoringModel
 
 EPILOG = f"""Architecture, input size, normalisation and crop recipe come from the checkpoints.
 A stopped run (Ctrl-C, kill, power) continues when the same command is run again.
@@ -134,15 +134,18 @@ def predict(args: argparse.Namespace, videos: dict[str, Path]) -> dict[str, tabl
     if args.backend == "torch":
         check_present([member.checkpoint for member in members])
     calibration = read_calibration(args.calibration) if args.calibration else None
-    import kernel_utils  # torch takes seconds: not for --help or a mistyped folder
+    from deepfake.precision import choose_device, choose_precision  # torch takes seconds: not for --help
+    from deepfake.prediction import predict_videos
+    from deepfake.scoring_models import describe_run, exported_precision
+    from kernel_utils import load_models
 
-    device = kernel_utils.choose_device(args.device)
-    models = kernel_utils.load_models(members, device, ALIGNING.get(args.detector), args.backend)
+    device = choose_device(args.device)
+    models = load_models(members, device, ALIGNING.get(args.detector), args.backend)
     if args.backend == "torch":
-        precision = kernel_utils.choose_precision(args.precision, device)
+        precision = choose_precision(args.precision, device)
     else:
-        precision = kernel_utils.exported_precision(models, args.precision)
-    run = kernel_utils.describe_run(models, device, precision, args.aggregate)
+        precision = exported_precision(models, args.precision)
+    run = describe_run(models, device, precision, args.aggregate)
     judge = choose_judge(calibration, run)
     journal = tables.ResultJournal(args.output, run, videos.values())
     found = {} if args.overwrite else journal.results()
@@ -150,7 +153,7 @@ def predict(args: argparse.Namespace, videos: dict[str, Path]) -> dict[str, tabl
         print(f"continuing: {len(found)} of {len(videos)} videos are done already", file=sys.stderr)
     todo = [path for path in videos.values() if path not in found]
     settings = {"device": device, "precision": precision, "workers": args.workers, "weights_dir": args.weights_dir}
-    stream = kernel_utils.predict_videos(todo, models, aggregate=args.aggregate, **settings)
+    stream = predict_videos(todo, models, aggregate=args.aggregate, **settings)
     with contextlib.closing(stream), journal:
         for path, result in tqdm(stream, total=len(videos), initial=len(found), unit="video", smoothing=0):
             found[path] = result

@@ -31,7 +31,7 @@ SCORE_CLIP = 1e-6
 """Scores nearer to 0 and 1 count as this near: tables write six decimals, and a logit of 0 or 1 is infinite."""
 
 MODEL_KEYS = ("name", "sha256", "weight", "aggregation")
-"""What is kept of a model in a run's description (`kernel_utils.describe_run`)."""
+"""What is kept of a model in a run's description (`deepfake.scoring_models.describe_run`)."""
 
 
 class CalibrationError(ValueError):
@@ -156,7 +156,7 @@ def check_models(
     """Whether a calibration is for the scores of these models; one that does not know its models is for any.
 
     Args:
-        models, crop_recipes: as in `kernel_utils.describe_run`; without recipes, those are not compared.
+        models, crop_recipes: as in `deepfake.scoring_models.describe_run`; without recipes, those are not compared.
 
     Raises:
         CalibrationError: other checkpoints, weights, rules or ways to find faces; the message names the first.
@@ -183,7 +183,7 @@ def choose_judge(calibration: Calibration | None, run: Mapping[str, Any]) -> Jud
     """The judge of a run's scores: the calibration if there is one, which must be for them.
 
     Args:
-        run: what is known of the run (`kernel_utils.describe_run`).
+        run: what is known of the run (`deepfake.scoring_models.describe_run`).
 
     Raises:
         CalibrationError: see `check_models`.

@@ -70,13 +70,13 @@ def main() -> int:
     args = parse_args()
     files = find_files(args.crops)
     from deepfake.checkpoints import file_hash, load_model  # torch takes seconds
+    from deepfake.precision import choose_device
     from export.checking import default_tolerance, export_checked
     from export.crops import real_crops
     from export.facts import INT8, ExportError, ExportFacts
     from export.formats import FORMATS
     from export.network import ExportJob
     from export.onnx_format import OPSET
-    from kernel_utils import choose_device
 
     made = FORMATS[args.format]
     if args.precision not in made.PRECISIONS:

@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import kernel_utils
 from deepfake.calibration import Judge
 from deepfake.paths import PICTURE_SUFFIXES
+from deepfake.prediction import Predictor, failed_result
 from deepfake.processes import Unwanted, WorkerDied
 from deepfake.results import UNREADABLE, VideoResult, details_entry, details_head
 from deepfake.uploads import check_length, fitting_suffix, told
@@ -37,7 +37,7 @@ class Answerer:
         max_seconds: longer videos are refused.
     """
 
-    def __init__(self, predictor: kernel_utils.Predictor, judge: Judge, max_seconds: float) -> None:
+    def __init__(self, predictor: Predictor, judge: Judge, max_seconds: float) -> None:
         self.models = [model.name for model in predictor.models]
         self._predictor = predictor
         self._judge = judge
@@ -69,5 +69,5 @@ class Answerer:
         try:
             check_length(file, self._max_seconds, unwanted)
         except (VideoError, WorkerDied, RuntimeError) as error:
-            return kernel_utils.failed_result(error)
+            return failed_result(error)
         return self._predictor.predict(file, unwanted)

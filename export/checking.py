@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
+from deepfake.face_scorer import FaceScorer
 from export.facts import FLOAT32, ExportError
 from export.formats import Format
 from export.network import ExportedNetwork, ExportJob
 from export.scorers import make_scorer
-from kernel_utils import FaceScorer
 
 TOLERANCE = {FLOAT32: 1e-3}
 REDUCED_TOLERANCE = 1e-2

@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from torch import nn
 
+from deepfake.face_scorer import FaceInput
 from deepfake.images import Normalization
 from export.facts import ExportFacts
-from kernel_utils import FaceInput
 
 Run = Callable[[torch.Tensor], torch.Tensor]
 """(n, 3, s, s) float32 pictures -> what the network puts out, float32, on the same device."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from deepfake.checkpoints import file_hash
+from deepfake.face_scorer import FaceScorer
 from export.facts import ExportError, again
 from export.formats import FORMATS
 from export.network import ExportedNetwork
-from kernel_utils import FaceScorer
 
 
 def exported_path(named: Path, backend: str) -> Path:

@@ -132,10 +132,10 @@ def read_token(file: Path | None) -> str | None:
 def build_answerer(args: argparse.Namespace, members: list[Member]) -> Answerer:
     """Loads the networks."""
     calibration = read_calibration(args.calibration) if args.calibration else None
-    import kernel_utils  # torch takes seconds: not for --help or a mistyped name
     from export.answers import Answerer
+    from kernel_utils import load_predictor  # torch takes seconds: not for --help or a mistyped name
 
-    predictor = kernel_utils.load_predictor(members, args.device, ALIGNING.get(args.detector), args.weights_dir)
+    predictor = load_predictor(members, args.device, ALIGNING.get(args.detector), args.weights_dir)
     return Answerer(predictor, choose_judge(calibration, predictor.run), args.max_seconds)
 
 

@@ -15,10 +15,10 @@ import torch
 
 from deepfake import atomic
 from deepfake.checkpoints import file_hash
+from deepfake.face_scorer import SCORE_BATCH
 from export import onnx_format
 from export.facts import BF16, FLOAT32, FP16, ExportError, ExportFacts, again, missing_library
 from export.network import INPUT, OUTPUT, ExportJob, Run
-from kernel_utils import SCORE_BATCH
 
 NAME = "tensorrt"
 SUFFIX = ".engine"

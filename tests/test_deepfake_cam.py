@@ -14,10 +14,12 @@ from deepfake.checkpoints import save_checkpoint
 from deepfake.commandline import run_guarded
 from deepfake.ensemble import Member
 from deepfake.face_recipes import AlignRecipe
+from deepfake.face_scorer import FaceScorer
 from deepfake.images import SECOND_PLACE, fit_square, read_image, write_image
+from deepfake.prediction import predict_videos
 from deepfake.spec import OUTPUT_SOFTMAX, ModelSpec
 from deepfake.video import SpreadFrames, iter_every, probe
-from kernel_utils import FaceScorer, load_models, predict_videos
+from kernel_utils import load_models
 from tests.clips import cut, draw, gradient
 from tests.predicting import tiny_checkpoint
 from visualize.activation import METHODS

@@ -3,7 +3,6 @@
 import math
 import os
 import signal
-import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,23 +11,24 @@ import pytest
 import torch
 from torch import nn
 
-import kernel_utils
+from deepfake import face_stream
 from deepfake.checkpoints import load_model
 from deepfake.ensemble import Member
+from deepfake.face_scorer import SCORE_BATCH, FaceScorer
 from deepfake.faces import MAX_FACES, FaceCollector, FaceSource, FaceView
 from deepfake.images import IMAGENET
+from deepfake.prediction import predict_videos
 from deepfake.processes import stream
 from deepfake.scoring import confident_score
+from deepfake.scoring_models import ScoringModel
 from deepfake.video import Frame, SpreadFrames, VideoError, chunked, iter_spread
 from kernel_utils import (
     FaceExtractor,
-    FaceScorer,
     VideoReader,
     confident_strategy,
     load_models,
     predict_on_video,
     predict_on_video_set,
-    predict_videos,
 )
 from tests.clips import cut, draw, gradient
 from tests.predicting import tiny_checkpoint
@@ -194,7 +194,7 @@ def _noise(count: int) -> np.ndarray:
 def test_batches_change_nothing_and_bound_memory(model, monkeypatch):
     images = _noise(19)
     whole = FaceScorer(model.network)(images)
-    monkeypatch.setitem(kernel_utils.SCORE_BATCH, "cpu", 5)
+    monkeypatch.setitem(SCORE_BATCH, "cpu", 5)
     sizes = []
     handle = model.network.register_forward_pre_hook(lambda _, inputs: sizes.append(len(inputs[0])))
     try:
@@ -234,21 +234,21 @@ class _Broken(nn.Module):
 
 
 def test_a_score_that_is_not_a_number_is_a_status(clips, model):
-    broken = kernel_utils.ScoringModel("broken", _Broken(), model.spec, "")
+    broken = ScoringModel("broken", _Broken(), model.spec, "")
     ((_, result),) = predict_videos([clips / "b.mp4"], [model, broken])
     assert (result.status, result.score, result.model_scores) == ("failed", None, {})
     assert "broken: the network gave a score that is not a number" in result.reason
 
 
 def test_a_reader_that_dies_costs_its_video_only(clips, model, monkeypatch):
-    read = kernel_utils.iter_chosen
+    read = face_stream.iter_chosen
 
     def crash(path, choices, threads):
         if path.name == "broken.mp4":
             os.kill(os.getpid(), signal.SIGKILL)  # as a crash in a decoder does; in the worker process
         return read(path, choices, threads)
 
-    monkeypatch.setattr(kernel_utils, "iter_chosen", crash)
+    monkeypatch.setattr(face_stream, "iter_chosen", crash)
     videos = [clips / name for name in ("broken.mp4", "a.mp4", "faceless.mp4", "b.mp4")]
     results = {path.name: result for path, result in predict_videos(videos, [on_frames(model, 3)])}
     assert {name: result.status for name, result in results.items()} == {
@@ -258,50 +258,6 @@ def test_a_reader_that_dies_costs_its_video_only(clips, model, monkeypatch):
         "b.mp4": "ok",
     }
     assert "died" in results["broken.mp4"].reason
-
-
-def test_detecting_beside_the_decoding_processes_finds_the_same(clips):
-    """The way taken on CUDA, here with a detector on the CPU."""
-    source = FaceSource(frames=SpreadFrames(4))
-    view = FaceView(source, 64)
-    collector = FaceCollector([view])
-    videos = [clips / name for name in ("a.mp4", "broken.mp4", "faceless.mp4")]
-    outcomes = dict(kernel_utils._ahead(lambda: kernel_utils._faces_on_cuda(videos, collector, 2), 1))
-    assert outcomes.keys() == set(videos)
-    assert isinstance(outcomes[clips / "broken.mp4"], VideoError)
-    direct = collector.collect(iter_spread(clips / "a.mp4", 4))
-    assert outcomes[clips / "a.mp4"].found == direct.found
-    assert (outcomes[clips / "a.mp4"].images[view] == direct.images[view]).all()
-    assert outcomes[clips / "faceless.mp4"].found == {source: []}
-
-
-def test_reading_ahead_is_bounded_and_ends_with_its_user():
-    made, closed = [], threading.Event()
-
-    def endless():
-        try:
-            while True:
-                made.append(len(made))
-                yield made[-1]
-        finally:
-            closed.set()
-
-    values = kernel_utils._ahead(endless, 2)
-    assert [next(values) for _ in range(3)] == [0, 1, 2]
-    values.close()
-    assert closed.wait(5)
-    assert len(made) <= 8
-
-
-def test_an_error_ahead_reaches_the_user():
-    def failing():
-        yield 1
-        raise ValueError("told")
-
-    values = kernel_utils._ahead(failing, 2)
-    assert next(values) == 1
-    with pytest.raises(ValueError, match="told"):
-        next(values)
 
 
 def test_frames_pass_a_few_at_a_time():

@@ -17,9 +17,9 @@ import numpy as np
 import torch
 from torch import nn
 
+from deepfake.face_scorer import FaceInput, ScoringError
 from deepfake.models.wsdan import WSDAN
 from deepfake.spec import ModelSpec, fake_probability
-from kernel_utils import FaceInput, ScoringError
 
 ATTENTION = "attention"
 """WS-DAN's own maps, which need no gradient."""

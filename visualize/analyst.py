@@ -8,12 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
 
-import kernel_utils
 from deepfake.calibration import choose_judge, read_calibration
 from deepfake.detectors.base import ALIGNING, AnySettings
 from deepfake.ensemble import Member
+from deepfake.precision import choose_device
+from deepfake.prediction import Predictor
 from deepfake.results import VideoResult
 from deepfake.uploads import check_length
+from kernel_utils import NoUseForDetector, load_predictor
 from visualize.highlights import Highlights
 from visualize.report import Reporter
 
@@ -56,12 +58,12 @@ class Analyst:
         self.names = list(ensembles)
         self._ensembles = dict(ensembles)
         self._weights_dir = weights_dir
-        self._device = kernel_utils.choose_device(device)
+        self._device = choose_device(device)
         self._detector = detector
         self._max_seconds = max_seconds
         self._calibrated = calibration[0] if calibration else None
         self._calibration = read_calibration(calibration[1]) if calibration else None
-        self._loaded: dict[str, kernel_utils.Predictor] = {}
+        self._loaded: dict[str, Predictor] = {}
         # One network at a time has the machine: more at once are slower, and may not fit into memory.
         self._lock = Lock()
 
@@ -94,14 +96,14 @@ class Analyst:
                 page = reporter.write(name, file, result)
                 return Report(result, page.read_text(encoding="utf-8"))
 
-    def _predictor(self, ensemble: str) -> kernel_utils.Predictor:
+    def _predictor(self, ensemble: str) -> Predictor:
         if ensemble not in self._loaded:
             detector = ALIGNING[self._detector] if self._detector else None
             try:
                 self._loaded[ensemble] = self._load(ensemble, detector)
-            except kernel_utils.NoUseForDetector:
+            except NoUseForDetector:
                 self._loaded[ensemble] = self._load(ensemble, None)
         return self._loaded[ensemble]
 
-    def _load(self, ensemble: str, detector: AnySettings | None) -> kernel_utils.Predictor:
-        return kernel_utils.load_predictor(self._ensembles[ensemble], self._device, detector, self._weights_dir)
+    def _load(self, ensemble: str, detector: AnySettings | None) -> Predictor:
+        return load_predictor(self._ensembles[ensemble], self._device, detector, self._weights_dir)

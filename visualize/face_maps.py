@@ -16,8 +16,8 @@ from deepfake.boxes import crop_window
 from deepfake.face_recipes import AlignRecipe, FaceRecipe
 from deepfake.faces import FaceCollector, FaceSource, FaceView, FoundFace, VideoFaces
 from deepfake.images import ImageError, fit_square, fitted_part, read_image
+from deepfake.scoring_models import ScoringModel
 from deepfake.video import EveryFrames, Frame, chunked, iter_chosen, probe
-from kernel_utils import ScoringModel
 from visualize.activation import ActivationMapper
 
 DEFAULT_RATE, MAX_RATE = 25.0, 1000.0

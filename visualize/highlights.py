@@ -12,7 +12,7 @@ from deepfake.boxes import Face, crop_face
 from deepfake.checkpoints import load_model
 from deepfake.face_recipes import AlignRecipe, FaceRecipe
 from deepfake.images import fit_square
-from kernel_utils import ScoringModel
+from deepfake.scoring_models import ScoringModel
 from visualize.activation import ActivationMapper, overlay
 from visualize.report import FacePicture, Highlight
 

@@ -90,7 +90,7 @@ class Reporter:
 
     Args:
         folder: made if need be.
-        run: what is known of the run (`kernel_utils.describe_run`).
+        run: what is known of the run (`deepfake.scoring_models.describe_run`).
         judge: turns scores into probabilities and verdicts.
         highlights: draws where the networks looked; None leaves that out.
     """

@@ -9,9 +9,9 @@ import pytest
 
 import predict_folder
 from deepfake.commandline import run_guarded
+from deepfake.scoring_models import TORCH
 from export import __main__ as command
 from export.formats import FORMATS
-from kernel_utils import TORCH
 from tests.predicting import tiny_checkpoint
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from deepfake.checkpoints import file_hash
+from deepfake.face_scorer import FaceScorer
 from export import openvino_format
 from export.checking import export_checked
 from export.facts import BF16, FLOAT32, INT8, ExportError
 from export.network import ExportedNetwork
 from export.scorers import make_scorer
-from kernel_utils import FaceScorer
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

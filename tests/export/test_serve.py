@@ -15,9 +15,12 @@ from urllib.parse import urlparse
 import psutil
 import pytest
 
-import kernel_utils
 from deepfake.ensemble import Member
+from deepfake.precision import choose_device, choose_precision
+from deepfake.prediction import predict_videos
 from deepfake.results import write_details
+from deepfake.scoring_models import describe_run
+from kernel_utils import load_models
 from tests.serving import FORM_HEADERS, form, serving, wait_for
 
 TOKEN = "correct-horse-battery"
@@ -59,11 +62,11 @@ def test_a_clip_gets_the_json_of_the_details(server, files, tmp_path):
     reply = server.predict(files / "clip.mp4")
     assert reply.status == 200
     said = reply.json()
-    device = kernel_utils.choose_device("auto")
-    precision = kernel_utils.choose_precision("auto", device)
-    models = kernel_utils.load_models([Member(server.log.parent / "tiny")], device)
-    results = dict(kernel_utils.predict_videos([files / "clip.mp4"], models, device=device, precision=precision))
-    run = kernel_utils.describe_run(models, device, precision)
+    device = choose_device("auto")
+    precision = choose_precision("auto", device)
+    models = load_models([Member(server.log.parent / "tiny")], device)
+    results = dict(predict_videos([files / "clip.mp4"], models, device=device, precision=precision))
+    run = describe_run(models, device, precision)
     write_details(tmp_path / "d.json", {path.name: result for path, result in results.items()}, run)
     details = json.loads((tmp_path / "d.json").read_text())
     (entry,) = details.pop("videos")

@@ -1,0 +1,92 @@
+"""The faces of many videos, found ahead of their scoring: processes decode and, without CUDA, detect."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from queue import Queue
+from threading import Thread
+from typing import Any
+
+from deepfake.detectors.stream import CHUNK_FRAMES
+from deepfake.faces import FaceCollection, FaceCollector, VideoFaces
+from deepfake.processes import Unwanted, stream
+from deepfake.video import Frame, chunked, iter_chosen
+
+PREFETCHED_VIDEOS = 2
+"""On CUDA: videos with their faces found that wait to be scored."""
+
+
+def stream_faces(
+    videos: Sequence[Path], collector: FaceCollector, device: str, workers: int, unwanted: Unwanted | None = None
+) -> Iterator[tuple[Path, VideoFaces | Exception]]:
+    """Each video with its faces, or with the error that kept them away."""
+    if device == "cpu":
+
+        def find(path: Path) -> Iterator[VideoFaces]:
+            yield collector.collect(iter_chosen(path, collector.choices, threads=1))
+
+        for part in stream(videos, find, workers, unwanted):
+            if part.error is not None:
+                yield part.item, part.error
+            elif not part.last:
+                yield part.item, part.value
+    else:
+        yield from _ahead(partial(_faces_on_cuda, videos, collector, workers, unwanted), PREFETCHED_VIDEOS)
+
+
+def _faces_on_cuda(
+    videos: Sequence[Path], collector: FaceCollector, workers: int, unwanted: Unwanted | None = None
+) -> Iterator[tuple[Path, VideoFaces | Exception]]:
+    """Processes decode, this one detects: a forked process cannot use CUDA, a thread does not outlive a crash."""
+
+    def read(path: Path) -> Iterator[list[Frame]]:
+        return chunked(iter_chosen(path, collector.choices, threads=1), CHUNK_FRAMES)
+
+    collections: dict[Path, FaceCollection] = {}
+    for part in stream(videos, read, workers, unwanted):
+        if not part.last:
+            collections.setdefault(part.item, collector.begin()).add(part.value)
+            continue
+        collection = collections.pop(part.item, None)
+        if part.error is not None:
+            yield part.item, part.error
+        else:  # a video too short for any frame that is wanted has none, and no face
+            yield part.item, (collection or collector.begin()).finish()
+
+
+def _ahead(make: Callable[[], Iterator[Any]], depth: int) -> Iterator[Any]:
+    """What `make()` yields, made in a thread that is at most `depth` ahead."""
+    done = object()
+    queue: Queue[Any] = Queue(depth)
+    stopped = False
+    failure: list[BaseException] = []
+
+    def work() -> None:
+        source: Iterator[Any] = iter(())
+        try:
+            source = make()
+            for value in source:
+                queue.put(value)
+                if stopped:
+                    break
+        except BaseException as error:  # raised again where the values are used
+            failure.append(error)
+        finally:
+            getattr(source, "close", lambda: None)()
+            queue.put(done)
+
+    thread = Thread(target=work, daemon=True)
+    thread.start()
+    value = None
+    try:
+        while (value := queue.get()) is not done:
+            yield value
+        if failure:
+            raise failure[0]
+    finally:
+        stopped = True
+        while value is not done:
+            value = queue.get()
+        thread.join()

@@ -1,0 +1,138 @@
+"""Networks that are ready to score, and what a run tells of them: checkpoints in torch, or files made from them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from deepfake.face_recipes import recipe_to_dict
+from deepfake.faces import FaceSource, FaceView
+from deepfake.images import Normalization
+from deepfake.scoring import AGGREGATIONS, MAX_PERSON, OF_FAMILY
+from deepfake.spec import ModelSpec
+
+TORCH = "torch"
+"""The backend that runs checkpoints; the others run the files that `python -m export` makes of them."""
+
+
+@dataclass(frozen=True)
+class ExportedFile:
+    """What a network is that torch does not run.
+
+    Attributes:
+        backend: what runs it.
+        file: its path.
+        sha256: of the file.
+        precision: in which it computes, a name of `export.facts`.
+        normalization: what pictures in 0..1 go through before it sees them.
+        checkpoint: where the checkpoint that it was made from lies, if it is there.
+    """
+
+    backend: str
+    file: Path
+    sha256: str
+    precision: str
+    normalization: Normalization
+    checkpoint: Path
+
+
+@dataclass(frozen=True)
+class ScoringModel:
+    """A network ready to score.
+
+    Attributes:
+        name: its checkpoint's.
+        network: in evaluation mode.
+        spec: what its checkpoint tells; the recipe for faces may be another detector's.
+        sha256: of its checkpoint.
+        source: the faces it is given.
+        weight: its share of the ensemble's score, relative to the others'.
+        aggregation: how its face scores become its video score, a name in `deepfake.scoring.AGGREGATIONS`.
+        exported: of a network that is an exported file.
+    """
+
+    name: str
+    network: nn.Module
+    spec: ModelSpec
+    sha256: str
+    source: FaceSource = field(default_factory=FaceSource)
+    weight: float = 1.0
+    aggregation: str = "confident"
+    exported: ExportedFile | None = None
+
+    @property
+    def normalization(self) -> Normalization:
+        """What pictures in 0..1 go through before the network sees them."""
+        return self.spec.normalization if self.exported is None else self.exported.normalization
+
+    @property
+    def view(self) -> FaceView:
+        return FaceView.of(self.source, self.spec.input_size)
+
+
+def exported_precision(models: Sequence[ScoringModel], asked: str) -> str:
+    """In which precision exported files compute: they decide; several, joined by +, if they differ.
+
+    Raises:
+        ValueError: another one is asked for than `auto`.
+    """
+    for model in models:
+        if model.exported is not None and asked not in ("auto", model.exported.precision):
+            raise ValueError(
+                f"--precision {asked}: {model.exported.file} computes in {model.exported.precision}; leave --precision "
+                f"out, or export it again with --precision"
+            )
+    return "+".join(sorted({model.exported.precision for model in models if model.exported is not None}))
+
+
+def describe_run(
+    models: Sequence[ScoringModel], device: str, precision: str, aggregate: str = OF_FAMILY
+) -> dict[str, Any]:
+    """What the results of a run depend on beside the videos, as plain JSON values."""
+    sources = list(dict.fromkeys(model.source for model in models))
+    described = []
+    for model in models:
+        spec = model.spec.to_dict()
+        del spec["crop"], spec["training"]
+        described.append(
+            {
+                "name": model.name,
+                "sha256": model.sha256,
+                "weight": model.weight,
+                "aggregation": _rule(model, aggregate),
+                "crop_recipe": sources.index(model.source),
+                **spec,
+                **_exported_facts(model),
+            }
+        )
+    return {
+        "models": described,
+        "crop_recipes": [
+            {**recipe_to_dict(s.recipe), "frames": asdict(s.frames), "max_faces": s.max_faces} for s in sources
+        ],
+        "settings": {
+            "backend": models[0].exported.backend if models[0].exported else TORCH,
+            "device": device,
+            "precision": precision,
+            "aggregate": aggregate,
+            "ensemble": "weighted mean over models of their aggregated face scores",
+        },
+    }
+
+
+def _exported_facts(model: ScoringModel) -> dict[str, Any]:
+    """What scores depend on if the network is an exported file."""
+    if (file := model.exported) is None:
+        return {}
+    return {"exported": {"file": file.file.name, "sha256": file.sha256, "precision": file.precision}}
+
+
+def _rule(model: ScoringModel, aggregate: str) -> str:
+    """How a model's face scores become the video's, in words: a calibration is for one way only."""
+    if aggregate == MAX_PERSON:
+        return f"{model.aggregation} of each person, highest of all"
+    return aggregate if aggregate in AGGREGATIONS else model.aggregation
