@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from deepfake.commandline import EXIT_INTERRUPTED, EXIT_USAGE, positive_int, run_guarded
 from deepfake.detectors.base import ALIGNING
 from deepfake.ensemble import listed_ensembles, read_ensemble, weighted_members
+from deepfake.memory import keep_freed_memory
 from deepfake.weights import WeightsError, check_present
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> int:
     args = parse_args()
+    keep_freed_memory()
     analyst = build_analyst(args)
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
     from visualize.web_page import build_page, find_examples, serve  # gradio takes seconds

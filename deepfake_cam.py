@@ -17,6 +17,7 @@ from deepfake.commandline import EXIT_INTERRUPTED, EXIT_SOME_FAILED, EXIT_USAGE,
 from deepfake.detectors.base import ALIGNING
 from deepfake.ensemble import Member
 from deepfake.faces import MAX_FACES
+from deepfake.memory import keep_freed_memory
 from deepfake.paths import PICTURE_SUFFIXES, VIDEO_SUFFIXES
 from deepfake.video import EveryFrames, SpreadFrames
 from deepfake.weights import check_present
@@ -105,6 +106,7 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> int:
     args = parse_args()
+    keep_freed_memory()
     sources = find_sources(args.input, args.max_faces)
     check_outputs(sources, args.output)
     checkpoint = args.model if args.model.is_file() else args.weights_dir / args.model

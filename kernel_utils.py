@@ -27,7 +27,7 @@ from deepfake.face_recipes import AlignRecipe, CropRecipe
 from deepfake.face_scorer import FaceScorer
 from deepfake.faces import FaceSource, crop_faces
 from deepfake.images import fit_square
-from deepfake.precision import choose_device, choose_precision
+from deepfake.precision import AUTO, choose_device
 from deepfake.prediction import Predictor
 from deepfake.processes import stream
 from deepfake.scoring import FAKE_THRESHOLD, FRAMES_PER_VIDEO, Aggregation, confident_score, ensemble_score
@@ -182,7 +182,7 @@ def load_predictor(
     """
     device = choose_device(device)
     models = load_models(members, device, detector)
-    return Predictor(models, device=device, precision=choose_precision("auto", device), weights_dir=weights_dir)
+    return Predictor(models, device=device, precision=AUTO, weights_dir=weights_dir)
 
 
 def predict_on_video(

@@ -5,9 +5,8 @@ from __future__ import annotations
 import argparse
 import contextlib
 import sys
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
@@ -16,13 +15,17 @@ from deepfake.calibration import Judge, choose_judge, read_calibration
 from deepfake.commandline import EXIT_INTERRUPTED, EXIT_SOME_FAILED, EXIT_USAGE, positive_int, run_guarded
 from deepfake.detectors.base import ALIGNING
 from deepfake.ensemble import Member, listed_ensembles, named_ensemble, weighted_members
+from deepfake.memory import keep_freed_memory
 from deepfake.processes import default_workers
 from deepfake.scoring import AGGREGATE_CHOICES, FRAMES_PER_VIDEO, OF_FAMILY
 from deepfake.video import SpreadFrames
 from deepfake.weights import check_present
 
 if TYPE_CHECKING:
-    from deepfake.scoring_models import ScoringModel
+    from deepfake.prediction import Predictor
+
+COMPILED_FROM = 50
+"""Fewer videos are scored in less time than compiling takes."""
 
 EPILOG = f"""Architecture, input size, normalisation and crop recipe come from the checkpoints.
 A stopped run (Ctrl-C, kill, power) continues when the same command is run again.
@@ -86,7 +89,19 @@ def parse_args() -> argparse.Namespace:
         help="; ".join(f"{name}: {told}" for name, told in AGGREGATE_CHOICES.items()) + " (default: %(default)s)",
     )
     add("--device", choices=["auto", "cpu", "cuda"], default="auto", help="default: cuda if there is one")
-    add("--precision", choices=["auto", "float32", "bf16", "fp16"], default="auto", help="default: float32; CUDA: fp16")
+    add(
+        "--precision",
+        choices=["auto", "float32", "bf16", "fp16"],
+        default="auto",
+        help="auto: what the machine is fastest in (bf16 where the CPU multiplies it, fp16 on CUDA) if scores of two "
+        "portraits stay within 0.01 of float32's, else float32 (default: %(default)s)",
+    )
+    add(
+        "--compile",
+        action="store_true",
+        help=f"compiles torch's networks: scores faster, after a minute or more for each; left out, and told, for less "
+        f"than {COMPILED_FROM} videos",
+    )
     add(
         "--backend",
         choices=["torch", "onnx", "openvino", "tensorrt"],
@@ -103,6 +118,8 @@ def parse_args() -> argparse.Namespace:
     add("--workers", type=positive_int, default=default_workers(), metavar="N", help="processes that read ahead")
     add("--overwrite", action="store_true", help="start over instead of continuing a stopped run")
     args = parser.parse_args()
+    if args.compile and args.backend != "torch":
+        parser.error("--compile is for --backend torch; exported files are compiled already")
     if not args.videos and args.test_dir is None:
         parser.error("no videos: name some, or a folder with --test-dir")
     if args.ensemble is not None and (args.weights is not None or args.frames is not None):
@@ -112,6 +129,7 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> int:
     args = parse_args()
+    keep_freed_memory()
     tables.check_outputs(args.output, args.details)
     videos = tables.name_videos([*([args.test_dir] if args.test_dir else []), *args.videos])
     results = predict(args, videos)
@@ -134,51 +152,63 @@ def predict(args: argparse.Namespace, videos: dict[str, Path]) -> dict[str, tabl
     if args.backend == "torch":
         check_present([member.checkpoint for member in members])
     calibration = read_calibration(args.calibration) if args.calibration else None
-    from deepfake.precision import choose_device, choose_precision  # torch takes seconds: not for --help
-    from deepfake.prediction import predict_videos
-    from deepfake.scoring_models import describe_run, exported_precision
+    from deepfake.precision import choose_device  # torch takes seconds: not for --help or a mistyped folder
+    from deepfake.prediction import Predictor
     from kernel_utils import load_models
 
     device = choose_device(args.device)
     models = load_models(members, device, ALIGNING.get(args.detector), args.backend)
-    if args.backend == "torch":
-        precision = choose_precision(args.precision, device)
-    else:
-        precision = exported_precision(models, args.precision)
-    run = describe_run(models, device, precision, args.aggregate)
-    judge = choose_judge(calibration, run)
-    journal = tables.ResultJournal(args.output, run, videos.values())
+    predictor = Predictor(
+        models,
+        device=device,
+        precision=args.precision,
+        compiled=worth_compiling(args, len(videos)),
+        weights_dir=args.weights_dir,
+        aggregate=args.aggregate,
+    )
+    judge = choose_judge(calibration, predictor.run)
+    journal = tables.ResultJournal(args.output, predictor.run, videos.values())
     found = {} if args.overwrite else journal.results()
     if found:
         print(f"continuing: {len(found)} of {len(videos)} videos are done already", file=sys.stderr)
     todo = [path for path in videos.values() if path not in found]
-    settings = {"device": device, "precision": precision, "workers": args.workers, "weights_dir": args.weights_dir}
-    stream = predict_videos(todo, models, aggregate=args.aggregate, **settings)
+    stream = predictor.predict_all(todo, args.workers)
     with contextlib.closing(stream), journal:
         for path, result in tqdm(stream, total=len(videos), initial=len(found), unit="video", smoothing=0):
             found[path] = result
             journal.record(path, result)
     results = {name: found[path] for name, path in videos.items()}
     if args.report is not None:
-        report(args.report, videos, results, models, run, judge)
-    tables.write_tables(args.output, args.details, results, run, judge)
+        report(args.report, videos, results, predictor, judge)
+    tables.write_tables(args.output, args.details, results, predictor.run, judge)
     journal.remove()
     return results
+
+
+def worth_compiling(args: argparse.Namespace, videos: int) -> bool:
+    """Whether to compile the networks, told if it takes time or was asked for in vain."""
+    if not args.compile:
+        return False
+    if videos < COMPILED_FROM:
+        told = f"not compiled: {videos} videos are done in less time than compiling takes ({COMPILED_FROM} are not)"
+        print(told, file=sys.stderr)
+        return False
+    print("compiling each network with its first batch: a minute or more, without progress", file=sys.stderr)
+    return True
 
 
 def report(
     folder: Path,
     videos: dict[str, Path],
     results: dict[str, tables.VideoResult],
-    models: Sequence[ScoringModel],
-    run: dict[str, Any],
+    predictor: Predictor,
     judge: Judge,
 ) -> None:
     """Writes a page and JSON for each video, and the table of them all."""
     from visualize.highlights import Highlights
     from visualize.report import Reporter
 
-    reporter = Reporter(folder, run, judge, Highlights(models))
+    reporter = Reporter(folder, predictor.run, judge, Highlights(predictor.models))
     for name, result in tqdm(results.items(), desc="report", unit="video", smoothing=0):
         reporter.write(name, videos[name], result)
     print(f"report: {reporter.write_index()}", file=sys.stderr)

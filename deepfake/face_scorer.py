@@ -10,11 +10,17 @@ from torch import nn
 from torch.nn import functional
 
 from deepfake.images import IMAGENET, Normalization
-from deepfake.precision import PRECISIONS
+from deepfake.models.inference import for_inference
+from deepfake.precision import FLOAT32
 from deepfake.spec import OUTPUT_LOGIT, fake_probability
 
 SCORE_BATCH = {"cpu": 8, "cuda": 64}
 """Faces a network call: bounds memory; on a CPU larger ones are no faster."""
+
+
+def batch_size(device: torch.device) -> int:
+    """Faces a network call on a device."""
+    return SCORE_BATCH.get(device.type, SCORE_BATCH["cpu"])
 
 
 class ScoringError(ValueError):
@@ -42,7 +48,7 @@ class FaceInput:
 
     def batches(self, images: np.ndarray) -> Iterator[torch.Tensor]:
         """(n, s, s, 3) uint8 RGB -> (up to SCORE_BATCH, 3, s, s) tensors in the weights' type."""
-        size = SCORE_BATCH.get(self.device.type, SCORE_BATCH["cpu"])
+        size = batch_size(self.device)
         for start in range(0, len(images), size):
             yield self._normalised(images[start : start + size])
 
@@ -51,7 +57,8 @@ class FaceInput:
         values = pixels.float() / 255
         if self._input_size not in (None, pixels.shape[-1]):
             values = functional.interpolate(values, size=self._input_size, mode="bilinear")
-        return ((values - self._mean) / self._std).to(self.dtype)
+        normalised = ((values - self._mean) / self._std).to(self.dtype)
+        return normalised.contiguous(memory_format=torch.channels_last)
 
 
 class FaceScorer:
@@ -59,24 +66,26 @@ class FaceScorer:
 
     Args:
         network: (n, 3, s, s) normalised pictures -> what `output` says, in evaluation mode.
-        precision: a name in PRECISIONS for mixed precision; None computes in the weights' own.
+        precision: a name in PRECISIONS; for float32 the network computes in its weights' own type.
         output: one of `deepfake.spec.OUTPUTS`.
         input_size: see `FaceInput`.
+        compiled: see `deepfake.models.inference.for_inference`; short batches are filled up, so that one size is
+            compiled.
     """
 
     def __init__(
         self,
         network: nn.Module,
         normalization: Normalization = IMAGENET,
-        precision: str | None = None,
+        precision: str = FLOAT32,
         output: str = OUTPUT_LOGIT,
         input_size: int | None = None,
+        compiled: bool = False,
     ) -> None:
         self._output = output
-        self.network = network.to(memory_format=torch.channels_last)
         self._input = FaceInput(network, normalization, input_size)
-        mixed = None if precision is None else PRECISIONS[precision]
-        self._autocast = None if mixed == self._input.dtype else mixed
+        self._fills_up = compiled
+        self.network = for_inference(network, precision, compiled)
 
     @torch.inference_mode()
     def __call__(self, images: np.ndarray) -> np.ndarray:
@@ -91,6 +100,6 @@ class FaceScorer:
         return scores
 
     def _score(self, batch: torch.Tensor) -> np.ndarray:
-        with torch.autocast(self._input.device.type, self._autocast, enabled=self._autocast is not None):
-            outputs = self.network(batch)
-        return fake_probability(outputs, self._output).cpu().numpy()
+        missing = batch_size(self._input.device) - len(batch) if self._fills_up else 0
+        outputs = self.network(functional.pad(batch, (0, 0, 0, 0, 0, 0, 0, missing)) if missing else batch)
+        return fake_probability(outputs[: len(batch)], self._output).cpu().numpy()

@@ -12,6 +12,8 @@ from deepfake.face_scorer import FaceScorer, ScoringError
 from deepfake.face_stream import stream_faces
 from deepfake.faces import FaceCollector, FaceSource, VideoFaces
 from deepfake.persons import link_persons
+from deepfake.precision import AUTO, FLOAT32
+from deepfake.precision_check import agreeing_scorers
 from deepfake.processes import Unwanted, WorkerDied, check_wanted
 from deepfake.results import (
     CRASHED,
@@ -25,7 +27,7 @@ from deepfake.results import (
     most_scored,
 )
 from deepfake.scoring import AGGREGATIONS, MAX_PERSON, OF_FAMILY, ensemble_score, max_person_score
-from deepfake.scoring_models import ScoringModel, describe_run
+from deepfake.scoring_models import ScoringModel, describe_run, exported_precision, make_scorer
 from deepfake.video import VideoError
 
 
@@ -34,7 +36,8 @@ def predict_videos(
     models: Sequence[ScoringModel],
     *,
     device: str = "cpu",
-    precision: str = "float32",
+    precision: str = FLOAT32,
+    compiled: bool = False,
     workers: int = 1,
     weights_dir: Path = Path("weights"),
     aggregate: str = OF_FAMILY,
@@ -45,7 +48,9 @@ def predict_videos(
 
     Args:
         device: where to score, and on CUDA where to detect.
-        precision: a name in PRECISIONS; exported files compute as they were made to.
+        precision: a name in PRECISIONS, or AUTO for the device's fastest if the networks keep their scores in it
+            (`deepfake.precision_check`). Exported files compute as they were made to, and AUTO alone goes with them.
+        compiled: whether torch's networks are compiled, for a minute or more each.
         workers: processes that decode and, without CUDA, detect ahead of the scoring.
         weights_dir: the folder of the detectors' weights, if they need any.
         aggregate: one of `deepfake.scoring.AGGREGATE_CHOICES`.
@@ -54,7 +59,9 @@ def predict_videos(
         ValueError: a detector's weights are missing or not its own.
     """
     # Made before the first video is asked for: a missing weight file is told before any work.
-    predictor = Predictor(models, device=device, precision=precision, weights_dir=weights_dir, aggregate=aggregate)
+    predictor = Predictor(
+        models, device=device, precision=precision, compiled=compiled, weights_dir=weights_dir, aggregate=aggregate
+    )
     return predictor.predict_all(videos, workers)
 
 
@@ -72,16 +79,17 @@ class Predictor:
         models: Sequence[ScoringModel],
         *,
         device: str = "cpu",
-        precision: str = "float32",
+        precision: str = FLOAT32,
+        compiled: bool = False,
         weights_dir: Path = Path("weights"),
         aggregate: str = OF_FAMILY,
     ) -> None:
         self.models = models
-        self.run = describe_run(models, device, precision, aggregate)
         self._device = device
         self._aggregate = aggregate
-        self._scorers = {model.name: _scorer(model, precision) for model in models}
         self._collector = FaceCollector([model.view for model in models], device, weights_dir)
+        precision, self._scorers = _make_scorers(models, self._collector, device, precision, compiled)
+        self.run = describe_run(models, device, precision, aggregate, compiled)
 
     def predict_all(
         self, videos: Sequence[Path], workers: int = 1, unwanted: Unwanted | None = None
@@ -105,9 +113,17 @@ class Predictor:
         return result
 
 
-def _scorer(model: ScoringModel, precision: str) -> FaceScorer:
-    mixed = precision if model.exported is None else None  # an exported file computes as it was made to
-    return FaceScorer(model.network, model.normalization, mixed, model.spec.output, model.spec.input_size)
+def _make_scorers(
+    models: Sequence[ScoringModel], collector: FaceCollector, device: str, precision: str, compiled: bool
+) -> tuple[str, dict[str, FaceScorer]]:
+    """In which precision the models compute, and each one's scorer by name."""
+    if models[0].exported is not None:
+        return exported_precision(models, precision), {model.name: make_scorer(model, FLOAT32) for model in models}
+    if precision == AUTO:
+        precision, scorers = agreeing_scorers(models, collector, device)
+        if not compiled:
+            return precision, scorers
+    return precision, {model.name: make_scorer(model, precision, compiled) for model in models}
 
 
 def score_video(

@@ -23,6 +23,7 @@ from typing import Any, Generic, TypeVar
 
 import cv2
 
+from deepfake.memory import keep_freed_memory
 from deepfake.video import VideoError
 
 Item = TypeVar("Item")
@@ -209,6 +210,7 @@ def _serve(connection: Connection, function: Callable[[Any], Iterable[Any]], par
     """A worker process: items in, parts out, until the parent ends it."""
     # Ctrl-C reaches the whole process group; the parent alone decides.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    keep_freed_memory()
     threading.Thread(target=_die_with, args=(parent,), daemon=True).start()
     # Collecting what the parent left would free its CUDA memory from the wrong process.
     gc.freeze()

@@ -10,8 +10,10 @@ from typing import Any
 from torch import nn
 
 from deepfake.face_recipes import recipe_to_dict
+from deepfake.face_scorer import FaceScorer
 from deepfake.faces import FaceSource, FaceView
 from deepfake.images import Normalization
+from deepfake.precision import AUTO, FLOAT32
 from deepfake.scoring import AGGREGATIONS, MAX_PERSON, OF_FAMILY
 from deepfake.spec import ModelSpec
 
@@ -74,6 +76,12 @@ class ScoringModel:
         return FaceView.of(self.source, self.spec.input_size)
 
 
+def make_scorer(model: ScoringModel, precision: str, compiled: bool = False) -> FaceScorer:
+    """What scores faces with a model. An exported file computes as it was made to."""
+    own, compiled = (precision, compiled) if model.exported is None else (FLOAT32, False)
+    return FaceScorer(model.network, model.normalization, own, model.spec.output, model.spec.input_size, compiled)
+
+
 def exported_precision(models: Sequence[ScoringModel], asked: str) -> str:
     """In which precision exported files compute: they decide; several, joined by +, if they differ.
 
@@ -81,7 +89,7 @@ def exported_precision(models: Sequence[ScoringModel], asked: str) -> str:
         ValueError: another one is asked for than `auto`.
     """
     for model in models:
-        if model.exported is not None and asked not in ("auto", model.exported.precision):
+        if model.exported is not None and asked not in (AUTO, model.exported.precision):
             raise ValueError(
                 f"--precision {asked}: {model.exported.file} computes in {model.exported.precision}; leave --precision "
                 f"out, or export it again with --precision"
@@ -90,7 +98,11 @@ def exported_precision(models: Sequence[ScoringModel], asked: str) -> str:
 
 
 def describe_run(
-    models: Sequence[ScoringModel], device: str, precision: str, aggregate: str = OF_FAMILY
+    models: Sequence[ScoringModel],
+    device: str,
+    precision: str,
+    aggregate: str = OF_FAMILY,
+    compiled: bool = False,
 ) -> dict[str, Any]:
     """What the results of a run depend on beside the videos, as plain JSON values."""
     sources = list(dict.fromkeys(model.source for model in models))
@@ -118,6 +130,7 @@ def describe_run(
             "backend": models[0].exported.backend if models[0].exported else TORCH,
             "device": device,
             "precision": precision,
+            "compiled": compiled,
             "aggregate": aggregate,
             "ensemble": "weighted mean over models of their aggregated face scores",
         },

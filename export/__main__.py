@@ -9,6 +9,7 @@ from pathlib import Path
 
 from deepfake.commandline import EXIT_INTERRUPTED, EXIT_USAGE, positive_float, positive_int, run_guarded
 from deepfake.detectors.base import ALIGNING
+from deepfake.memory import keep_freed_memory
 from deepfake.paths import PICTURE_SUFFIXES, VIDEO_SUFFIXES
 
 FEW_CROPS = 32
@@ -68,6 +69,7 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> int:
     args = parse_args()
+    keep_freed_memory()
     files = find_files(args.crops)
     from deepfake.checkpoints import file_hash, load_model  # torch takes seconds
     from deepfake.precision import choose_device

@@ -8,14 +8,11 @@ from pathlib import Path
 import numpy as np
 
 from deepfake.face_scorer import FaceScorer
-from export.facts import FLOAT32, ExportError
+from deepfake.precision import FLOAT32, REDUCED_TOLERANCE, TOLERANCE
+from export.facts import ExportError
 from export.formats import Format
 from export.network import ExportedNetwork, ExportJob
 from export.scorers import make_scorer
-
-TOLERANCE = {FLOAT32: 1e-3}
-REDUCED_TOLERANCE = 1e-2
-"""Largest difference of a probability: in float32, and in every other precision."""
 
 
 def default_tolerance(precision: str) -> float:
@@ -58,6 +55,6 @@ def export_checked(job: ExportJob, path: Path, made: Format, tolerance: float, d
 def compare(job: ExportJob, exported: FaceScorer) -> Agreement:
     """On the job's crops."""
     spec = job.facts.spec
-    expected = FaceScorer(job.network, spec.normalization, None, spec.output, spec.input_size)(job.crops)
+    expected = FaceScorer(job.network, spec.normalization, FLOAT32, spec.output, spec.input_size)(job.crops)
     difference = np.abs(expected - exported(job.crops)).max()
     return Agreement(float(difference), float(expected.min()), float(expected.max()), len(expected))

@@ -11,7 +11,8 @@ import numpy as np
 from deepfake.detectors.base import AnySettings
 from deepfake.face_recipes import AlignRecipe
 from deepfake.faces import FaceCollector, FaceSource, FaceView
-from deepfake.images import ImageError, read_image
+from deepfake.images import ImageError
+from deepfake.portraits import PERSONS, read_portrait
 from deepfake.spec import ModelSpec
 from deepfake.video import Frame, SpreadFrames, VideoError, iter_chosen
 from export.facts import ExportError
@@ -57,10 +58,5 @@ def real_crops(
 
 
 def _portraits() -> Iterator[Frame]:
-    """Eileen Collins and Grace Hopper: public-domain portraits that scikit-image and matplotlib carry."""
-    import matplotlib
-    from skimage.data import astronaut
-
-    hopper = read_image(Path(matplotlib.get_data_path()) / "sample_data" / "grace_hopper.jpg")
-    for index, image in enumerate((astronaut(), hopper)):
-        yield Frame(index, image, frozenset({FRAMES}))
+    for index, person in enumerate(PERSONS):
+        yield Frame(index, read_portrait(person), frozenset({FRAMES}))

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from deepfake.checkpoints import file_hash
 from deepfake.face_scorer import FaceScorer
+from deepfake.precision import FLOAT32
 from export.facts import ExportError, again
 from export.formats import FORMATS
 from export.network import ExportedNetwork
@@ -50,4 +51,4 @@ def open_exported(named: Path, backend: str, device: str = "cpu") -> ExportedNet
 def make_scorer(network: ExportedNetwork) -> FaceScorer:
     """Scores pictures of faces with an exported file: (n, s, s, 3) uint8 RGB -> (n,) float32 probabilities of fake."""
     facts = network.facts
-    return FaceScorer(network, facts.normalization, None, facts.spec.output, facts.spec.input_size)
+    return FaceScorer(network, facts.normalization, FLOAT32, facts.spec.output, facts.spec.input_size)

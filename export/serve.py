@@ -18,6 +18,7 @@ from deepfake.calibration import choose_judge, read_calibration
 from deepfake.commandline import EXIT_INTERRUPTED, EXIT_USAGE, index_int, positive_float, run_guarded
 from deepfake.detectors.base import ALIGNING
 from deepfake.ensemble import Member, listed_ensembles, named_ensemble, weighted_members
+from deepfake.memory import keep_freed_memory
 from deepfake.weights import check_present
 
 if TYPE_CHECKING:
@@ -85,6 +86,7 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> int:
     args = parse_args()
+    keep_freed_memory()
     token = read_token(args.token_file)
     members = choose_members(args)
     check_present([member.checkpoint for member in members])

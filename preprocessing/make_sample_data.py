@@ -19,10 +19,10 @@ from deepfake.commandline import positive_int
 from deepfake.detectors import FaceDetector, get_preset
 from deepfake.encode import write_video
 from deepfake.faceswap import NoFaceError, swap_video
-from deepfake.images import read_image
 from deepfake.metadata import FAKE, REAL
 from deepfake.paths import METADATA_NAME
 from deepfake.portrait import Portrait, animate
+from deepfake.portraits import PERSONS, read_portrait
 from deepfake.video import probe
 from deepfake.workers import Summary, run_over
 from preprocessing.step import add_run_options, finish, make_bare_parser, run_main
@@ -32,9 +32,6 @@ FPS = 25.0
 TEST_FOLDER = "test_videos"
 LABELS_NAME = "labels.csv"
 SETTINGS_NAME = "sample_settings.json"
-
-PERSONS = ("collins", "hopper")
-"""Eileen Collins and Grace Hopper, public-domain portraits of NASA and the US Navy. One part folder each."""
 
 VIEWS = {"collins": 8.0, "hopper": 5.2}
 """Side of the square that the camera sees, in head units (`deepfake.portrait`): as each portrait allows."""
@@ -154,14 +151,7 @@ def labels(clips: Sequence[Clip]) -> str:
 
 def load_portrait(person: str, detector: FaceDetector) -> Portrait:
     """A person's portrait with the landmarks of its face."""
-    if person == "collins":
-        from skimage import data
-
-        image = data.astronaut()
-    else:
-        from matplotlib import cbook
-
-        image = read_image(Path(str(cbook.get_sample_data("grace_hopper.jpg", asfileobj=False))))
+    image = read_portrait(person)
     faces = detector.detect([image])[0]
     if not faces or faces[0].landmarks is None:
         raise NoFaceError(f"the portrait {person!r} shows no face")

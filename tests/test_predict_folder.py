@@ -18,6 +18,7 @@ import predict_folder
 from deepfake.commandline import run_guarded
 from deepfake.detectors import PRESETS
 from deepfake.face_recipes import CropRecipe
+from deepfake.precision import fastest_precision
 from tests.clips import cut, draw, gradient
 from tests.predicting import FACELESS, SCORED, UNREADABLE, make_zoo, tiny_checkpoint
 
@@ -123,7 +124,7 @@ def test_the_details_tell_what_was_seen(zoo_run, weights):
     assert content["space"] == "frame" and "full frame" in content["note"]
     assert [model["name"] for model in content["models"]] == [MODEL, "tiny_b"]
     assert all(len(model["sha256"]) == 64 and model["input_size"] == 64 for model in content["models"])
-    assert content["settings"]["precision"] == "float32"
+    assert content["settings"]["precision"] in ("float32", fastest_precision("cpu"))
     (recipe,) = content["crop_recipes"]
     assert recipe["settings"] == PRESETS["prediction"].to_dict()
     assert (recipe["kind"], recipe["detector"], recipe["margin"]) == ("crop", "mtcnn", 3)
@@ -416,3 +417,15 @@ def test_the_shell_command_names_missing_checkpoints(project_root, tmp_path):
         done = subprocess.run(["bash", script, *arguments], env=environment, capture_output=True, text=True)
         assert done.returncode == 2
         assert done.stderr.startswith("usage: bash predict_submission.sh TEST_DIR CSV")
+
+
+def test_few_videos_are_not_compiled_and_that_is_told(source, run, tmp_path):
+    cut(source, tmp_path / "a.mp4", 2)
+    code, _, told = run(tmp_path / "a.mp4", "--compile", "--output", tmp_path / "s.csv")
+    assert code == 0
+    assert "not compiled: 1 videos are done in less time than compiling takes" in told
+
+
+def test_compiling_is_for_torch(run, tmp_path):
+    code, _, told = run(tmp_path, "--compile", "--backend", "onnx")
+    assert code == 2 and "--compile is for --backend torch" in told

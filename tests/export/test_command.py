@@ -67,7 +67,7 @@ def predict(run, clip, tmp_path):
 
 @pytest.mark.parametrize("backend", ["onnx", "openvino"])
 def test_the_same_scores_as_torch(backend, predict, weights):
-    expected, _ = predict(weights)
+    expected, _ = predict(weights, "--precision", "float32")
     found, code = predict(weights, "--backend", backend)
     assert code == 0, found
     (before,), (after,) = expected["videos"], found["videos"]

@@ -1,5 +1,6 @@
 """The service over real HTTP: real clips, garbage, crashes, a full queue, load, tokens, a stop."""
 
+import contextlib
 import json
 import os
 import re
@@ -16,11 +17,8 @@ import psutil
 import pytest
 
 from deepfake.ensemble import Member
-from deepfake.precision import choose_device, choose_precision
-from deepfake.prediction import predict_videos
 from deepfake.results import write_details
-from deepfake.scoring_models import describe_run
-from kernel_utils import load_models
+from kernel_utils import load_predictor
 from tests.serving import FORM_HEADERS, form, serving, wait_for
 
 TOKEN = "correct-horse-battery"
@@ -62,12 +60,9 @@ def test_a_clip_gets_the_json_of_the_details(server, files, tmp_path):
     reply = server.predict(files / "clip.mp4")
     assert reply.status == 200
     said = reply.json()
-    device = choose_device("auto")
-    precision = choose_precision("auto", device)
-    models = load_models([Member(server.log.parent / "tiny")], device)
-    results = dict(predict_videos([files / "clip.mp4"], models, device=device, precision=precision))
-    run = describe_run(models, device, precision)
-    write_details(tmp_path / "d.json", {path.name: result for path, result in results.items()}, run)
+    predictor = load_predictor([Member(server.log.parent / "tiny")])
+    results = {"clip.mp4": predictor.predict(files / "clip.mp4")}
+    write_details(tmp_path / "d.json", results, predictor.run)
     details = json.loads((tmp_path / "d.json").read_text())
     (entry,) = details.pop("videos")
     assert said.keys() == {*entry, *details}
@@ -269,7 +264,11 @@ def test_what_takes_too_long_is_given_up(guarded, files):
     with ThreadPoolExecutor(1) as pool:
         asked = pool.submit(guarded.predict, files / "clip.mp4", **bearer(TOKEN))
         decoder = guarded.decoder()
-        decoder.suspend()
+        while not asked.done():  # one process looks at the length, another one decodes
+            for decoder in psutil.Process(guarded.process.pid).children():
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    decoder.suspend()
+            time.sleep(0.002)
         assert asked.result().status == 504
     assert wait_for(lambda: not decoder.is_running())
     assert wait_for(lambda: guarded.uploads() == [])

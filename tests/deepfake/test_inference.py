@@ -1,0 +1,113 @@
+"""The form of a network that scores computes what the network does."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional
+
+from deepfake.face_scorer import SCORE_BATCH, FaceScorer
+from deepfake.models.inference import fold_batch_norms, for_inference
+from deepfake.models.registry import build_model
+
+ARCHITECTURES = [
+    ("DeepFakeClassifier", {"encoder": "tf_efficientnet_b0_ns"}),
+    ("DeepFakeClassifierSRM", {"encoder": "regnetx_002"}),
+    ("DeepFakeClassifierGWAP", {"encoder": "regnetx_002"}),
+    ("xception", {}),
+    ("wsdan_xception", {}),
+    ("wsdan_efficientnet_b3", {}),
+]
+
+
+class Small(nn.Module):
+    """Two convolutions whose batch norms can be folded, and one whose output is read twice."""
+
+    def __init__(self):
+        super().__init__()
+        self.a, self.norm_a = nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8)
+        self.b, self.norm_b = nn.Conv2d(8, 8, 3, bias=False), nn.BatchNorm2d(8)
+        self.c, self.norm_c = nn.Conv2d(8, 8, 1), nn.BatchNorm2d(8)
+        self.fc = nn.Linear(8, 1)
+
+    def forward(self, x):
+        x = functional.relu(self.norm_a(self.a(x)))
+        read_twice = self.b(x)
+        x = self.norm_b(read_twice) + read_twice
+        return self.fc(self.norm_c(self.c(x)).mean((2, 3)))
+
+
+def lively(network, seed=0):
+    """Batch norms with statistics and weights that are not those of a new network."""
+    generator = torch.Generator().manual_seed(seed)
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            for values, low, high in (
+                (module.running_mean, -0.3, 0.3),
+                (module.running_var, 0.5, 2),
+                (module.weight.data, 0.5, 1.5),
+                (module.bias.data, -0.5, 0.5),
+            ):
+                values.copy_(torch.rand(values.shape, generator=generator) * (high - low) + low)
+    return network.eval()
+
+
+def norms(network):
+    return sum(isinstance(module, nn.BatchNorm2d) for module in network.modules())
+
+
+@pytest.mark.parametrize("name, options", ARCHITECTURES)
+@torch.no_grad()
+def test_folding_changes_no_score(name, options):
+    torch.manual_seed(1)
+    network = lively(build_model(name, **options)).double()
+    x = torch.randn(1, 3, 96, 96, dtype=torch.float64)
+    expected = network(x)
+    folded = fold_batch_norms(network)
+    assert (folded(x) - expected).abs().max() <= 1e-9 * (1 + expected.abs().max())
+    assert norms(folded) <= 0.1 * norms(network)  # what follows a sum or a concatenation stays
+    assert torch.equal(network(x), expected), "the network itself is left as it is"
+
+
+@torch.no_grad()
+def test_an_output_read_twice_keeps_its_batch_norm():
+    network = lively(Small())
+    x = torch.randn(2, 3, 20, 20)
+    folded = fold_batch_norms(network)
+    assert isinstance(folded.norm_a, nn.Identity) and isinstance(folded.norm_c, nn.Identity)
+    assert isinstance(folded.norm_b, nn.BatchNorm2d)
+    assert folded(x) == pytest.approx(network(x), abs=1e-5)
+
+
+@torch.no_grad()
+def test_weights_are_kept_in_the_type_that_computes():
+    network = lively(Small())
+    mixed = for_inference(network, "bf16")
+    dtypes = {name: parameter.dtype for name, parameter in mixed.named_parameters()}
+    assert dtypes["network.a.weight"] == dtypes["network.fc.weight"] == torch.bfloat16
+    assert dtypes["network.norm_b.weight"] == torch.float32
+    assert next(network.parameters()).dtype == torch.float32
+    x = torch.randn(4, 3, 20, 20)
+    difference = (mixed(x).float() - network(x)).abs().max()
+    assert 0 < difference < 0.05
+
+
+def test_in_float32_the_network_stays_itself():
+    network = lively(Small())
+    assert for_inference(network, "float32") is network
+
+
+def test_a_compiled_network_scores_the_same_in_one_shape(monkeypatch):
+    monkeypatch.setitem(SCORE_BATCH, "cpu", 4)
+    network = lively(Small())
+    images = np.random.default_rng(0).integers(0, 256, (6, 32, 32, 3), np.uint8)
+    torch._dynamo.utils.counters.clear()
+    scorer = FaceScorer(network, compiled=True)
+    assert scorer(images) == pytest.approx(FaceScorer(network)(images), abs=1e-5)
+    assert torch._dynamo.utils.counters["stats"]["unique_graphs"] == 1
+
+
+def test_compiling_without_a_compiler_is_told(monkeypatch):
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(ValueError, match=r"C\+\+ compiler"):
+        for_inference(lively(Small()), "float32", compiled=True)
