@@ -21,6 +21,8 @@ def nms(boxes: np.ndarray, scores: np.ndarray, threshold: float, smaller_area: b
     Returns:
         Indices of the kept boxes, best first.
     """
+    if len(boxes) < 2:
+        return np.arange(len(boxes))
     edge = 1.0 if smaller_area else 0.0
     x1, y1, x2, y2 = (boxes[:, i].astype(np.float32) for i in range(4))
     areas = (x2 - x1 + edge) * (y2 - y1 + edge)
