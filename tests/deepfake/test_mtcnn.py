@@ -6,12 +6,13 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 from skimage import data
 
 from deepfake.boxes import Face
 from deepfake.detectors import PRESETS, DetectorSettings, auto_scale, get_preset
-from deepfake.detectors.mtcnn import MTCNN, PNET_CELL, _area_pool, _area_resize, pyramid_scales
-from deepfake.detectors.nms import nms
+from deepfake.detectors.mtcnn import MTCNN, PNET_CELL, _area_pool, _area_resize, _scale_frame, pyramid_scales
+from deepfake.detectors.nms import BEST_AT_ONCE, nms
 from deepfake.video import iter_frames
 
 FRAMES_TO_COMPARE = [("d0", 0), ("d0", 50), ("s18", 20), ("s18", 140), ("video", 0), ("video", 30)]
@@ -161,11 +162,24 @@ def test_the_pyramid_runs_from_the_smallest_face_to_the_whole_frame(height, widt
 # Parts.
 
 
+@pytest.mark.parametrize("scale", [1 / 3, 0.5, 2.0])
+def test_frames_are_scaled_as_pillow_scales_them(real_frames, scale):
+    noise = np.random.default_rng(0).integers(0, 256, (97, 131, 3), dtype=np.uint8)
+    for frame in (real_frames["s18", 20], noise, noise[::-1, ::2]):
+        size = int(frame.shape[1] * scale), int(frame.shape[0] * scale)
+        pillow = np.asarray(Image.fromarray(frame).resize(size, Image.Resampling.BICUBIC)).astype(int)
+        difference = np.abs(pillow - _scale_frame(frame, scale))
+        assert difference.max() <= 1 and (difference > 0).mean() < 0.01
+
+
+def test_a_frame_of_one_pixel_stays_one():
+    assert _scale_frame(np.full((1, 1, 3), 7, np.uint8), 1 / 3).tolist() == [[[7, 7, 7]]]
+
+
 @given(st.integers(1, 40), st.integers(1, 40), st.integers(1, 50), st.integers(1, 50), st.integers(0, 99))
 def test_area_resize_is_adaptive_average_pooling(height, width, rows, columns, seed):
     picture = np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
-    resized = np.empty((rows, columns, 3), np.float32)
-    _area_resize(integral_of(picture), resized)
+    (resized,) = _area_resize([integral_of(picture)], (rows, columns))
     assert np.allclose(resized, pooled(picture, rows, columns), atol=1e-3)
 
 
@@ -223,3 +237,14 @@ def test_nms_is_what_its_definition_says(boxes, threshold, smaller_area, rng):
     scores = np.array(rng.sample(range(100), len(boxes)), np.float32) / 100
     kept = nms(boxes, scores, threshold, smaller_area)
     assert kept.tolist() == plain_nms(boxes.tolist(), scores.tolist(), threshold, smaller_area)
+
+
+@pytest.mark.parametrize("smaller_area", [False, True])
+def test_nms_of_more_boxes_than_it_compares_at_once(smaller_area):
+    random = np.random.default_rng(0)
+    corners, sides = random.integers(0, 60, (3 * BEST_AT_ONCE, 2)), random.integers(8, 24, (3 * BEST_AT_ONCE, 1))
+    boxes = np.concatenate([corners, corners + sides], 1).astype(np.float32)
+    scores = random.permutation(len(boxes)).astype(np.float32)
+    kept = nms(boxes, scores, 0.75, smaller_area)
+    assert BEST_AT_ONCE < len(kept) < len(boxes)
+    assert kept.tolist() == plain_nms(boxes.tolist(), scores.tolist(), 0.75, smaller_area)
