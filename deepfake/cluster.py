@@ -81,6 +81,7 @@ def connected(address: str, workers: int | None = None) -> Iterator[Client]:
     """
     try:
         import distributed
+        from distributed.comm import get_address_host_port
     except ImportError as error:
         raise ClusterError(
             f"clusters need Dask ({error}); install it: python -m pip install 'deepfake-detection[cluster]'"
@@ -97,8 +98,10 @@ def connected(address: str, workers: int | None = None) -> Iterator[Client]:
                 count = workers or default_workers()
                 target = stack.enter_context(distributed.LocalCluster(n_workers=count, host="127.0.0.1", **options))
             try:
+                if target == address:
+                    get_address_host_port(address)  # a client of no address would be waited for at the program's end
                 client = distributed.Client(target, timeout=CONNECT_SECONDS, set_as_default=False)
-            except (OSError, ValueError, TimeoutError, ImportError, RuntimeError) as error:
+            except (OSError, ValueError, TimeoutError, distributed.TimeoutError, ImportError, RuntimeError) as error:
                 told = f"scheduler {address!r}: no Dask scheduler answers there ({_one_line(error)})"
                 raise ClusterError(f"{told}; 'dask scheduler' starts one and prints its address") from error
             yield stack.enter_context(client)
@@ -170,9 +173,11 @@ class _Hands(Generic[Item]):
 
     def check_workers(self) -> None:
         """Waits for the first worker, and asks all that are there whether they can do the work."""
+        from distributed import TimeoutError as DaskTimeoutError
+
         try:
             self.client.wait_for_workers(1, timeout=self.patience)
-        except TimeoutError as error:
+        except (TimeoutError, DaskTimeoutError) as error:
             raise ClusterError(self._no_worker()) from error
         answers = self.client.run(_probe(self.requirements), on_error="return")
         for address, fault in sorted(answers.items()):
@@ -230,25 +235,25 @@ class _Hands(Generic[Item]):
     def _answer(self, future: Future) -> Answer | None:
         from distributed import KilledWorker
 
-        if future.status == "finished":
-            try:
-                return future.result()
-            except Exception as error:  # between its end and now the scheduler went
+        try:
+            # Its worker may have died with the answer: then this waits until another one has it.
+            return future.result()
+        except KilledWorker:
+            return None
+        except Exception as error:
+            if self.client.status != "running" or future.cancelled():
                 raise ClusterError(_LOST) from error
-        if future.status == "error":
-            raised = future.exception()
-            if isinstance(raised, KilledWorker):
-                return None
-            raise ClusterError(f"a worker could not begin the work: {_one_line(raised)}")
-        raise ClusterError(_LOST)
+            raise ClusterError(f"a worker could not begin the work: {_one_line(error)}") from error
 
     def _take_back(self, futures: Sequence[Future]) -> None:
         """Cancels what is queued, and waits for the workers to end what they are at: the next run writes there."""
         if not futures or self.client.status != "running":
             return
+        from distributed import TimeoutError as DaskTimeoutError
+
         keys = {future.key for future in futures}
         # Lost meanwhile, there is nothing to take back; the reason why it ended is the one to tell.
-        with contextlib.suppress(OSError, TimeoutError):
+        with contextlib.suppress(OSError, TimeoutError, DaskTimeoutError):
             self.client.cancel(futures, force=True)
             end = time.monotonic() + _ENDING_SECONDS
             while time.monotonic() < end and any(self.client.run(_busy, keys=keys, on_error="ignore").values()):

@@ -8,12 +8,13 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from operator import itemgetter
 from pathlib import Path
 
 from deepfake.commandline import EXIT_INTERRUPTED, EXIT_SOME_FAILED, EXIT_USAGE
 from deepfake.metadata import Dataset, read_dataset
 from deepfake.paths import DataRoot
-from deepfake.runs import FAILED, Run, last_entries, read_runs
+from deepfake.runs import DONE, FAILED, Run, last_entries, read_runs
 from deepfake.stages import STAGES, Stage
 from deepfake.workers import output_bytes
 from preprocessing.step import add_crops_dir, run_main
@@ -21,6 +22,8 @@ from preprocessing.step import add_crops_dir, run_main
 COLUMNS = ("step", "videos", "done", "missing", "failed", "videos/s", "time left", "disk used", "disk expected")
 _UNKNOWN = "-"
 _MANY = 20
+_ENOUGH = 20
+"""Videos of a run that tell its rate: the first ones wait for what is loaded."""
 
 
 def parse_args() -> argparse.Namespace:
@@ -75,7 +78,7 @@ class State:
         done: how many of them.
         failed: video -> why, when it was last tried.
         used: bytes of the outputs that are there.
-        rate: videos a second of the latest run that did any.
+        rate: videos a second, by the runs so far.
         was_run: there is a record of a run.
     """
 
@@ -133,8 +136,12 @@ def look_at(stage: Stage, layout: DataRoot, dataset: Dataset) -> State:
 
 
 def latest_rate(runs: Sequence[Run]) -> float | None:
-    """Videos a second of the latest run that did any."""
-    return next((run.rate for run in reversed(runs) if run.rate is not None), None)
+    """Videos a second of the latest run that did enough to tell; of the one that did most, if none did."""
+    counted = [(sum(entry.status == DONE for entry in run.entries), run) for run in reversed(runs)]
+    enough = [run for count, run in counted if count >= _ENOUGH]
+    most = max(counted, key=itemgetter(0), default=(0, None))[1]
+    chosen = enough[0] if enough else most
+    return None if chosen is None else chosen.rate
 
 
 def retry(stage: Stage, layout: DataRoot) -> None:

@@ -251,11 +251,13 @@ def choose_device(args: argparse.Namespace) -> str:
         if args.device == "auto":
             return "cuda" if cluster.offers_gpu(args.scheduler) else "cpu"
         return args.device
+    if args.device == "cpu":
+        return "cpu"
     import torch
 
     if args.device == "cuda" and not torch.cuda.is_available():
         raise ValueError("--device cuda: torch sees no CUDA device here; use --device cpu")
-    return "cuda" if args.device == "cuda" or (args.device == "auto" and torch.cuda.is_available()) else "cpu"
+    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def seen_by_all(path: Path, args: argparse.Namespace) -> Path:
