@@ -49,7 +49,7 @@ class Running:
     def start_scheduler(self) -> None:
         file = self.folder / "scheduler.json"
         self._start("scheduler", "--port", "0", "--no-dashboard", "--scheduler-file", file)
-        wait_until(file.exists)
+        wait_until(lambda: file.exists() and file.read_text().endswith("}"))  # Dask does not write it at once
         self.address = json.loads(file.read_text())["address"]
 
     def start_worker(self, name: str, *options: str, code: Path | None = None) -> subprocess.Popen:
