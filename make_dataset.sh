@@ -14,6 +14,7 @@ usage: bash make_dataset.sh VIDEOS OUT [option ...]
 Environment:
   PYTHON      interpreter (default: python)
   WORKERS     videos worked on at a time (default: one a core)
+  SCHEDULER   a Dask cluster to work on: its scheduler's address, or "local" to start one here
   LISTS_ARGS  further arguments of generate_face_lists.py, e.g. "--val-share 0.1"
 
 Exit code 3: complete, but some videos failed (OUT/failures lists them).
@@ -35,7 +36,7 @@ videos=$1
 out=$2
 shift 2
 python=${PYTHON:-python}
-read -r -a workers <<<"${WORKERS:+--workers $WORKERS}"
+read -r -a workers <<<"${WORKERS:+--workers $WORKERS} ${SCHEDULER:+--scheduler $SCHEDULER}"
 read -r -a lists_args <<<"${LISTS_ARGS:-}"
 
 some_failed=0

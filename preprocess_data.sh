@@ -9,6 +9,8 @@ usage: bash preprocess_data.sh DATA_ROOT
 Environment:
   PYTHON       interpreter (default: python)
   WORKERS      videos worked on at a time (default: one a core)
+  SCHEDULER    a Dask cluster to work on: its scheduler's address, or "local" to start one here
+  STEP_ARGS    further arguments of each step but the last, e.g. "--overwrite" or "--retry-failed"
   DETECT_ARGS  further arguments of detect_original_faces.py, e.g. "--preset published"
   CROPS_ARGS   further arguments of extract_crops.py, e.g. "--format jpg"
   FOLDS_ARGS   further arguments of generate_folds.py, e.g. "--split-by original --n-splits 5"
@@ -29,7 +31,7 @@ fi
 data_root=$(realpath -m -- "$1")
 cd "$(dirname "$(realpath "${BASH_SOURCE[0]}")")"
 python=${PYTHON:-python}
-read -r -a workers <<<"${WORKERS:+--workers $WORKERS}"
+read -r -a shared <<<"${WORKERS:+--workers $WORKERS} ${SCHEDULER:+--scheduler $SCHEDULER} ${STEP_ARGS:-}"
 read -r -a detect_args <<<"${DETECT_ARGS:-}"
 read -r -a crops_args <<<"${CROPS_ARGS:-}"
 read -r -a folds_args <<<"${FOLDS_ARGS:-}"
@@ -45,9 +47,9 @@ step() {
     esac
 }
 
-step detect_original_faces "${workers[@]}" "${detect_args[@]}"
-step extract_crops "${workers[@]}" "${crops_args[@]}"
-step generate_landmarks "${workers[@]}"
-step generate_diffs "${workers[@]}"
+step detect_original_faces "${shared[@]}" "${detect_args[@]}"
+step extract_crops "${shared[@]}" "${crops_args[@]}"
+step generate_landmarks "${shared[@]}"
+step generate_diffs "${shared[@]}"
 step generate_folds --out "$data_root/folds.csv" "${folds_args[@]}"
 exit $some_failed

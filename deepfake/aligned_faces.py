@@ -4,6 +4,7 @@ FACES/ID/NNN.png     the largest face of frame NNN (three digits or more) of vid
 FACES/faces.csv      the videos with label and set (the published layout)
 FACES/recipe.json    detector, picture size and format, which frames
 FACES/failures/      the videos that could not be read
+FACES/runs/          what each run did
 """
 
 from __future__ import annotations
@@ -14,13 +15,13 @@ import shutil
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import astuple, dataclass
 from pathlib import Path
-from typing import get_type_hints
+from typing import Any, get_type_hints
 
 import pandas as pd
 
 from deepfake import atomic
 from deepfake.face_recipes import AlignRecipe, recipe_from_dict, recipe_to_dict
-from deepfake.paths import CROP_SUFFIXES, FAILURES_DIR, is_plain_name
+from deepfake.paths import CROP_SUFFIXES, FAILURES_DIR, RUNS_DIR, is_plain_name
 from deepfake.tables import TableError, read_table, write_table
 
 FACES_CSV = "faces.csv"
@@ -30,7 +31,7 @@ RECIPE_FORMAT = 1
 TRAIN, VALIDATION = "train", "val"
 """The sets of `faces.csv`; videos of any other set are left alone."""
 
-RESERVED = frozenset({FACES_CSV, RECIPE_JSON, FAILURES_DIR})
+RESERVED = frozenset({FACES_CSV, RECIPE_JSON, FAILURES_DIR, RUNS_DIR})
 """Names in a folder of faces that no video can have."""
 
 _STEM = re.compile(r"\d{3,}", re.ASCII)
@@ -143,13 +144,17 @@ def read_face_list(path: Path) -> pd.DataFrame:
 
 def write_extraction(folder: Path, extraction: Extraction) -> None:
     """Writes `recipe.json`, atomically."""
-    content = {
-        "format": RECIPE_FORMAT,
+    content = {"format": RECIPE_FORMAT, **extraction_to_dict(extraction)}
+    atomic.write_text(folder / RECIPE_JSON, json.dumps(content, indent=1) + "\n")
+
+
+def extraction_to_dict(extraction: Extraction) -> dict[str, Any]:
+    """As plain JSON values."""
+    return {
         "faces": recipe_to_dict(extraction.recipe),
         "every": extraction.every,
         "pictures": extraction.suffix,
     }
-    atomic.write_text(folder / RECIPE_JSON, json.dumps(content, indent=1) + "\n")
 
 
 def read_extraction(folder: Path) -> Extraction | None:

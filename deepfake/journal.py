@@ -12,7 +12,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import IO, Any
 
 from deepfake import atomic
 from deepfake.processes import OutOfSpace
@@ -55,11 +55,10 @@ class Journal:
         """
         self._entries = {}
         if self.path.is_file():
-            lines = self.path.read_text(encoding="utf-8", errors="replace").split("\n")
-            if lines[0] == self._header:
-                # The last line is empty, or was being written when the run was killed.
+            header, *lines = whole_lines(self.path) or [""]
+            if header == self._header:
                 try:
-                    self._entries = dict(json.loads(line) for line in lines[1:-1])
+                    self._entries = dict(json.loads(line) for line in lines)
                 except ValueError as error:
                     raise ValueError(f"{self.path}: damaged ({error}); remove it to start over") from error
         return dict(self._entries)
@@ -70,13 +69,27 @@ class Journal:
         Raises:
             OutOfSpace: the disk is full.
         """
-        with out_of_space(self.path):
-            self._file.write(_line((key, value)) + "\n")
-            self._file.flush()
+        append_line(self._file, self.path, _line((key, value)))
 
     def remove(self) -> None:
         """The run is complete."""
         self.path.unlink(missing_ok=True)
+
+
+def whole_lines(path: Path) -> list[str]:
+    """The lines of a file that is appended to, without one that was being written when the run was killed."""
+    return path.read_text(encoding="utf-8", errors="replace").split("\n")[:-1]
+
+
+def append_line(file: IO[str], path: Path, line: str) -> None:
+    """Writes a line so that it outlives this process.
+
+    Raises:
+        OutOfSpace: the disk is full.
+    """
+    with out_of_space(path):
+        file.write(line + "\n")
+        file.flush()
 
 
 @contextlib.contextmanager

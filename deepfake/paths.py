@@ -9,6 +9,7 @@ DATA_ROOT/images/ID/{frame}.jpg                     whole frames, for looking at
 DATA_ROOT/folds.csv                                 all crops with label and fold
 DATA_ROOT/sheets/                                   pictures of the data set, a page about it
 DATA_ROOT/failures/STEP.csv                         videos that a step could not process
+DATA_ROOT/runs/START_STEP_ID.jsonl                  what each run of a step did
 DATA_ROOT/compressed/dfdc_train_part_N/             the videos again, compressed harder: a data root of its own
 """
 
@@ -26,6 +27,7 @@ PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
 """Of pictures that may stand where a video does."""
 CROP_SUFFIXES = (".png", ".jpg", ".webp")
 FAILURES_DIR = "failures"
+RUNS_DIR = "runs"
 
 _CROP_STEM = re.compile(r"(\d+)_(\d+)", re.ASCII)
 _NOT_PLAIN = re.compile(r"[/\\\x00-\x1f\x7f\ud800-\udfff]")
@@ -81,6 +83,11 @@ class DataRoot:
     def failures_file(self, step: str) -> Path:
         """Where a preprocessing step lists the videos it could not process."""
         return failures_file(self.root, step)
+
+
+def part_folder(root: Path, number: int) -> Path:
+    """The folder of one of DFDC's training parts."""
+    return root / f"dfdc_train_part_{number}"
 
 
 def failures_file(root: Path, step: str) -> Path:

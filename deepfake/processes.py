@@ -224,11 +224,11 @@ def _serve(connection: Connection, function: Callable[[Any], Iterable[Any]], par
             for value in function(item):
                 connection.send((value, False, None))
         except Exception as raised:  # handed on to the caller, who knows what a failed item means
-            error = _portable(raised)
+            error = portable(raised)
         connection.send((None, True, error))
 
 
-def _portable(error: Exception) -> Exception:
+def portable(error: Exception) -> Exception:
     """An error that survives the way to the parent, whatever it holds."""
     if isinstance(error, VideoError):
         return VideoError(str(error))

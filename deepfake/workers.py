@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 from tqdm import tqdm
 
@@ -31,6 +31,52 @@ class Failure:
 
     key: str
     reason: str
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What one video took: seconds of work and bytes of output; None where nobody measured."""
+
+    seconds: float | None = None
+    bytes: int | None = None
+
+
+UNMEASURED = Cost()
+
+
+@dataclass(frozen=True)
+class Outcome(Generic[Item]):
+    """What came of one video: done, or failed for a reason."""
+
+    item: Item
+    reason: str | None = None
+    cost: Cost = UNMEASURED
+
+
+@dataclass(frozen=True)
+class Task(Generic[Item]):
+    """The work on one video. Picklable if its parts are.
+
+    Attributes:
+        function: writes the item's output atomically; a raised exception is that video's failure.
+        output: the file or folder that it writes, if that is to be measured.
+        prepare: loads what the function takes long to load; called once in a process, before the first item.
+    """
+
+    function: Callable[[Item], object]
+    output: Callable[[Item], Path] | None = None
+    prepare: Callable[[], object] | None = None
+
+    def __call__(self, item: Item) -> Iterator[Cost]:
+        """Does the work, and yields what it took, then raises what it raised."""
+        start = time.monotonic()
+        try:
+            self.function(item)
+        except Exception:
+            yield Cost(time.monotonic() - start)
+            raise
+        seconds = time.monotonic() - start
+        yield Cost(seconds, None if self.output is None else output_bytes(self.output(item)))
 
 
 @dataclass
@@ -64,7 +110,7 @@ def run_over(
 
     Args:
         items: picklable, one a video; the order of work, not of completion.
-        function: see `processes.stream`; writes its output atomically; a raised exception is that video's failure.
+        function: see `processes.stream` and `Task.function`.
         is_done: tells whether an item's output is there. Ignored with `overwrite`.
         key: names an item in the list of failures.
 
@@ -73,33 +119,40 @@ def run_over(
         KeyboardInterrupt: Ctrl-C; the workers are stopped first.
     """
 
-    def all_outcomes(todo: Sequence[Item]) -> Iterator[tuple[Item, str | None]]:
-        return outcomes(todo, function, workers)
+    def all_outcomes(todo: Sequence[Item]) -> Iterator[Outcome[Item]]:
+        return outcomes(todo, Task(function), workers)
 
     return run_stream(items, all_outcomes, is_done=is_done, key=key, overwrite=overwrite, description=description)
 
 
 def run_stream(
     items: Sequence[Item],
-    work: Callable[[Sequence[Item]], Iterable[tuple[Item, str | None]]],
+    work: Callable[[Sequence[Item]], Iterable[Outcome[Item]]],
     *,
     is_done: Callable[[Item], bool],
     key: Callable[[Item], str] = str,
     overwrite: bool = False,
     description: str = "",
+    record: Callable[[Outcome[Item]], object] | None = None,
 ) -> Summary:
-    """`run_over` for work that is not one call a video: it yields items with None or their failure's reason."""
+    """`run_over` for work that is not one call a video in processes here: it yields what came of each.
+
+    Args:
+        record: is told each outcome, too.
+    """
     start = time.monotonic()
     todo = [item for item in items if overwrite or not is_done(item)]
     summary = Summary(skipped=len(items) - len(todo))
     # smoothing=0: the rate and the time left follow from the whole run, not from the last few videos.
     counts = {"total": len(items), "initial": summary.skipped, "unit": "video", "smoothing": 0, "mininterval": 0.5}
     with tqdm(desc=description, **counts) as bar:
-        for item, reason in work(todo):
-            if reason is None:
+        for outcome in work(todo):
+            if outcome.reason is None:
                 summary.done += 1
             else:
-                summary.failures.append(Failure(key(item), reason))
+                summary.failures.append(Failure(key(outcome.item), outcome.reason))
+            if record is not None:
+                record(outcome)
             bar.set_postfix(failed=len(summary.failures), refresh=False)
             bar.update()
     summary.failures.sort(key=lambda failure: failure.key)
@@ -138,29 +191,40 @@ def write_failures(path: Path, failures: Iterable[Failure]) -> None:
     atomic.write_text(path, text.getvalue())
 
 
-def outcomes(
-    todo: Sequence[Item], function: Callable[[Item], object], workers: int
-) -> Iterator[tuple[Item, str | None]]:
-    """`function(item)` for every item: (item, None or the reason of its failure), in the order of completion.
+def output_bytes(output: Path) -> int:
+    """The size of a file, or of all files directly in a folder."""
+    files = output.iterdir() if output.is_dir() else (output,)
+    return sum(file.stat().st_size for file in files)
 
-    Raises OutOfSpace as `run_over` does.
+
+def outcomes(todo: Sequence[Item], task: Task[Item], workers: int) -> Iterator[Outcome[Item]]:
+    """What comes of every item in processes here, in the order of completion.
+
+    Raises OutOfSpace as `run_over` does, and what `task.prepare` raises.
     """
-
-    def call(item: Item) -> Iterator[None]:
-        function(item)
-        return iter(())
-
+    if task.prepare is not None and todo:
+        task.prepare()
     full: OutOfSpace | None = None
     suspects: list[Item] = []
-    for part in stream(todo, call, workers):
-        if isinstance(part.error, OutOfSpace):
-            full = part.error
-        elif isinstance(part.error, WorkerDied):
-            suspects.append(part.item)
+    for item, cost, error in _ends(todo, task, workers):
+        if isinstance(error, OutOfSpace):
+            full = error
+        elif isinstance(error, WorkerDied):
+            suspects.append(item)
         else:
-            yield part.item, None if part.error is None else str(part.error)
+            yield Outcome(item, None if error is None else str(error), cost)
     if full is not None:
         raise full
-    for item in suspects:  # what was too much beside another large video may do alone
-        for part in stream([item], call, 1):
-            yield part.item, None if part.error is None else str(part.error)
+    for suspect in suspects:  # what was too much beside another large video may do alone
+        for item, cost, error in _ends([suspect], task, 1):
+            yield Outcome(item, None if error is None else str(error), cost)
+
+
+def _ends(todo: Sequence[Item], task: Task[Item], workers: int) -> Iterator[tuple[Item, Cost, Exception | None]]:
+    """How the work on each item has ended."""
+    costs: dict[int, Cost] = {}
+    for part in stream(todo, task, workers):
+        if part.last:
+            yield part.item, costs.pop(id(part.item), UNMEASURED), part.error
+        else:
+            costs[id(part.item)] = part.value

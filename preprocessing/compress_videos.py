@@ -5,14 +5,15 @@ from __future__ import annotations
 import argparse
 import random
 from dataclasses import dataclass
+from operator import attrgetter
 from pathlib import Path
 
 from deepfake import atomic
 from deepfake.encode import transcode
 from deepfake.metadata import VideoRecord, read_dataset
 from deepfake.paths import METADATA_NAME, DataRoot
-from deepfake.workers import run_over
-from preprocessing.step import finish, make_parser, run_main
+from deepfake.workers import Task
+from preprocessing.step import Work, make_parser, run_main, run_work, seen_by_all
 
 STEP = Path(__file__).stem
 SEED = 777
@@ -42,25 +43,26 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> int:
     args = parse_args()
-    layout = DataRoot(args.root_dir)
-    out = args.out_dir or layout.compressed
+    layout = DataRoot(seen_by_all(args.root_dir, args))
+    out = seen_by_all(args.out_dir, args) if args.out_dir else layout.compressed
     if out.resolve() == layout.root.resolve():
         raise ValueError(f"{out}: holds the originals; name another folder for the copies")
     videos = list(read_dataset(layout.root).videos.values())
     compress = CompressVideo(layout.root, out, args.seed)
-    summary = run_over(
-        videos,
-        compress,
-        is_done=lambda video: compress.copy_of(video).exists(),
-        workers=args.workers,
-        key=lambda video: video.video_id,
-        overwrite=args.overwrite,
-        description=STEP,
+    work = Work(
+        step=STEP,
+        root=layout.root,
+        items=videos,
+        task=Task(compress, compress.copy_of),
+        key=attrgetter("video_id"),
+        folder=out.name if out == layout.compressed else str(out.absolute()),
+        settings={"seed": args.seed, "crfs": CRFS},
     )
+    code = run_work(work, args)
     for part in sorted({video.path.parent for video in videos}):
         copy = out / part.relative_to(layout.root) / METADATA_NAME
         atomic.write_bytes(copy, (part / METADATA_NAME).read_bytes())
-    return finish(STEP, summary, layout.root)
+    return code
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,12 +12,14 @@ from typing import Any
 from deepfake.boxes import BoxFile, Face, write_boxes
 from deepfake.commandline import positive_float, positive_int
 from deepfake.detectors import FaceDetector, get_preset
+from deepfake.detectors.build import PortableDetector
 from deepfake.detectors.stream import detect_videos
-from deepfake.metadata import VideoRecord, read_dataset
+from deepfake.metadata import VideoRecord
 from deepfake.paths import DataRoot
+from deepfake.stages import DETECT
 from deepfake.video import chunked, iter_every
-from deepfake.workers import run_over, run_stream
-from preprocessing.step import add_device, choose_device, finish, longest_first, make_parser, run_main
+from deepfake.workers import Outcome
+from preprocessing.step import add_device, choose_device, make_parser, run_main, run_work, seen_by_all, stage_work
 
 STEP = Path(__file__).stem
 
@@ -50,45 +53,34 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> int:
     args = parse_args()
-    layout = DataRoot(args.root_dir)
+    layout = DataRoot(seen_by_all(args.root_dir, args))
     settings = get_preset(args.preset)
     if args.scale is not None:
         settings = settings.with_scale(args.scale)
-    originals = longest_first(read_dataset(layout.root).originals)
     facts = {"detector": "mtcnn", "preset": args.preset, "every": args.every, **settings.to_dict()}
-    bookkeeping: dict[str, Any] = {
-        "is_done": lambda video: layout.boxes_file(video.video_id).exists(),
-        "key": lambda video: video.video_id,
-        "overwrite": args.overwrite,
-        "description": STEP,
-    }
-    from deepfake.detectors.mtcnn import MTCNN
-
-    # torch and the detector are loaded once, before the processes part.
-    if choose_device(args.device) == "cuda":
-        find_in_all = partial(
-            detect_on_cuda, detector=MTCNN(settings, "cuda"), layout=layout, facts=facts, workers=args.workers
-        )
-        summary = run_stream(originals, find_in_all, **bookkeeping)
-    else:
-        find_in_one = partial(detect_video, detector=MTCNN(settings), layout=layout, facts=facts)
-        summary = run_over(originals, find_in_one, workers=args.workers, **bookkeeping)
-    return finish(STEP, summary, layout.root)
+    on_cuda = choose_device(args) == "cuda"
+    detector = PortableDetector(settings, "cuda" if on_cuda else "cpu")
+    detect = partial(detect_video, detector=detector, layout=layout, facts=facts)
+    work = stage_work(DETECT, layout, detect, facts, prepare=detector.load, on_gpu=on_cuda)
+    if on_cuda:
+        all_at_once = partial(detect_on_cuda, detector=detector, layout=layout, facts=facts, workers=args.workers)
+        work = replace(work, all_at_once=all_at_once)
+    return run_work(work, args)
 
 
 def detect_on_cuda(
     videos: Sequence[VideoRecord], detector: FaceDetector, layout: DataRoot, facts: dict[str, Any], workers: int
-) -> Iterator[tuple[VideoRecord, str | None]]:
+) -> Iterator[Outcome[VideoRecord]]:
     """Writes the videos' box files: processes decode, the one detector takes batches of frames of several videos.
 
-    Yields each video with None, or with the reason of its failure.
+    Yields what came of each video.
     """
     for found in detect_videos(
         videos, lambda video: iter_every(video.path, facts["every"], threads=1), detector, workers
     ):
         if found.error is None:
             write_boxes(layout.boxes_file(found.item.video_id), BoxFile(found.frames, found.size, facts))
-        yield found.item, None if found.error is None else str(found.error)
+        yield Outcome(found.item, None if found.error is None else str(found.error))
 
 
 def detect_video(video: VideoRecord, detector: FaceDetector, layout: DataRoot, facts: dict[str, Any]) -> None:

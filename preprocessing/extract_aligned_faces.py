@@ -4,34 +4,37 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
+from operator import attrgetter
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from deepfake import atomic
 from deepfake.align import TEMPLATE_SIZE, align_largest, largest_face
-from deepfake.aligned_faces import Extraction, claim_folder, face_name, name_folders
+from deepfake.aligned_faces import Extraction, claim_folder, extraction_to_dict, face_name, name_folders
 from deepfake.boxes import Face
 from deepfake.commandline import positive_float, positive_int
 from deepfake.detectors import ALIGNING, FaceDetector
-from deepfake.detectors.build import build_detector
+from deepfake.detectors.build import PortableDetector
 from deepfake.detectors.stream import detect_videos
 from deepfake.face_recipes import AlignRecipe
 from deepfake.images import write_image
 from deepfake.paths import CROP_SUFFIXES, VIDEO_SUFFIXES, find_videos
 from deepfake.video import Frame, chunked, iter_every, iter_frames
-from deepfake.workers import outcomes, run_over, run_stream
+from deepfake.workers import Outcome, Task, outcomes
 from preprocessing.step import (
+    Work,
+    add_cluster_options,
     add_device,
     add_run_options,
     choose_device,
-    finish,
     longest_first,
     make_bare_parser,
     run_main,
+    run_work,
+    seen_by_all,
 )
 
 STEP = Path(__file__).stem
@@ -83,6 +86,7 @@ def parse_args() -> argparse.Namespace:
     )
     add_device(parser)
     add_run_options(parser)
+    add_cluster_options(parser)
     return parser.parse_intermixed_args()
 
 
@@ -92,26 +96,29 @@ def main() -> int:
     if args.scale is not None:
         settings = settings.with_scale(args.scale)
     extraction = Extraction(AlignRecipe(settings), args.every, f".{args.format}")
-    videos = choose_videos(args.sources, args.out_dir)
-    # torch and the detector are loaded once, before the processes part.
-    device = choose_device(args.device)
-    detector = build_detector(settings, device, args.weights_dir)
-    claim_folder(args.out_dir, extraction, {video.stem for video in videos}, args.overwrite)
+    out_dir = seen_by_all(args.out_dir, args)
+    videos = choose_videos([seen_by_all(source, args) for source in args.sources], out_dir)
+    device = choose_device(args)
+    detector = PortableDetector(settings, device, seen_by_all(args.weights_dir, args))
+    if args.scheduler is None:
+        detector.load()  # before the folder is made: its weights may be missing
+    claim_folder(out_dir, extraction, {video.stem for video in videos}, args.overwrite)
 
-    job = Job(args.out_dir, extraction)
-    bookkeeping: dict[str, Any] = {
-        "is_done": lambda video: job.folder_of(video).is_dir(),
-        "key": lambda video: video.stem,
-        "overwrite": args.overwrite,
-        "description": STEP,
-    }
+    job = Job(out_dir, extraction)
+    work = Work(
+        step=STEP,
+        root=out_dir,
+        items=videos,
+        task=Task(partial(extract_video, job=job, detector=detector), job.folder_of, detector.load),
+        key=attrgetter("stem"),
+        folder=".",
+        settings=extraction_to_dict(extraction),
+        on_gpu=device == "cuda",
+        is_guarded=False,  # recipe.json is what tells
+    )
     if device == "cuda":
-        extract_all = partial(extract_on_cuda, job=job, detector=detector, workers=args.workers)
-        summary = run_stream(videos, extract_all, **bookkeeping)
-    else:
-        extract_one = partial(extract_video, job=job, detector=detector)
-        summary = run_over(videos, extract_one, workers=args.workers, **bookkeeping)
-    code = finish(STEP, summary, args.out_dir)
+        work = replace(work, all_at_once=partial(extract_on_cuda, job=job, detector=detector, workers=args.workers))
+    code = run_work(work, args)
     tell_faceless([job.folder_of(video) for video in videos])
     return code
 
@@ -166,26 +173,24 @@ def extract_video(video: Path, job: Job, detector: FaceDetector) -> None:
 
 def extract_on_cuda(
     videos: Sequence[Path], job: Job, detector: FaceDetector, workers: int, at_once: int = VIDEOS_AT_ONCE
-) -> Iterator[tuple[Path, str | None]]:
+) -> Iterator[Outcome[Path]]:
     """Writes the faces of all videos, `at_once` at a time: processes decode, the one detector takes batches of frames
     of several videos; then processes decode again and write: to keep the frames would take gigabytes.
 
-    Yields each video with None, or with the reason of its failure.
+    Yields what came of each video.
     """
     for start in range(0, len(videos), at_once):
         yield from _extract_some(videos[start : start + at_once], job, LargestOnly(detector), workers)
 
 
-def _extract_some(
-    videos: Sequence[Path], job: Job, detector: FaceDetector, workers: int
-) -> Iterator[tuple[Path, str | None]]:
+def _extract_some(videos: Sequence[Path], job: Job, detector: FaceDetector, workers: int) -> Iterator[Outcome[Path]]:
     found: dict[Path, dict[int, list[Face]]] = {}
     for part in detect_videos(videos, job.frames, detector, workers):
         if part.error is None:
             found[part.item] = {index: faces for index, faces in part.frames.items() if faces}
         else:
-            yield part.item, str(part.error)
-    yield from outcomes(list(found), lambda video: write_found(video, found[video], job), workers)
+            yield Outcome(part.item, str(part.error))
+    yield from outcomes(list(found), Task(lambda video: write_found(video, found[video], job)), workers)
 
 
 def write_found(video: Path, found: dict[int, list[Face]], job: Job) -> None:

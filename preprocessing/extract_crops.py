@@ -7,13 +7,13 @@ from functools import partial
 from pathlib import Path
 
 from deepfake import atomic
-from deepfake.boxes import BoxFile, crop_face, read_boxes
+from deepfake.boxes import MARGIN, BoxFile, crop_face, read_boxes
 from deepfake.images import write_image
-from deepfake.metadata import VideoRecord, read_dataset
+from deepfake.metadata import VideoRecord
 from deepfake.paths import CROP_SUFFIXES, DataRoot, crop_name
+from deepfake.stages import CROPS
 from deepfake.video import VideoError, iter_frames
-from deepfake.workers import run_over
-from preprocessing.step import add_crops_dir, finish, longest_first, make_parser, orphans, run_main
+from preprocessing.step import add_crops_dir, make_parser, run_main, run_work, seen_by_all, stage_work
 
 STEP = Path(__file__).stem
 
@@ -35,18 +35,9 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> int:
     args = parse_args()
-    layout = DataRoot(args.root_dir, args.crops_dir)
-    dataset = read_dataset(layout.root)
-    summary = run_over(
-        longest_first(dataset.originals + [fake for _, fake in dataset.pairs]),
-        partial(crop_video, layout=layout, suffix=f".{args.format}"),
-        is_done=lambda video: (layout.crops / video.video_id).is_dir(),
-        workers=args.workers,
-        key=lambda video: video.video_id,
-        overwrite=args.overwrite,
-        description=STEP,
-    )
-    return finish(STEP, summary, layout.root, orphans(dataset))
+    layout = DataRoot(seen_by_all(args.root_dir, args), args.crops_dir)
+    crop = partial(crop_video, layout=layout, suffix=f".{args.format}")
+    return run_work(stage_work(CROPS, layout, crop, {"format": args.format, "margin": MARGIN}), args)
 
 
 def crop_video(video: VideoRecord, layout: DataRoot, suffix: str) -> None:

@@ -9,11 +9,11 @@ from pathlib import Path
 from deepfake import atomic
 from deepfake.commandline import positive_int
 from deepfake.images import write_image
-from deepfake.metadata import VideoRecord, read_dataset
+from deepfake.metadata import VideoRecord
 from deepfake.paths import CROP_SUFFIXES, DataRoot, image_name
+from deepfake.stages import IMAGES
 from deepfake.video import iter_every
-from deepfake.workers import run_over
-from preprocessing.step import finish, make_parser, run_main
+from preprocessing.step import make_parser, run_main, run_work, seen_by_all, stage_work
 
 STEP = Path(__file__).stem
 
@@ -37,17 +37,9 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> int:
     args = parse_args()
-    layout = DataRoot(args.root_dir)
-    summary = run_over(
-        list(read_dataset(layout.root).videos.values()),
-        partial(extract_video, layout=layout, every=args.every, suffix=f".{args.format}"),
-        is_done=lambda video: (layout.images / video.video_id).is_dir(),
-        workers=args.workers,
-        key=lambda video: video.video_id,
-        overwrite=args.overwrite,
-        description=STEP,
-    )
-    return finish(STEP, summary, layout.root)
+    layout = DataRoot(seen_by_all(args.root_dir, args))
+    extract = partial(extract_video, layout=layout, every=args.every, suffix=f".{args.format}")
+    return run_work(stage_work(IMAGES, layout, extract, {"every": args.every, "format": args.format}), args)
 
 
 def extract_video(video: VideoRecord, layout: DataRoot, every: int, suffix: str) -> None:

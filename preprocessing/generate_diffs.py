@@ -9,10 +9,10 @@ from pathlib import Path
 from deepfake import atomic
 from deepfake.diffs import difference_mask
 from deepfake.images import read_image, write_image
-from deepfake.metadata import VideoRecord, read_dataset
+from deepfake.metadata import VideoRecord
 from deepfake.paths import DataRoot, diff_name, list_crops, parse_crop_name
-from deepfake.workers import run_over
-from preprocessing.step import add_crops_dir, finish, make_parser, orphans, run_main
+from deepfake.stages import DIFFS
+from preprocessing.step import add_crops_dir, make_parser, run_main, run_work, seen_by_all, stage_work
 
 STEP = Path(__file__).stem
 
@@ -28,18 +28,9 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> int:
     args = parse_args()
-    layout = DataRoot(args.root_dir, args.crops_dir)
-    dataset = read_dataset(layout.root)
-    summary = run_over(
-        [fake for _, fake in dataset.pairs],
-        partial(compare_video, layout=layout),
-        is_done=lambda fake: (layout.diffs / fake.video_id).is_dir(),
-        workers=args.workers,
-        key=lambda fake: fake.video_id,
-        overwrite=args.overwrite,
-        description=STEP,
-    )
-    return finish(STEP, summary, layout.root, orphans(dataset))
+    layout = DataRoot(seen_by_all(args.root_dir, args), args.crops_dir)
+    compare = partial(compare_video, layout=layout)
+    return run_work(stage_work(DIFFS, layout, compare, {"crops": args.crops_dir}), args)
 
 
 def compare_video(fake: VideoRecord, layout: DataRoot) -> None:

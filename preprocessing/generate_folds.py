@@ -18,13 +18,13 @@ from deepfake.folds import (
 )
 from deepfake.metadata import Dataset, VideoRecord, read_dataset
 from deepfake.paths import DataRoot, list_crops, parse_crop_name
-from preprocessing.step import add_crops_dir, make_parser, run_main
+from preprocessing.step import add_crops_dir, make_root_parser, run_main
 
 STEP = Path(__file__).stem
 
 
 def parse_args() -> argparse.Namespace:
-    parser = make_parser(
+    parser = make_root_parser(
         "Assigns every video to a fold, an original and its fakes always to the same, and lists their crops.",
         f"python preprocessing/{STEP}.py --root-dir DATA_ROOT --out folds.csv --split-by original --n-splits 5",
     )

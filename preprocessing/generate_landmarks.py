@@ -11,12 +11,13 @@ import numpy as np
 
 from deepfake import atomic
 from deepfake.detectors import PRESETS, FaceDetector
+from deepfake.detectors.build import PortableDetector
 from deepfake.images import read_image
 from deepfake.landmarks import write_landmarks
-from deepfake.metadata import VideoRecord, read_dataset
+from deepfake.metadata import VideoRecord
 from deepfake.paths import DataRoot, landmark_name, list_crops, parse_crop_name
-from deepfake.workers import run_over
-from preprocessing.step import add_crops_dir, finish, make_parser, run_main
+from deepfake.stages import LANDMARKS
+from preprocessing.step import add_crops_dir, make_parser, run_main, run_work, seen_by_all, stage_work
 
 STEP = Path(__file__).stem
 
@@ -32,21 +33,18 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> int:
     args = parse_args()
-    from deepfake.detectors.mtcnn import MTCNN
+    layout = DataRoot(seen_by_all(args.root_dir, args), args.crops_dir)
+    # The quick one, then the thorough one for crops where that finds nothing.
+    detectors = [PortableDetector(PRESETS[name]) for name in ("landmarks-quick", "landmarks")]
+    find = partial(find_landmarks, detectors=detectors, layout=layout)
+    settings = {"crops": args.crops_dir, "detectors": [detector.settings.to_dict() for detector in detectors]}
+    work = stage_work(LANDMARKS, layout, find, settings, prepare=partial(load_all, detectors))
+    return run_work(work, args)
 
-    # The quick one, then the thorough one for crops where that finds nothing; loaded once, before the processes part.
-    detectors = MTCNN(PRESETS["landmarks-quick"]), MTCNN(PRESETS["landmarks"])
-    layout = DataRoot(args.root_dir, args.crops_dir)
-    summary = run_over(
-        read_dataset(layout.root).originals,
-        partial(find_landmarks, detectors=detectors, layout=layout),
-        is_done=lambda video: (layout.landmarks / video.video_id).is_dir(),
-        workers=args.workers,
-        key=lambda video: video.video_id,
-        overwrite=args.overwrite,
-        description=STEP,
-    )
-    return finish(STEP, summary, layout.root)
+
+def load_all(detectors: Sequence[PortableDetector]) -> None:
+    for detector in detectors:
+        detector.load()
 
 
 def find_landmarks(video: VideoRecord, detectors: Sequence[FaceDetector], layout: DataRoot) -> None:

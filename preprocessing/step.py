@@ -3,24 +3,171 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from operator import attrgetter
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, Generic, TypeVar
 
+from deepfake import cluster
 from deepfake.commandline import EXIT_INTERRUPTED, EXIT_SOME_FAILED, EXIT_USAGE, positive_int, run_guarded
-from deepfake.metadata import Dataset
-from deepfake.paths import FAILURES_DIR, failures_file
+from deepfake.metadata import Dataset, VideoRecord, read_dataset
+from deepfake.paths import FAILURES_DIR, RUNS_DIR, DataRoot, failures_file
 from deepfake.processes import default_workers
-from deepfake.workers import Failure, Summary, write_failures
+from deepfake.runs import FAILED, Record, Run, find_change, last_entries, new_header, read_runs
+from deepfake.stages import Stage
+from deepfake.workers import Failure, Outcome, Summary, Task, outcomes, output_bytes, run_stream, write_failures
 
 Item = TypeVar("Item")
 
 _SHOWN_FAILURES = 5
 
 
+@dataclass(frozen=True)
+class Work(Generic[Item]):
+    """What a step does for each of many videos.
+
+    Attributes:
+        step: the step's name.
+        root: where the lists of failures and the records of runs go.
+        items: all videos that it is to do, done already or not, in the order of work.
+        task: the work on one; its `output` tells whether it is done.
+        key: names an item.
+        folder: of the outputs, below the root if it is there.
+        settings: all that decides the outputs.
+        all_at_once: does many videos here in place of the task, where that is quicker.
+        on_gpu: the task asks for a GPU where a cluster's workers offer it.
+        failures: found before the work, beside what will fail.
+        is_guarded: settings are compared with those of the outputs that are there.
+    """
+
+    step: str
+    root: Path
+    items: Sequence[Item]
+    task: Task[Item]
+    key: Callable[[Item], str]
+    folder: str
+    settings: Mapping[str, Any]
+    all_at_once: Callable[[Sequence[Item]], Iterable[Outcome[Item]]] | None = None
+    on_gpu: bool = False
+    failures: Sequence[Failure] = ()
+    is_guarded: bool = True
+
+
+def stage_work(
+    stage: Stage, layout: DataRoot, function: Callable[[VideoRecord], object], settings: Mapping[str, Any], **more: Any
+) -> Work[VideoRecord]:
+    """The work of a step over a data root.
+
+    Args:
+        function: writes one video's output.
+        settings: of the step itself; those of what it works on are added.
+        more: `prepare` of the task, and other fields of `Work`.
+    """
+    dataset = read_dataset(layout.root)
+    task = Task(function, partial(_stage_output, stage=stage, layout=layout), more.pop("prepare", None))
+    wanted = {
+        "items": longest_first(stage.videos(dataset)),
+        "failures": orphans(dataset) if stage.works_on_fakes else (),
+        "settings": {**settings, **stage.source_settings(layout)},
+    }
+    return Work(
+        step=stage.name,
+        root=layout.root,
+        task=task,
+        key=attrgetter("video_id"),
+        folder=stage.folder(layout),
+        **{**wanted, **more},
+    )
+
+
+def _stage_output(video: VideoRecord, stage: Stage, layout: DataRoot) -> Path:
+    return stage.output_of(layout, video.video_id)
+
+
+def run_work(work: Work[Item], args: argparse.Namespace) -> int:
+    """Does the work as the command line says, prints and records what came of it, and returns the exit code.
+
+    Raises:
+        ValueError: other settings than those of the outputs that are there; or no cluster that can be worked on.
+    """
+    runs = read_runs(work.root, work.step, work.folder)
+    items = _failed_items(work, runs) if args.retry_failed else work.items
+    redo_all = args.overwrite or args.retry_failed
+    redone = {work.key(item) for item in items} if redo_all else set()
+    kept = {key for item in work.items if (key := work.key(item)) not in redone and _output(work, item).exists()}
+    if work.is_guarded and not args.mix_settings:
+        _check_settings(work, runs, kept)
+    skipped = sum(work.key(item) in kept for item in items)
+    facts = {"videos": len(work.items), "skipped": skipped, "workers": args.workers, "scheduler": args.scheduler}
+    header = new_header(work.step, work.folder, work.settings, arguments=sys.argv[1:], **facts)
+    with _open_team(work, args) as team, Record(work.root, header) as record:
+
+        def write_down(outcome: Outcome[Item]) -> None:
+            cost = outcome.cost
+            if outcome.reason is None and cost.bytes is None:
+                cost = replace(cost, bytes=output_bytes(_output(work, outcome.item)))
+            record.add(work.key(outcome.item), outcome.reason, cost)
+
+        for failure in work.failures:
+            record.add(failure.key, failure.reason)
+        summary = run_stream(
+            items,
+            partial(team, marker=record.path),
+            is_done=lambda item: work.key(item) in kept,
+            key=work.key,
+            description=work.step,
+            record=write_down,
+        )
+        code = finish(work.step, summary, work.root, work.failures)
+        record.end(summary)
+        return code
+
+
+def _output(work: Work[Item], item: Item) -> Path:
+    assert work.task.output is not None
+    return work.task.output(item)
+
+
+def _failed_items(work: Work[Item], runs: Sequence[Run]) -> list[Item]:
+    failed = {video for video, entry in last_entries(runs).items() if entry.status == FAILED}
+    return [item for item in work.items if work.key(item) in failed]
+
+
+def _check_settings(work: Work[Any], runs: Sequence[Run], kept: Collection[str]) -> None:
+    if change := find_change(runs, kept, work.settings):
+        raise ValueError(
+            f"{work.root / work.folder}: {change}; give the old value, or --overwrite to do all videos again, "
+            "or --mix-settings to keep those that are there as they are"
+        )
+
+
+@contextlib.contextmanager
+def _open_team(work: Work[Item], args: argparse.Namespace) -> Iterator[Callable[..., Iterable[Outcome[Item]]]]:
+    """Who does the work, as a function of the videos to do and of a file that all who do it must see."""
+    if args.scheduler is None:
+        if work.all_at_once is not None:
+            do_all = work.all_at_once
+        else:
+            do_all = partial(outcomes, task=work.task, workers=args.workers)
+        yield lambda todo, marker: do_all(todo)
+        return
+    with cluster.connected(args.scheduler, args.workers) as client:
+        yield partial(cluster.outcomes, task=work.task, client=client, on_gpu=work.on_gpu)
+
+
 def make_parser(description: str, example: str) -> argparse.ArgumentParser:
+    """A parser with the arguments of every step that does one thing for each video of a data root."""
+    parser = make_root_parser(description, example)
+    add_cluster_options(parser)
+    add_mix_settings(parser)
+    return parser
+
+
+def make_root_parser(description: str, example: str) -> argparse.ArgumentParser:
     """A parser with the arguments of every step over a data root: --root-dir, --workers, --overwrite."""
     parser = make_bare_parser(description, example, "DATA_ROOT")
     parser.add_argument("--root-dir", type=Path, required=True, metavar="DATA_ROOT", help="data set in DFDC layout")
@@ -55,6 +202,30 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--overwrite", action="store_true", help="do videos again that are done already")
 
 
+def add_cluster_options(parser: argparse.ArgumentParser) -> None:
+    """--scheduler and --retry-failed."""
+    parser.add_argument(
+        "--scheduler",
+        metavar="ADDRESS",
+        help="do the work on a Dask cluster: its scheduler's address (tcp://HOST:8786), or 'local' to start one here "
+        "with --workers processes. All machines must see the data at the same path (a shared file system), and have "
+        "this version of the code installed; needs the extra 'cluster'",
+    )
+    parser.add_argument(
+        "--retry-failed",
+        action="store_true",
+        help=f"do only the videos that failed when they were last tried (the records in {RUNS_DIR} tell)",
+    )
+
+
+def add_mix_settings(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--mix-settings",
+        action="store_true",
+        help="keep videos that were done with other settings, which is refused otherwise",
+    )
+
+
 def add_crops_dir(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--crops-dir",
@@ -70,13 +241,28 @@ def add_device(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def choose_device(device: str) -> str:
-    """cpu or cuda, for the choices of --device. Raises ValueError if there is no CUDA device to be had."""
+def choose_device(args: argparse.Namespace) -> str:
+    """cpu or cuda, for the choices of --device: here, or on a cluster's workers.
+
+    Raises:
+        ValueError: there is no CUDA device to be had, or no cluster.
+    """
+    if args.scheduler is not None and args.scheduler != cluster.LOCAL:
+        if args.device == "auto":
+            return "cuda" if cluster.offers_gpu(args.scheduler) else "cpu"
+        return args.device
+    if args.device == "cpu":
+        return "cpu"
     import torch
 
-    if device == "cuda" and not torch.cuda.is_available():
+    if args.device == "cuda" and not torch.cuda.is_available():
         raise ValueError("--device cuda: torch sees no CUDA device here; use --device cpu")
-    return "cuda" if device == "cuda" or (device == "auto" and torch.cuda.is_available()) else "cpu"
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def seen_by_all(path: Path, args: argparse.Namespace) -> Path:
+    """A path as a cluster's workers can use it: they stand in other folders."""
+    return path if args.scheduler is None else path.absolute()
 
 
 def run_main(main: Callable[[], int]) -> None:

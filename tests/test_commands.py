@@ -39,7 +39,9 @@ def test_shell_scripts_parse_and_are_strict(script):
     assert "set -euo pipefail" in (ROOT / script).read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("script", ["preprocess_data.sh", "make_dataset.sh", "train.sh", "predict_submission.sh"])
+@pytest.mark.parametrize(
+    "script", ["preprocess_data.sh", "make_dataset.sh", "download_data.sh", "train.sh", "predict_submission.sh"]
+)
 def test_missing_arguments_print_the_usage(script):
     done = _run("bash", script)
     assert done.returncode == 2

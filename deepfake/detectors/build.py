@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
+import numpy as np
+
+from deepfake.boxes import Face
 from deepfake.detectors.base import AnySettings, DetectorSettings, FaceDetector
 
 
@@ -25,3 +31,25 @@ def build_detector(settings: AnySettings, device: str = "cpu", weights_dir: Path
     from deepfake.detectors.retinaface import RetinaFace, weights_path
 
     return RetinaFace(settings, weights_path(weights_dir, settings.network), device)
+
+
+@dataclass(frozen=True)
+class PortableDetector:
+    """A detector that travels as its settings: each process builds its own, once; one that was forked has its parent's.
+
+    Arguments and errors are those of `build_detector`.
+    """
+
+    settings: AnySettings
+    device: str = "cpu"
+    weights_dir: Path = Path("weights")
+
+    def load(self) -> FaceDetector:
+        return _built(self.settings, self.device, self.weights_dir)
+
+    def detect(self, frames: Sequence[np.ndarray]) -> list[list[Face]]:
+        """See `FaceDetector.detect`."""
+        return self.load().detect(frames)
+
+
+_built = cache(build_detector)

@@ -15,7 +15,7 @@ import pytest
 from deepfake import atomic
 from deepfake.processes import DIED, OutOfSpace, WorkerDied, apart
 from deepfake.video import VideoError
-from deepfake.workers import Failure, Summary, read_failures, run_over, run_stream, write_failures
+from deepfake.workers import Failure, Outcome, Summary, read_failures, run_over, run_stream, write_failures
 
 WORKERS = pytest.mark.parametrize("workers", [1, 2])
 
@@ -166,7 +166,7 @@ def test_run_stream_counts_what_the_stream_yields():
 
     def stream(todo):
         asked.extend(todo)
-        return [("c", None), ("b", "broken")]
+        return [Outcome("c"), Outcome("b", "broken")]
 
     summary = run_stream(["a", "b", "c"], stream, is_done=lambda item: item == "a")
     assert asked == ["b", "c"]

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from deepfake.paths import RUNS_DIR
 from tests.clips import cut, write_metadata
 
 FRAMES = 21
@@ -54,9 +55,11 @@ def step_command(step: str, root: Path, *arguments: str) -> list[str]:
 
 
 def tree(root: Path) -> dict[str, bytes]:
-    """All files that steps write below a data root, by relative name."""
+    """All files that steps make of the videos below a data root, by relative name: not the records of their runs."""
     made = (
-        path for path in root.rglob("*") if path.is_file() and not path.relative_to(root).parts[0].startswith("dfdc")
+        path
+        for path in root.rglob("*")
+        if path.is_file() and not path.relative_to(root).parts[0].startswith(("dfdc", RUNS_DIR))
     )
     return {str(path.relative_to(root)): path.read_bytes() for path in made}
 

@@ -18,6 +18,7 @@ from deepfake.detectors.build import build_detector
 from deepfake.detectors.retinaface import weights_path
 from deepfake.face_recipes import AlignRecipe
 from deepfake.images import read_image
+from deepfake.paths import RUNS_DIR
 from deepfake.video import FRAMES_AT_ONCE
 from preprocessing.extract_aligned_faces import Job, extract_on_cuda, extract_video
 from tests.clips import cut, draw, ffmpeg, gradient
@@ -79,7 +80,7 @@ def test_faces_and_recipe_the_same_from_one_process_and_from_two(small_parts, ex
     assert done.returncode == 0, done.stderr
     assert "4 done, 0 skipped (already there), 0 failed" in done.stdout and "without a face" not in done.stdout
     assert pictures(out) == {name: ["000.png", "010.png", "020.png"] for name in CLIPS}
-    assert {path.name for path in out.iterdir()} == {*CLIPS, RECIPE_JSON}
+    assert {path.name for path in out.iterdir()} == {*CLIPS, RECIPE_JSON, RUNS_DIR}
     assert {read_image(path).shape for path in out.glob("*/*.png")} == {(320, 320, 3)}
     assert read_extraction(out) == Extraction(AlignRecipe(ALIGNING[detector]), 10)
     alone = extract(small_parts, tmp_path / "alone", "--workers", 1, detector=detector)
@@ -301,7 +302,8 @@ def test_batches_over_videos_give_the_faces_of_one_by_one(zoo, tmp_path):
     videos = sorted(zoo.iterdir())
     detector = build_detector(ALIGNING["mtcnn"])
     jobs = [Job(tmp_path / name, Extraction(AlignRecipe(ALIGNING["mtcnn"]), 5)) for name in ("one", "many")]
-    found = dict(extract_on_cuda(videos, jobs[1], Watched(detector), workers=2, at_once=3))
+    outcomes = extract_on_cuda(videos, jobs[1], Watched(detector), workers=2, at_once=3)
+    found = {outcome.item: outcome.reason for outcome in outcomes}
     assert found.keys() == set(videos)
     for video, reason in found.items():
         if video.stem in BAD:
