@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
@@ -16,6 +16,10 @@ from deepfake.spec import OUTPUT_LOGIT, fake_probability
 
 SCORE_BATCH = {"cpu": 8, "cuda": 64}
 """Faces a network call: bounds memory; on a CPU larger ones are no faster."""
+
+
+Scorer = Callable[[np.ndarray], np.ndarray]
+"""(n, s, s, 3) uint8 RGB faces -> (n,) float32 probabilities of fake; `FaceScorer` is one."""
 
 
 def batch_size(device: torch.device) -> int:

@@ -29,6 +29,10 @@ FRAMES = SpreadFrames(FRAMES_PER_VIDEO)
 """The frames that first place looks at."""
 
 
+Detected = dict[AnySettings, dict[int, list[Face]]]
+"""Each detector's faces by frame index."""
+
+
 @dataclass(frozen=True)
 class FaceSource:
     """Which faces of a video a network is given.
@@ -149,8 +153,22 @@ class FaceCollection:
     def add(self, frames: Sequence[Frame]) -> None:
         """The next frames of the video, as `video.iter_chosen` gives them."""
         start = time.monotonic()
-        wanted = {source: [f for f in frames if source.frames in f.chosen_by] for source in self._open_sources()}
-        detected = self._detect(wanted)
+        self.take(frames, self.detect(frames))
+        self._faces.seconds += time.monotonic() - start
+
+    def detect(self, frames: Sequence[Frame]) -> Detected:
+        """The first half of `add`; sources of equal settings share a detection."""
+        by_settings: dict[AnySettings, dict[int, Frame]] = {}
+        for source, own in self._wanted(frames).items():
+            by_settings.setdefault(source.recipe.settings, {}).update((frame.index, frame) for frame in own)
+        return {
+            settings: dict(zip(own, self._detectors[settings].detect([frame.image for frame in own.values()])))
+            for settings, own in by_settings.items()
+        }
+
+    def take(self, frames: Sequence[Frame], detected: Detected) -> None:
+        """The second half of `add`: keeps the faces, and pictures of those that are scored."""
+        wanted = self._wanted(frames)
         for source, own in wanted.items():
             for frame in own:
                 self._take(source, frame, detected[source.recipe.settings][frame.index])
@@ -158,13 +176,15 @@ class FaceCollection:
         for index in sorted(looked_at):
             self._faces.frames.append(index)
             self._faces.size = looked_at[index].image.shape[0], looked_at[index].image.shape[1]
-        self._faces.seconds += time.monotonic() - start
 
     def finish(self) -> VideoFaces:
         for view, images in self._images.items():
             empty = np.empty((0, view.size, view.size, 3), np.uint8)
             self._faces.images[view] = np.stack(images) if images else empty
         return self._faces
+
+    def _wanted(self, frames: Sequence[Frame]) -> dict[FaceSource, list[Frame]]:
+        return {source: [f for f in frames if source.frames in f.chosen_by] for source in self._open_sources()}
 
     def _open_sources(self) -> list[FaceSource]:
         """The sources that still look: for crops all faces are told, beyond those that are scored, too."""
@@ -173,16 +193,6 @@ class FaceCollection:
             for source, found in self._faces.found.items()
             if isinstance(source.recipe, CropRecipe) or len(found) < source.max_faces
         ]
-
-    def _detect(self, wanted: Mapping[FaceSource, Sequence[Frame]]) -> dict[AnySettings, dict[int, list[Face]]]:
-        """Each detector's faces by frame index; sources of equal settings share a detection."""
-        by_settings: dict[AnySettings, dict[int, Frame]] = {}
-        for source, frames in wanted.items():
-            by_settings.setdefault(source.recipe.settings, {}).update((frame.index, frame) for frame in frames)
-        return {
-            settings: dict(zip(frames, self._detectors[settings].detect([f.image for f in frames.values()])))
-            for settings, frames in by_settings.items()
-        }
 
     def _take(self, source: FaceSource, frame: Frame, faces: Sequence[Face]) -> None:
         found = self._faces.found[source]

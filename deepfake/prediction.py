@@ -8,7 +8,7 @@ from collections.abc import Generator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from deepfake.face_scorer import FaceScorer, ScoringError
+from deepfake.face_scorer import FaceScorer, Scorer, ScoringError
 from deepfake.face_stream import stream_faces
 from deepfake.faces import FaceCollector, FaceSource, VideoFaces
 from deepfake.persons import link_persons
@@ -72,6 +72,7 @@ class Predictor:
 
     Attributes:
         run: what its results depend on (`describe_run`).
+        scorers: each model's, by name.
     """
 
     def __init__(
@@ -88,7 +89,7 @@ class Predictor:
         self._device = device
         self._aggregate = aggregate
         self._collector = FaceCollector([model.view for model in models], device, weights_dir)
-        precision, self._scorers = _make_scorers(models, self._collector, device, precision, compiled)
+        precision, self.scorers = _make_scorers(models, self._collector, device, precision, compiled)
         self.run = describe_run(models, device, precision, aggregate, compiled)
 
     def predict_all(
@@ -102,7 +103,7 @@ class Predictor:
         once = list(dict.fromkeys(videos))
         for path, outcome in stream_faces(once, self._collector, self._device, workers, unwanted):
             if isinstance(outcome, VideoFaces):
-                yield path, score_video(outcome, self.models, self._scorers, self._aggregate, unwanted)
+                yield path, score_video(outcome, self.models, self.scorers, self._aggregate, unwanted)
             else:
                 yield path, failed_result(outcome)
 
@@ -129,7 +130,7 @@ def _make_scorers(
 def score_video(
     faces: VideoFaces,
     models: Sequence[ScoringModel],
-    scorers: Mapping[str, FaceScorer],
+    scorers: Mapping[str, Scorer],
     aggregate: str = OF_FAMILY,
     unwanted: Unwanted | None = None,
 ) -> VideoResult:
