@@ -135,7 +135,8 @@ class ShardCache:
 
     def _make_room(self, size: int) -> None:
         reserved = sum(_reserved_bytes(lock) for lock in self.folder.glob(f"{_LOCK_PREFIX}*"))
-        copies = sorted((path.stat().st_mtime_ns, path.stat().st_size, path) for path in self.folder.glob(f"*{SUFFIX}"))
+        files = [path for path in self.folder.glob(f"*{SUFFIX}") if not path.name.startswith(".")]
+        copies = sorted((path.stat().st_mtime_ns, path.stat().st_size, path) for path in files)
         used = reserved + sum(bytes_ for _, bytes_, _ in copies)
         for _, bytes_, path in copies:
             if used + size <= self.limit:
