@@ -153,14 +153,18 @@ def _warp(image: np.ndarray, matrix: np.ndarray) -> np.ndarray:
 
 
 def draw_affine(size: int, rng: np.random.Generator) -> np.ndarray:
-    """A draw of shift, scale and rotation about the centre of a square: (2, 3) matrix for `cv2.warpAffine`."""
-    across, down = (int(shift * size) for shift in rng.uniform(-SHIFT, SHIFT, 2))
-    scale, angle = rng.uniform(1 - SCALE, 1 + SCALE), math.radians(rng.uniform(-ROTATE, ROTATE))
+    """A draw of shift, scale and rotation: see `affine_matrix`."""
+    across, down = rng.uniform(-SHIFT, SHIFT, 2)
+    return affine_matrix(size, across, down, rng.uniform(1 - SCALE, 1 + SCALE), rng.uniform(-ROTATE, ROTATE))
+
+
+def affine_matrix(size: int, across: float, down: float, scale: float, degrees: float) -> np.ndarray:
+    """(2, 3) for `cv2.warpAffine`: about the centre of a square; shifts are parts of `size`, cut to whole pixels."""
+    angle, center = math.radians(degrees), size / 2 - 0.5
     cos, sin = scale * math.cos(angle), scale * math.sin(angle)
-    center = size / 2 - 0.5
     return np.array(
         [
-            [cos, sin, center * (1 - cos - sin) + across],
-            [-sin, cos, center * (1 + sin - cos) + down],
+            [cos, sin, center * (1 - cos - sin) + int(across * size)],
+            [-sin, cos, center * (1 + sin - cos) + int(down * size)],
         ]
     )
