@@ -7,7 +7,7 @@ import pytest
 from albumentations.augmentations.geometric.functional import center, create_affine_transformation_matrix
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import ks_2samp
+from scipy.stats import ks_2samp, kstest
 
 from bench import first_augmentation
 from training.transforms import augment
@@ -73,6 +73,59 @@ def test_operations_are_drawn_with_the_published_shares_and_independently(augmen
     assert shares == pytest.approx(expected, abs=0.06)
     both = sum({"compress", "draw_affine"} <= names for names in applied) / runs
     assert both == pytest.approx(1 / 4, abs=0.05), "the draws are independent"
+
+
+def test_figures_are_the_recipes():
+    assert (augment.JPEG_QUALITY, augment.NOISE_VARIANCE, augment.BLUR_KERNEL) == ((60, 100), (10, 50), 3)
+    assert (augment.P_JPEG, augment.P_NOISE, augment.P_BLUR, augment.P_FLIP) == (0.5, 0.1, 0.05, 0.5)
+    assert (augment.P_COLOR, augment.P_GRAY, augment.P_AFFINE) == (0.7, 0.2, 0.5)
+    assert (augment.SHIFT, augment.SCALE, augment.ROTATE) == (0.1, 0.2, 10)
+
+
+def _draws_of_albumentations(transform, names, count=1500):
+    transform.set_random_state(np.random.default_rng(1), random.Random(1))
+    shape = {"shape": (64, 64, 3)}
+    picture = {"image": np.zeros((64, 64, 3), np.uint8)}
+    for _ in range(count):
+        drawn = {**transform.get_params(), **transform.get_params_dependent_on_data(shape, picture)}
+        yield [drawn[name] for name in names]
+
+
+def test_arguments_are_drawn_as_albumentations_draws_them(augmentation, monkeypatch):
+    """Each operation's arguments: two samples of one distribution (Kolmogorov-Smirnov), for fixed seeds."""
+    taken: dict[str, list] = {"compress": [], "add_noise": [], "change_brightness": [], "shift_hsv": []}
+    for name, calls in taken.items():
+        monkeypatch.setattr(augment, name, lambda image, *args, calls=calls: calls.append(args) or image)
+    tiny = np.zeros((8, 8, 3), np.uint8)
+    for seed in range(4000):
+        augmentation(tiny, np.random.default_rng(seed))
+    pipelines = first_augmentation.FirstAugmentation(64)
+    jpeg, noise, _, _ = pipelines._before.transforms
+    names = {"change_brightness": (pipelines._brightness.transforms[0], ("alpha", "beta")),
+             "shift_hsv": (pipelines._hue.transforms[0], ("hue_shift", "sat_shift", "val_shift")),
+             "compress": (jpeg, ("quality",))}  # fmt: skip
+    for name, (transform, arguments) in names.items():
+        theirs = np.array(list(_draws_of_albumentations(transform, arguments)))
+        ours = np.array(taken[name])
+        for a, b in zip(ours.T, theirs.T, strict=True):
+            assert ks_2samp(a, b).pvalue > 0.005, name
+            assert a.min() == pytest.approx(b.min(), abs=0.03 * np.ptp(b)), name
+            assert a.max() == pytest.approx(b.max(), abs=0.03 * np.ptp(b)), name
+    sigma = np.array([args[0] for args in taken["add_noise"]])
+    low, high = (255 * s for s in noise.std_range)
+    assert kstest(sigma, "uniform", args=(low, high - low)).pvalue > 0.005
+    affine = pipelines._after.transforms[1]
+    theirs = np.array([m[0][:2].ravel() for m in _draws_of_albumentations(affine, ("matrix",))])
+    ours = np.array([augment.draw_affine(64, np.random.default_rng(seed)).ravel() for seed in range(1500)])
+    assert min(ks_2samp(a, b).pvalue for a, b in zip(ours.T, theirs.T)) > 0.005
+
+
+def test_a_fifth_is_grey_and_half_is_flipped(augmentation, picture):
+    picture[:, : picture.shape[1] // 2] //= 4  # the left half is dark
+    results = [augmentation(picture, np.random.default_rng(seed)) for seed in range(900)]
+    assert np.mean([(np.ptp(image, axis=2) == 0).all() for image in results]) == pytest.approx(0.2, abs=0.045)
+    flipped = [image[:, :32].mean() > image[:, 32:].mean() for image in results]
+    assert np.mean(flipped) == pytest.approx(0.5, abs=0.06)
 
 
 # Against albumentations, operation by operation: the same values for the same arguments.
