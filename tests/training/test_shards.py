@@ -1,6 +1,8 @@
 """Training on shards: the folder's samples, shards of its own for each rank, any place in an epoch; HTTP and S3."""
 
 import dataclasses
+import os
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -230,3 +232,15 @@ def test_what_cannot_be_read_is_told(packed, options, tmp_path):
         (broken / path.name).write_bytes(path.read_bytes()[: -100 if path.suffix == ".tar" else None])
     with pytest.raises(ValueError, match=r"fold0\d_0000\d\.tar: has \d+ bytes; shards\.json says"):
         run(options(broken, "broken_run"))
+
+
+@pytest.mark.parametrize(("given", "handed_on"), [("s3://b/packed", "s3://b/packed"), ("/a/../b", "/b")])
+def test_train_sh_hands_urls_on(project_root, tmp_path, given, handed_on):
+    python = tmp_path / "python"
+    python.write_text('#!/bin/sh\necho "$@"\n')
+    python.chmod(0o755)
+    folders = {"WEIGHTS_DIR": str(tmp_path), "LOGS_DIR": str(tmp_path)}
+    environment = {**os.environ, **folders, "PYTHON": str(python), "SEEDS": "1"}
+    command = ["bash", str(project_root / "train.sh"), given, "0"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert f"--data-dir {handed_on} " in done.stdout
