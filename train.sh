@@ -6,7 +6,8 @@ usage() {
     cat <<'USAGE'
 usage: bash train.sh DATA_ROOT NUM_GPUS [option ...]
 
-  DATA_ROOT  a data set that preprocess_data.sh has been over; for second place's recipes a folder of aligned faces
+  DATA_ROOT  a data set that preprocess_data.sh has been over; for second place's recipes a folder of aligned faces;
+             for first place's also shards of pack_shards.py: a folder, a pattern, or a URL
   NUM_GPUS   GPUs of this machine to train one network on; 0 trains on the CPU
   option     handed to the recipe's command in training/pipelines (see its --help)
 
@@ -35,7 +36,8 @@ if [[ $# -lt 2 || ! "$2" =~ ^[0-9]+$ ]]; then
     usage >&2
     exit 2
 fi
-data_root=$(realpath -m -- "$1")
+data_root=$1
+[[ $data_root == *://* ]] || data_root=$(realpath -m -- "$1")
 num_gpus=$2
 shift 2
 

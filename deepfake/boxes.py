@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -120,6 +121,17 @@ def read_boxes(path: Path) -> BoxFile:
         return BoxFile(frames, None if size is None else (int(size[0]), int(size[1])), dict(content["settings"]))
     except (KeyError, IndexError, TypeError, AttributeError, ValueError) as error:
         raise ValueError(f"{path}: not a box file: {error}; remove it and detect again") from error
+
+
+def first_settings(folder: Path, originals: Iterable[str]) -> dict[str, Any] | None:
+    """The settings in the first of the originals' box files below `folder`; None if there is none.
+
+    Raises:
+        ValueError: it is not a box file.
+    """
+    files = (folder / f"{video}.json" for video in sorted(set(originals)))
+    first = next((file for file in files if file.exists()), None)
+    return None if first is None else read_boxes(first).settings
 
 
 def _published_boxes(content: dict[str, Any]) -> BoxFile:

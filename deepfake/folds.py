@@ -6,11 +6,12 @@ import random
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import astuple, dataclass
 from pathlib import Path
-from typing import get_type_hints
+from typing import Any, get_type_hints
 
 import pandas as pd
 
 from deepfake.metadata import VideoRecord
+from deepfake.paths import DataRoot, diff_name, is_plain_name, landmark_name, parse_crop_name
 from deepfake.tables import read_table, write_table
 
 N_SPLITS = 16
@@ -31,6 +32,27 @@ class FoldRow:
 
 
 COLUMNS: dict[str, type] = get_type_hints(FoldRow)
+
+
+@dataclass(frozen=True)
+class CropFiles:
+    """The files that belong to one row of the fold table."""
+
+    crop: Path
+    landmarks: Path
+    diff: Path
+
+    @staticmethod
+    def of(layout: DataRoot, row: Any) -> CropFiles:
+        """Raises ValueError if the row does not name a crop below the data root."""
+        parsed = parse_crop_name(row.file)
+        if parsed is None or not all(is_plain_name(name) for name in (row.video, row.original)):
+            raise ValueError(f"fold table: {row.video}/{row.file} (original {row.original}) does not name a crop")
+        return CropFiles(
+            crop=layout.crops / row.video / row.file,
+            landmarks=layout.landmarks / row.original / landmark_name(*parsed),
+            diff=layout.diffs / row.video / diff_name(*parsed),
+        )
 
 
 class FoldError(ValueError):

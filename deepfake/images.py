@@ -45,7 +45,7 @@ def isotropic_resize(image: np.ndarray, size: int, down: int = cv2.INTER_AREA, u
     height, width = image.shape[:2]
     if max(height, width) == size:
         return image
-    resized = _isotropic_size(height, width, size)
+    resized = isotropic_size(height, width, size)
     return cv2.resize(image, resized[::-1], interpolation=up if max(height, width) < size else down)
 
 
@@ -68,12 +68,12 @@ def fit_square(image: np.ndarray, size: int) -> np.ndarray:
 def fitted_part(square: np.ndarray, height: int, width: int) -> np.ndarray:
     """The part of a (size, size, ...) square that `fit_square` fills with a picture of this size: a view."""
     size = square.shape[0]
-    inner_height, inner_width = _isotropic_size(height, width, size)
+    inner_height, inner_width = isotropic_size(height, width, size)
     top, left = (size - inner_height) // 2, (size - inner_width) // 2
     return square[top : top + inner_height, left : left + inner_width]
 
 
-def _isotropic_size(height: int, width: int, size: int) -> tuple[int, int]:
+def isotropic_size(height: int, width: int, size: int) -> tuple[int, int]:
     """Height and width of a picture whose longer side has become `size`."""
     longer = max(height, width)
     if longer == size:
@@ -89,8 +89,7 @@ def read_image(path: Path) -> np.ndarray:
     Raises:
         ImageError: missing or no picture.
     """
-    image = _decode(path, cv2.IMREAD_COLOR)
-    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+    return decode_image(_read(path), str(path))
 
 
 def read_gray(path: Path) -> np.ndarray:
@@ -99,18 +98,32 @@ def read_gray(path: Path) -> np.ndarray:
     Raises:
         ImageError: missing or no picture.
     """
-    return _decode(path, cv2.IMREAD_GRAYSCALE)
+    return decode_gray(_read(path), str(path))
 
 
-def _decode(path: Path, flag: int) -> np.ndarray:
+def decode_image(data: bytes | np.ndarray, source: str) -> np.ndarray:
+    """The bytes of a picture file as RGB; `source` names it in errors. Raises ImageError: no picture."""
+    return cv2.cvtColor(_decode(data, cv2.IMREAD_COLOR, source), cv2.COLOR_BGR2RGB)
+
+
+def decode_gray(data: bytes | np.ndarray, source: str) -> np.ndarray:
+    """The bytes of a picture file as (H, W) grey; `source` names it in errors. Raises ImageError: no picture."""
+    return _decode(data, cv2.IMREAD_GRAYSCALE, source)
+
+
+def _read(path: Path) -> np.ndarray:
     # imdecode on bytes rather than imread: names in any alphabet work on every system.
     try:
-        data = np.fromfile(path, np.uint8)
+        return np.fromfile(path, np.uint8)
     except OSError as error:
         raise ImageError(f"{path}: cannot be read: {error.strerror}") from error
-    image = cv2.imdecode(data, flag) if data.size else None
+
+
+def _decode(data: bytes | np.ndarray, flag: int, source: str) -> np.ndarray:
+    values = np.frombuffer(data, np.uint8)
+    image = cv2.imdecode(values, flag) if values.size else None
     if image is None:
-        raise ImageError(f"{path}: not a picture, or truncated")
+        raise ImageError(f"{source}: not a picture, or truncated")
     return image
 
 

@@ -5,6 +5,7 @@ Order: left eye, right eye, nose, left and right mouth corner, as seen in the pi
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import numpy as np
@@ -27,11 +28,23 @@ def read_landmarks(path: Path) -> np.ndarray:
         ValueError: not a landmark file.
     """
     try:
-        # Not np.load, which opens archives and memory maps as well.
-        with path.open("rb") as file:
-            points = np.lib.format.read_array(file, allow_pickle=False)
-    except (OSError, ValueError) as error:
+        data = path.read_bytes()
+    except OSError as error:
         raise ValueError(f"{path}: not a landmark file: {error}") from error
+    return parse_landmarks(data, str(path))
+
+
+def parse_landmarks(data: bytes, source: str) -> np.ndarray:
+    """The bytes of a landmark file as (5, 2) int16 points; `source` names it in errors.
+
+    Raises:
+        ValueError: not a landmark file.
+    """
+    try:
+        # Not np.load, which opens archives and memory maps as well.
+        points = np.lib.format.read_array(io.BytesIO(data), allow_pickle=False)
+    except ValueError as error:
+        raise ValueError(f"{source}: not a landmark file: {error}") from error
     if points.shape != SHAPE or points.dtype != np.int16:
-        raise ValueError(f"{path}: holds {points.dtype} of shape {points.shape}; expected int16 of {SHAPE}")
+        raise ValueError(f"{source}: holds {points.dtype} of shape {points.shape}; expected int16 of {SHAPE}")
     return points

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import IO
 
 import pandas as pd
 
@@ -25,20 +26,25 @@ def read_table(path: Path, columns: Mapping[str, type], what: str) -> pd.DataFra
     Raises:
         TableError: missing, not a table, without one of the columns, or with text where a whole number belongs.
     """
+    return parse_table(path, columns, what, str(path))
+
+
+def parse_table(file: Path | IO[bytes], columns: Mapping[str, type], what: str, source: str) -> pd.DataFrame:
+    """`read_table` from a path or an open file; `source` names it in errors."""
     numbers = [name for name, kind in columns.items() if kind is int]
     try:
         # As text first: read as numbers, 1.5 would be cut to 1 and an id of 001 become 1.
-        table = pd.read_csv(path, dtype=str, keep_default_na=False)
+        table = pd.read_csv(file, dtype=str, keep_default_na=False)
     except (OSError, pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-        raise TableError(f"{path}: not a {what}: {error}") from error
+        raise TableError(f"{source}: not a {what}: {error}") from error
     missing = [name for name in columns if name not in table.columns]
     if missing:
-        raise TableError(f"{path}: no column {', '.join(missing)}; expected {','.join(columns)}")
+        raise TableError(f"{source}: no column {', '.join(missing)}; expected {','.join(columns)}")
     try:
         return table.astype(dict.fromkeys(numbers, int))[list(columns)]
     except (ValueError, TypeError) as error:
         named = " and ".join(filter(None, [", ".join(numbers[:-1]), numbers[-1]]))
-        raise TableError(f"{path}: {named} must be whole numbers: {error}") from error
+        raise TableError(f"{source}: {named} must be whole numbers: {error}") from error
 
 
 def write_table(path: Path, columns: Iterable[str], rows: Sequence[Sequence[object]]) -> None:

@@ -38,6 +38,7 @@ MAY_IMPORT_LAZILY = {"kernel_utils": {"export"}}
 HEAVY = {
     *("onnx", "onnxruntime", "onnxscript", "openvino", "tensorrt", "tritonclient", "pytriton"),
     *("substra", "substrafl", "substratools", "ray", "dask", "distributed", "gradio", "uvicorn", "pytorch_grad_cam"),
+    *("fsspec", "s3fs", "aiohttp", "webdataset", "moto"),
 }
 
 FORBIDDEN_NAMES = {"utils.py", "helpers.py"}

@@ -8,12 +8,13 @@ import pandas as pd
 import torch
 from torch import nn
 
-from deepfake.paths import DataRoot
 from training.config import TrainConfig
 from training.datasets.batch import Batch
+from training.datasets.crop_reading import CropReader
 from training.datasets.crops import SampleOptions, TrainingCrops, ValidationCrops
 from training.datasets.loading import make_loader, training_positions, validation_positions
 from training.datasets.sampling import steps_per_epoch, training_rows, validation_rows
+from training.datasets.shard_sampling import sharded_rows, sharded_samples, sharded_validation_positions, shares
 from training.distributed import Ranks
 from training.engine import TOTAL, Recipe
 from training.losses import real_fake_bce
@@ -25,7 +26,8 @@ class ClassifierRecipe(Recipe):
 
     Args:
         network: (n, 3, size, size) -> (n, 1) logits, on its device, with an `encoder`.
-        table: the fold table; `fold` validates.
+        table: the fold table, or the index of shards; `fold` validates.
+        crops: reads its rows' files.
         options: what happens to training samples.
         oversample: as many fakes as reals in each epoch.
     """
@@ -36,7 +38,7 @@ class ClassifierRecipe(Recipe):
         config: TrainConfig,
         table: pd.DataFrame,
         fold: int,
-        layout: DataRoot,
+        crops: CropReader,
         ranks: Ranks,
         seed: int,
         options: SampleOptions | None = None,
@@ -49,29 +51,33 @@ class ClassifierRecipe(Recipe):
         self._config = config
         self._table = table
         self._fold = fold
-        self._layout = layout
+        self._crops = crops
         self._ranks = ranks
         self._seed = seed
         self._options = options or SampleOptions()
         self._oversample = oversample
         self._workers = workers
         self._input = InputNormalizer(config.normalize).to(ranks.device)
-        samples = len(training_rows(table, fold, 0, seed, oversample))
+        self._sharded = "shard" in table.columns
+        self._shares = shares(table, fold, ranks.world_size) if self._sharded else []
+        samples = self._samples()
         self.steps = steps_per_epoch(samples, config.optimizer.batch_size, ranks.world_size, config.batches_per_epoch)
 
     def train_batches(self, epoch: int) -> Iterable[Batch]:
         batch_size, ranks = self._config.optimizer.batch_size, self._ranks
-        rows = training_rows(self._table, self._fold, epoch, self._seed, self._oversample)
-        # Only what this epoch uses: worker processes copy it.
-        rows = rows.iloc[: self.steps * batch_size * ranks.world_size]
+        rows = self._rows(epoch)
         positions = training_positions(len(rows), self.steps, batch_size, ranks.rank, ranks.world_size)
-        data = TrainingCrops(rows, positions, self._layout, self._config.size, self._options, self._seed, epoch)
+        data = TrainingCrops(rows, positions, self._crops, self._config.size, self._options, self._seed, epoch)
         return self._loader(data)
 
     def validation_batches(self) -> Iterable[Batch]:
-        positions = validation_positions(len(self.validation), self._ranks.rank, self._ranks.world_size)
+        rows, rank, ranks = self.validation, self._ranks.rank, self._ranks.world_size
+        if self._sharded:
+            positions = sharded_validation_positions(rows, rank, ranks)
+        else:
+            positions = validation_positions(len(rows), rank, ranks)
         part = self._options.padding_part
-        return self._loader(ValidationCrops(self.validation, positions, self._layout, self._config.size, part))
+        return self._loader(ValidationCrops(rows, positions, self._crops, self._config.size, part))
 
     def loss(self, network: nn.Module, batch: Batch) -> dict[str, torch.Tensor]:
         logits = self._logits(network, batch)
@@ -84,6 +90,19 @@ class ClassifierRecipe(Recipe):
 
     def predict(self, network: nn.Module, batch: Batch) -> torch.Tensor:
         return self._logits(network, batch).float().sigmoid()
+
+    def _samples(self) -> int:
+        """What an epoch of all ranks has."""
+        if self._sharded:
+            return sharded_samples(self._shares, self._fold, self._seed, self._oversample)
+        return len(training_rows(self._table, self._fold, 0, self._seed, self._oversample))
+
+    def _rows(self, epoch: int) -> pd.DataFrame:
+        """What an epoch of all ranks uses, in order; no more, as worker processes copy it."""
+        batch_size, draw = self._config.optimizer.batch_size, (self._fold, epoch, self._seed, self._oversample)
+        if self._sharded:
+            return sharded_rows(self._shares, *draw, self.steps, batch_size)
+        return training_rows(self._table, *draw).iloc[: self.steps * batch_size * self._ranks.world_size]
 
     def _logits(self, network: nn.Module, batch: Batch) -> torch.Tensor:
         return network(self._input(batch.images)).flatten()

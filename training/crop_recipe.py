@@ -3,31 +3,29 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
 from dataclasses import replace
+from typing import Any
 
-from deepfake.boxes import MARGIN, read_boxes
+from deepfake.boxes import MARGIN
 from deepfake.detectors.base import PRESETS, PUBLISHED_SCALE, DetectorSettings
 from deepfake.face_recipes import CropRecipe
-from deepfake.paths import DataRoot
 
 log = logging.getLogger(__name__)
 
 
-def crop_recipe(layout: DataRoot, originals: Iterable[str], padding_part: int = MARGIN) -> CropRecipe:
+def crop_recipe(made_with: dict[str, Any] | None, source: str, padding_part: int = MARGIN) -> CropRecipe:
     """The recipe for prediction: prediction's thresholds, the scale rule that the data set's boxes were made with,
     and the margin that the network was trained on.
 
-    The rule is read from the first box file of the originals; without any, it is that of published checkpoints.
+    Args:
+        made_with: the settings in the data set's box files; None, that of published checkpoints, if there are none.
+        source: the data set, for messages.
     """
     settings = PRESETS["prediction"]
-    for video in sorted(set(originals)):
-        file = layout.boxes_file(video)
-        if file.exists():
-            settings = _like(settings, read_boxes(file).settings)
-            break
+    if made_with is None:
+        log.warning("%s: no box files; prediction will halve frames as for published checkpoints", source)
     else:
-        log.warning("%s: no box files; prediction will halve frames as for published checkpoints", layout.boxes)
+        settings = _like(settings, made_with)
     return CropRecipe(settings=settings, margin=max(padding_part, MARGIN))
 
 

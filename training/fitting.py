@@ -34,10 +34,11 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class FitOptions:
-    """One run's options, whatever the recipe; the command line's help explains each."""
+    """One run's options, whatever the recipe; the command line's help explains each. `data_dir` is a folder, or a
+    URL for recipes that read shards."""
 
     config: Path
-    data_dir: Path
+    data_dir: Path | str
     seed: int = DEFAULT_SEED
     prefix: str = ""
     output_dir: Path = Path("weights")

@@ -5,20 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-import pandas as pd
-
-from deepfake.folds import read_folds
-from deepfake.paths import DataRoot
+from deepfake.shard_reading import CACHE_GIB
 from deepfake.spec import ModelSpec
 from training.checkpointing import RunFiles
 from training.classifier import ClassifierRecipe
 from training.config import TrainConfig, read_config
+from training.crop_data import CropData, open_data
 from training.crop_recipe import crop_recipe
 from training.datasets.crops import LABEL_SMOOTHING, SampleOptions
 from training.datasets.sampling import check_folds
 from training.fitting import FitOptions, train
-
-FOLDS_CSV = "folds.csv"
 
 
 @dataclass(frozen=True)
@@ -35,6 +31,8 @@ class RunOptions(FitOptions):
     oversample: bool = True
     hardcore: bool = True
     only_changed_frames: bool = False
+    cache_dir: Path | None = None
+    cache_gib: float = CACHE_GIB
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -52,41 +50,31 @@ def run(options: RunOptions) -> None:
     """Trains as `options` say.
 
     Raises:
-        ValueError: a config, fold table, checkpoint or option that cannot be used.
+        ValueError: a config, fold table, index of shards, checkpoint or option that cannot be used.
         NonFiniteLoss: training diverged.
     """
     config = read_config(options.config, TrainConfig)
     if options.epochs is not None:
         config = config.with_epochs(options.epochs)
-    folds_csv = find_folds(options)
-    table = read_folds(folds_csv)
-    check_folds(table, options.fold, str(folds_csv))
-    layout = DataRoot(options.data_dir, options.crops_dir)
+    data = open_data(options.data_dir, options.folds_csv, options.crops_dir, options.cache_dir, options.cache_gib)
+    check_folds(data.table, options.fold, data.source)
     files = RunFiles.of(options.output_dir, options.prefix, config.network, config.encoder, options.fold)
     train(
-        options, config, files, _spec(options, config, layout, table),
+        options, config, files, _spec(options, config, data),
         lambda network, ranks: ClassifierRecipe(
-            network, config, table, options.fold, layout, ranks, options.seed,
+            network, config, data.table, options.fold, data.crops, ranks, options.seed,
             options.sample_options, options.oversample, options.workers,
         ),
         options.freeze_epochs,
     )  # fmt: skip
 
 
-def find_folds(options: RunOptions) -> Path:
-    """The fold table: as given, or DATA_ROOT's, or the one in the current folder."""
-    if options.folds_csv is not None:
-        return options.folds_csv
-    below_root = options.data_dir / FOLDS_CSV
-    return below_root if below_root.exists() else Path(FOLDS_CSV)
-
-
-def _spec(options: RunOptions, config: TrainConfig, layout: DataRoot, table: pd.DataFrame) -> ModelSpec:
+def _spec(options: RunOptions, config: TrainConfig, data: CropData) -> ModelSpec:
     return ModelSpec(
         architecture=config.network,
         options=config.model_options,
         input_size=config.size,
         normalization=config.normalize,
-        crop=crop_recipe(layout, table["original"], options.padding_part),
+        crop=crop_recipe(data.made_with, data.source, options.padding_part),
         training={"fold": options.fold},
     )

@@ -38,6 +38,10 @@ class AlignedOptions(FitOptions):
 
     face_list: Path | None = None
 
+    @property
+    def folder(self) -> Path:
+        return Path(self.data_dir)
+
 
 @dataclass(frozen=True)
 class WSDANOptions(AlignedOptions):
@@ -94,7 +98,7 @@ def _run(
 
     def recipe(network: nn.Module, ranks: Any) -> AlignedRecipe:
         try:
-            return make(network, config, faces, options.data_dir, ranks, options.seed, options.workers)
+            return make(network, config, faces, options.folder, ranks, options.seed, options.workers)
         except ConfigError as error:
             raise ConfigError(f"{options.config}: {error}") from error
 
@@ -102,16 +106,16 @@ def _run(
 
 
 def _read_faces(options: AlignedOptions) -> pd.DataFrame:
-    path = options.face_list or options.data_dir / FACES_CSV
+    path = options.face_list or options.folder / FACES_CSV
     faces = read_face_list(path)
-    check_faces(faces, options.data_dir, str(path))
+    check_faces(faces, options.folder, str(path))
     return faces
 
 
 def _spec(options: AlignedOptions, config: RecipeConfig) -> ModelSpec:
-    extraction = read_extraction(options.data_dir)
+    extraction = read_extraction(options.folder)
     if extraction is None:
-        file = options.data_dir / RECIPE_JSON
+        file = options.folder / RECIPE_JSON
         log.warning("%s: not there; prediction will find and align faces as published", file)
     return ModelSpec(
         architecture=config.network,

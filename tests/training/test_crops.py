@@ -4,11 +4,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from deepfake.folds import read_folds
+from deepfake.folds import CropFiles, read_folds
 from deepfake.images import read_image
 from deepfake.paths import DataRoot
 from training.datasets.batch import collate
-from training.datasets.crops import CropFiles, SampleOptions, TrainingCrops, ValidationCrops
+from training.datasets.crop_reading import FolderCrops
+from training.datasets.crops import SampleOptions, TrainingCrops, ValidationCrops
 from training.datasets.loading import make_loader, training_positions, validation_positions
 from training.datasets.sampling import training_rows, validation_rows
 
@@ -18,7 +19,7 @@ PLAIN = SampleOptions(hardcore=False)
 def crops(root, options=PLAIN, epoch=0, positions=None):
     rows = training_rows(read_folds(root / "folds.csv"), 1, epoch, 777)
     positions = np.arange(len(rows)) if positions is None else positions
-    return TrainingCrops(rows, positions, DataRoot(root), 64, options, 777, epoch)
+    return TrainingCrops(rows, positions, FolderCrops(DataRoot(root)), 64, options, 777, epoch)
 
 
 def test_files_of_a_row(shared_data_root):
@@ -58,8 +59,8 @@ def test_a_sample_depends_on_seed_epoch_and_position_only(shared_data_root):
 
 def test_hardcore_blacks_parts_out(shared_data_root):
     def black(options):
-        data = crops(shared_data_root, options)
-        return np.mean([(data[i].image.max(axis=2) < 16).mean() for i in range(len(data))])
+        epochs = [crops(shared_data_root, options, epoch) for epoch in range(6)]
+        return np.mean([(data[i].image.max(axis=2) < 16).mean() for data in epochs for i in range(len(data))])
 
     assert black(SampleOptions()) > black(PLAIN) + 0.02
 
@@ -128,7 +129,8 @@ def test_a_mask_of_another_size_is_broken(data_root):
 
 def test_padding_part_narrows_training_and_validation(shared_data_root):
     rows = validation_rows(read_folds(shared_data_root / "folds.csv"), 0)
-    plain, narrow = (ValidationCrops(rows, np.arange(2), DataRoot(shared_data_root), 48, part)[0] for part in (3, 6))
+    folder = FolderCrops(DataRoot(shared_data_root))
+    plain, narrow = (ValidationCrops(rows, np.arange(2), folder, 48, part)[0] for part in (3, 6))
     crop = read_image(CropFiles.of(DataRoot(shared_data_root), next(rows.itertuples())).crop)
     assert plain.image.shape == narrow.image.shape == (48, 48, 3)
     inner = crop[8:-8, 8:-8]  # 80 pixels, 48 of them the box: 16 a side become 8
@@ -141,7 +143,7 @@ def test_validation_names_what_is_broken_and_replaces_nothing(data_root):
     rows = validation_rows(read_folds(data_root / "folds.csv"), 0)
     victim = CropFiles.of(DataRoot(data_root), next(rows.itertuples())).crop
     victim.unlink()
-    data = ValidationCrops(rows, np.arange(len(rows)), DataRoot(data_root), 48, 3)
+    data = ValidationCrops(rows, np.arange(len(rows)), FolderCrops(DataRoot(data_root)), 48, 3)
     batch = collate([data[i] for i in range(len(data))])
     assert len(batch) == len(rows) - 1 and batch.index.tolist() == list(range(1, len(rows)))
     assert len(batch.broken) == 1 and str(victim) in batch.broken[0]

@@ -1,10 +1,13 @@
 import cv2
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tests.training.conftest import POINTS, SIDE
 from training.transforms import occlusion
 from training.transforms.occlusion import (
+    _black_out_line,
     black_out_half_face,
     black_out_half_image,
     face_outline,
@@ -139,3 +142,18 @@ def test_what_was_blacked_out_is_told():
         assert (done.visible is not None) == (done.kind == "half picture")
         kinds.add(done.kind)
     assert kinds == {"", "eyes", "mouth", "nose", "half face", "half picture"}
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    st.integers(1, 90), st.integers(1, 90), st.lists(st.integers(-20, 110), min_size=4, max_size=4), st.integers(0, 20)
+)
+def test_a_line_is_blacked_out_as_if_the_whole_picture_were_dilated(height, width, ends, dilation):
+    image = np.full((height, width, 3), 9, np.uint8)
+    mask = np.zeros((height, width), np.uint8)
+    cv2.line(mask, (ends[0], ends[1]), (ends[2], ends[3]), 1, 2)
+    if dilation:
+        mask = cv2.dilate(mask, cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3)), iterations=dilation)
+    start, end = np.array(ends, np.int16).reshape(2, 2)
+    _black_out_line(image, start, end, dilation)
+    assert ((image == 0).all(axis=2) == (mask > 0)).all()

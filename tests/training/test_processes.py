@@ -20,6 +20,7 @@ from tests.training.conftest import TINY, second_place_config
 from training import distributed
 from training.classifier import ClassifierRecipe
 from training.config import read_config
+from training.datasets.crop_reading import FolderCrops
 from training.engine import Trainer
 from training.run import RunOptions, run
 
@@ -99,7 +100,7 @@ def test_two_ranks_validate_like_one(project_root, shared_data_root, environment
     load_weights(network, checkpoint)
     ranks = distributed.start(False, "cpu")
     table = read_folds(shared_data_root / "folds.csv")
-    recipe = ClassifierRecipe(network, config, table, 0, DataRoot(shared_data_root), ranks, 777)
+    recipe = ClassifierRecipe(network, config, table, 0, FolderCrops(DataRoot(shared_data_root)), ranks, 777)
     metrics = Trainer(recipe, config.optimizer, ranks, 777).validate()
     told = checkpoint.spec.training["metric"]
     assert told["bce"] == pytest.approx(metrics.bce, rel=1e-5)

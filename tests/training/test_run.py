@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from deepfake.boxes import BoxFile, write_boxes
+from deepfake.boxes import BoxFile, first_settings, write_boxes
 from deepfake.checkpoints import CheckpointError, load_model, read_checkpoint
 from deepfake.detectors.base import PRESETS
 from deepfake.folds import read_folds
@@ -248,7 +248,7 @@ def test_learns_to_tell_the_patches_apart(tmp_path):
 def test_prediction_will_scale_frames_as_the_data_sets_boxes_were_made(tmp_path, settings, scale):
     layout = DataRoot(tmp_path)
     write_boxes(layout.boxes_file("r1"), BoxFile({}, settings=settings))
-    recipe = crop_recipe(layout, ["r0", "r1"], padding_part=6)
+    recipe = crop_recipe(first_settings(layout.boxes, ["r0", "r1"]), "data", padding_part=6)
     assert recipe.settings.scale == scale and recipe.margin == 6
     assert recipe.settings.thresholds == PRESETS["prediction"].thresholds
     assert recipe.settings.factor == settings.get("factor", 0.709)

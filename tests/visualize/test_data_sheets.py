@@ -393,6 +393,7 @@ def test_a_pair_without_a_face_stops_no_sample(root, command):
 
 def test_the_variants_are_trainings_own(prepared, command, project_root, tmp_path, monkeypatch):
     from training.config import read_config
+    from training.datasets.crop_reading import FolderCrops
     from training.datasets.crops import SampleOptions, TrainingCrops, ValidationCrops
 
     config = project_root / "configs" / "tiny.json"
@@ -417,12 +418,12 @@ def test_the_variants_are_trainings_own(prepared, command, project_root, tmp_pat
     table = read_folds(prepared / "folds.csv")
     row = table[(table["video"] == "d9_d14") & (table["file"] == f"{EVERY}_0.png")]
     rows = row.loc[row.index.repeat(count)].reset_index(drop=True)
-    training = TrainingCrops(rows, np.arange(count), layout, size, SampleOptions(), 5, 0)
+    training = TrainingCrops(rows, np.arange(count), FolderCrops(layout), size, SampleOptions(), 5, 0)
     for i, cell in enumerate(cells[2:]):
         sample = training[i]
         assert (cell.content == sample.image).all()
         assert cell.notes == [f"blacked out: {sample.occlusion}" if sample.occlusion else "nothing blacked out"]
-    assert (cells[1].content == ValidationCrops(rows, np.arange(1), layout, size, 3)[0].image).all()
+    assert (cells[1].content == ValidationCrops(rows, np.arange(1), FolderCrops(layout), size, 3)[0].image).all()
     assert len({cell.content.tobytes() for cell in cells[1:]}) == 1 + count, "all differ"
     assert len({cell.notes[0] for cell in cells[2:]}) > 2, "occlusions are among them"
 

@@ -8,17 +8,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from deepfake.diffs import CHANGED
-from deepfake.images import ImageError, fit_square, read_gray, read_image
-from deepfake.landmarks import read_landmarks
-from deepfake.paths import DataRoot, diff_name, is_plain_name, landmark_name, parse_crop_name
+from deepfake.images import ImageError, fit_square
 from training.datasets.batch import Sample
+from training.datasets.crop_reading import CropReader
 from training.datasets.replacing import read_or_replace
 from training.transforms.augment import TrainAugmentation
 from training.transforms.occlusion import Occlusion, occlude
@@ -47,27 +45,6 @@ class SampleOptions:
     only_changed: bool = False
 
 
-@dataclass(frozen=True)
-class CropFiles:
-    """The files that belong to one row of the fold table."""
-
-    crop: Path
-    landmarks: Path
-    diff: Path
-
-    @staticmethod
-    def of(layout: DataRoot, row: Any) -> CropFiles:
-        """Raises ValueError if the row does not name a crop below the data root."""
-        parsed = parse_crop_name(row.file)
-        if parsed is None or not all(is_plain_name(name) for name in (row.video, row.original)):
-            raise ValueError(f"fold table: {row.video}/{row.file} (original {row.original}) does not name a crop")
-        return CropFiles(
-            crop=layout.crops / row.video / row.file,
-            landmarks=layout.landmarks / row.original / landmark_name(*parsed),
-            diff=layout.diffs / row.video / diff_name(*parsed),
-        )
-
-
 class TrainingCrops:
     """One epoch's samples, by position in the epoch.
 
@@ -80,7 +57,7 @@ class TrainingCrops:
         self,
         rows: pd.DataFrame,
         positions: np.ndarray,
-        layout: DataRoot,
+        crops: CropReader,
         size: int,
         options: SampleOptions,
         seed: int,
@@ -89,10 +66,11 @@ class TrainingCrops:
         self._rows = list(rows.itertuples(index=False))
         self._by_label = {label: np.flatnonzero(rows["label"].to_numpy() == label) for label in (0, FAKE)}
         self._positions = positions
-        self._layout = layout
+        self._crops = crops
         self._options = options
         self._seed = (seed, epoch)
         self._augment = TrainAugmentation(size)
+        crops.expect(rows.iloc[positions])
 
     def __len__(self) -> int:
         return len(self._positions)
@@ -114,13 +92,13 @@ class TrainingCrops:
         )
 
     def _sample(self, row: Any, position: int, rng: np.random.Generator, broken: tuple[str, ...]) -> Sample:
-        files, options = CropFiles.of(self._layout, row), self._options
-        image = read_image(files.crop)
+        crops, options = self._crops, self._options
+        image = crops.image(row)
         is_fake = row.label == FAKE
-        read_mask = partial(_read_mask, files.diff, image.shape[:2])
+        read_mask = partial(crops.mask, row, image.shape[:2])
         occlusion = Occlusion()
         if options.hardcore:
-            occlusion = occlude(image, is_fake, _read_points(files.landmarks), read_mask, rng)
+            occlusion = occlude(image, is_fake, crops.points(row), read_mask, rng)
         valid = True
         if options.only_changed and is_fake:
             mask = read_mask() if occlusion.visible is None else read_mask() * occlusion.visible
@@ -135,7 +113,7 @@ class TrainingCrops:
             label=min(max(float(row.label), smoothing), 1 - smoothing),
             valid=valid,
             index=position,
-            name=str(files.crop),
+            name=crops.name(row),
             broken=broken,
             occlusion=occlusion.kind,
         )
@@ -145,13 +123,14 @@ class ValidationCrops:
     """Samples of the validation table as prediction sees them: no smoothing, occlusion or augmentation."""
 
     def __init__(
-        self, rows: pd.DataFrame, positions: np.ndarray, layout: DataRoot, size: int, padding_part: int
+        self, rows: pd.DataFrame, positions: np.ndarray, crops: CropReader, size: int, padding_part: int
     ) -> None:
         self._rows = list(rows.iloc[positions].itertuples(index=False))
         self._positions = positions
-        self._layout = layout
+        self._crops = crops
         self._size = size
         self._padding_part = padding_part
+        crops.expect(rows.iloc[positions])
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -159,39 +138,12 @@ class ValidationCrops:
     def __getitem__(self, i: int) -> Sample | str:
         """A sample, or what is wrong with its file: a replacement would falsify the metric."""
         row = self._rows[i]
-        file = CropFiles.of(self._layout, row).crop
         try:
-            image = read_image(file)
+            image = self._crops.image(row)
         except ImageError as error:
             return str(error)
         if self._padding_part > SampleOptions.padding_part:
             image = narrow_margin(image, self._padding_part)
-        return Sample(fit_square(image, self._size), float(row.label), True, int(self._positions[i]), str(file))
-
-
-def _read_points(file: Path) -> np.ndarray | None:
-    """The landmarks, None if the step that makes them found none.
-
-    Raises:
-        ImageError: there is a file, but it holds no landmarks.
-    """
-    if not file.exists():
-        return None
-    try:
-        return read_landmarks(file)
-    except ValueError as error:
-        raise ImageError(str(error)) from error
-
-
-def _read_mask(file: Path, shape: tuple[int, int]) -> np.ndarray:
-    """The difference mask; zeros where the step that makes them made none.
-
-    Raises:
-        ImageError: broken, or of another size than its crop.
-    """
-    if not file.exists():
-        return np.zeros(shape, np.uint8)
-    mask = read_gray(file)
-    if mask.shape != shape:
-        raise ImageError(f"{file}: {mask.shape} pixels beside a crop of {shape}; generate the diffs again")
-    return mask
+        return Sample(
+            fit_square(image, self._size), float(row.label), True, int(self._positions[i]), self._crops.name(row)
+        )

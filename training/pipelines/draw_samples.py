@@ -86,14 +86,16 @@ def write_samples(layout: DataRoot, row: FoldRow, size: int, count: int, seed: i
         ValueError: the crop, its landmarks or its mask is broken.
     """
     # After the command line is known to be good: torch takes seconds.
+    from training.datasets.crop_reading import FolderCrops
     from training.datasets.crops import SampleOptions, TrainingCrops, ValidationCrops
 
+    crops = FolderCrops(layout)
     options, rows, positions = SampleOptions(), pd.DataFrame([asdict(row)] * count), np.arange(count)
-    plain = ValidationCrops(rows, positions[:1], layout, size, options.padding_part)[0]
+    plain = ValidationCrops(rows, positions[:1], crops, size, options.padding_part)[0]
     if isinstance(plain, str):
         raise ValueError(plain)
     atomic.write_bytes(out / "plain.png", encode_image(plain.image, ".png"))
-    variants = TrainingCrops(rows, positions, layout, size, options, seed, epoch=0)
+    variants = TrainingCrops(rows, positions, crops, size, options, seed, epoch=0)
     told = []
     for i in range(count):
         sample, name = variants[i], f"{i:02d}.png"

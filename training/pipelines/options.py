@@ -7,7 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from deepfake.commandline import positive_float
 from deepfake.processes import default_workers
+from deepfake.remote import as_location
+from deepfake.shard_reading import CACHE_GIB
 
 _EXIT_CODES = (
     "exit codes: 0 done; 1 training diverged; 2 the command, config or data set cannot be used; 130 interrupted"
@@ -91,10 +94,23 @@ def _parse(parser: argparse.ArgumentParser, arguments: Sequence[str] | None) -> 
 def _add_data(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("data")
     add = group.add_argument
-    add("--data-dir", type=Path, required=True, metavar="DATA_ROOT", help="the preprocessed data set")
+    add(
+        "--data-dir", type=as_location, required=True, metavar="DATA",
+        help="the preprocessed data set; or shards: a folder, a pattern (SHARDS/fold0[0-7]_*.tar), or a URL of either",
+    )  # fmt: skip
     add("--folds-csv", type=Path, metavar="CSV", help="fold table (default: DATA_ROOT/folds.csv, else ./folds.csv)")
     add("--crops-dir", default="crops", metavar="NAME", help="crops' folder below DATA_ROOT (default: %(default)s)")
     add("--fold", type=_from(0), default=0, help="the fold that validates (default: %(default)s)")
+    add(
+        "--cache-dir",
+        type=Path,
+        metavar="DIR",
+        help="for copies of remote shards (default: the user's cache folder)",
+    )
+    add(
+        "--cache-gib", type=positive_float, default=CACHE_GIB, metavar="N",
+        help="the copies' size at most, of all processes that share the folder (default: %(default)g)",
+    )  # fmt: skip
     _add_workers(group)
 
 

@@ -157,12 +157,21 @@ def _half_mask(height: int, width: int, kind: int) -> np.ndarray:
 
 
 def _black_out_line(image: np.ndarray, start: np.ndarray, end: np.ndarray, dilation: int) -> None:
-    line: np.ndarray = np.zeros(image.shape[:2], np.uint8)
-    cv2.line(line, (int(start[0]), int(start[1])), (int(end[0]), int(end[1])), 1, LINE_THICKNESS)
+    ends = np.array([start, end], int)
+    # Only what the line can reach: dilating a mask of the whole picture takes longer than decoding it.
+    reach = dilation + LINE_THICKNESS
+    left, top = np.clip(ends.min(axis=0) - reach, 0, None)
+    right, bottom = np.clip(ends.max(axis=0) + reach + 1, 0, None)
+    part = image[top:bottom, left:right]
+    if part.size == 0:
+        return
+    line: np.ndarray = np.zeros(part.shape[:2], np.uint8)
+    (x1, y1), (x2, y2) = (ends - (left, top)).tolist()
+    cv2.line(line, (x1, y1), (x2, y2), 1, LINE_THICKNESS)
     if dilation > 0:
         cross = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
         line = cv2.dilate(line, cross, iterations=dilation)
-    image[line > 0] = 0
+    part[line > 0] = 0
 
 
 def _distance(first: np.ndarray, second: np.ndarray) -> float:

@@ -1,0 +1,262 @@
+"""Crops packed for training: tar files in the layout of WebDataset, and an index of every file inside of them.
+
+    shards.json             the shards with fold, size and number of samples; the index's checksum; written last
+    index.csv               the fold table, and where in which shard each crop, mask and landmark file lies
+    fold00_00000.tar ...    samples: ID/{frame}_{face}.png, .mask.png, .landmarks.npy, .json (its row of the table)
+
+Files are the data root's own, byte for byte. A shard holds one fold's crops, and each shard of a fold the same share of
+its reals and of its fakes, drawn at random. Readers use the index's byte ranges only, never a name from inside a tar.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import tarfile
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, astuple, dataclass
+from pathlib import Path
+from typing import Any, BinaryIO, get_type_hints
+
+import numpy as np
+import pandas as pd
+
+from deepfake import folds
+from deepfake.folds import CropFiles, FoldRow
+from deepfake.paths import is_plain_name, parse_crop_name
+from deepfake.tables import parse_table
+
+SHARDS_JSON = "shards.json"
+INDEX_CSV = "index.csv"
+SUFFIX = ".tar"
+FORMAT = 1
+SAMPLES = 2000
+"""Samples a shard at most: 200 to 400 MB of PNG crops."""
+SEED = folds.SEED
+
+MASK = "mask.png"
+LANDMARKS = "landmarks.npy"
+ROW = "json"
+_BLOCK = tarfile.BLOCKSIZE
+_END = b"\0" * 2 * _BLOCK
+
+
+class ShardError(ValueError):
+    """Shards or their index cannot be used; the message names the file."""
+
+
+@dataclass(frozen=True)
+class ShardRow(FoldRow):
+    """One crop in the index: its row of the fold table, its shard, and the first byte and size of its files there.
+
+    A size of 0 is a file that there is not.
+    """
+
+    shard: str
+    crop_at: int
+    crop_size: int
+    mask_at: int
+    mask_size: int
+    points_at: int
+    points_size: int
+
+
+COLUMNS: dict[str, type] = get_type_hints(ShardRow)
+
+
+@dataclass(frozen=True)
+class Shard:
+    """A shard's file name, fold, size in bytes and number of samples."""
+
+    name: str
+    fold: int
+    bytes: int
+    samples: int
+
+
+@dataclass(frozen=True)
+class ShardIndex:
+    """What `shards.json` and `index.csv` tell.
+
+    Attributes:
+        shards: in a stable order.
+        table: columns `COLUMNS`, one row a crop, in the order of the fold table.
+        checksum: SHA-256 of index.csv, hexadecimal: tells one packing from another.
+        detection: the settings that the boxes were found with (`deepfake.boxes.BoxFile`); None if there were none.
+    """
+
+    shards: tuple[Shard, ...]
+    table: pd.DataFrame
+    checksum: str
+    detection: dict[str, Any] | None = None
+
+    def chosen(self, names: Iterable[str]) -> ShardIndex:
+        """The index of some of the shards."""
+        wanted = set(names)
+        table = self.table[self.table["shard"].isin(wanted)].reset_index(drop=True)
+        shards = tuple(shard for shard in self.shards if shard.name in wanted)
+        return ShardIndex(shards, table, self.checksum, self.detection)
+
+
+def plan(table: pd.DataFrame, samples: int = SAMPLES, seed: int = SEED) -> dict[str, list[FoldRow]]:
+    """Which rows of a fold table go into which shard, in order; from the rows and the seed alone.
+
+    A fold is dealt out over as few shards as hold `samples` each; their counts of reals, and of fakes, differ by one.
+    """
+    shards: dict[str, list[FoldRow]] = {}
+    ordered = table.sort_values(["fold", "video", "frame", "file"], kind="stable")
+    for fold, rows in ordered.groupby("fold"):
+        rng = np.random.default_rng([seed, int(fold)])  # type: ignore[call-overload]
+        by_label = [np.flatnonzero(rows["label"].to_numpy() == label) for label in sorted(rows["label"].unique())]
+        dealt = np.concatenate([rng.permutation(indices) for indices in by_label])
+        count = -(-len(rows) // samples)
+        for n in range(count):
+            chosen = rows.iloc[rng.permutation(dealt[n::count])]
+            columns = chosen[list(folds.COLUMNS)].itertuples(index=False, name=None)
+            shards[f"fold{fold:02d}_{n:05d}{SUFFIX}"] = [FoldRow(*values) for values in columns]
+    return shards
+
+
+def write_shard(file: BinaryIO, samples: Iterable[tuple[FoldRow, CropFiles]]) -> int:
+    """Writes a shard; the same files give the same bytes. Callers make it atomic.
+
+    Returns:
+        How many samples: those whose crop is not there are left out.
+    """
+    written = 0
+    for row, files in samples:
+        if not files.crop.is_file():
+            continue
+        key = f"{row.video}/{Path(row.file).stem}"
+        members = {Path(row.file).suffix[1:]: files.crop, MASK: files.diff, LANDMARKS: files.landmarks}
+        for extension, path in members.items():
+            if path.is_file():
+                _write_member(file, f"{key}.{extension}", path.read_bytes())
+        _write_member(file, f"{key}.{ROW}", json.dumps(asdict(row), sort_keys=True).encode())
+        written += 1
+    file.write(_END)
+    return written
+
+
+def _write_member(file: BinaryIO, name: str, data: bytes) -> None:
+    # No time, owner or mode of the file's: only what is read again, so that packing anew gives the same bytes.
+    header = tarfile.TarInfo(name)
+    header.size = len(data)
+    file.write(header.tobuf(tarfile.PAX_FORMAT))
+    file.write(data)
+    file.write(b"\0" * (-len(data) % _BLOCK))
+
+
+def scan_shard(path: Path) -> list[ShardRow]:
+    """The index's rows of one shard, in its order.
+
+    Raises:
+        ShardError: not a shard, or cut off.
+    """
+    try:
+        with path.open("rb") as file, tarfile.open(fileobj=file, mode="r:") as tar:
+            rows = list(_scanned(tar, path.name))
+            if path.stat().st_size != tar.offset + len(_END):
+                raise ValueError("it does not end where its list of files does")
+    except (OSError, tarfile.TarError, ValueError, TypeError, KeyError) as error:
+        raise ShardError(f"{path}: not a whole shard: {error}; remove it and pack again") from error
+    return rows
+
+
+def _scanned(tar: tarfile.TarFile, shard: str) -> Iterator[ShardRow]:
+    spans: dict[str, tuple[int, int]] = {}
+    for member in tar:
+        key, _, extension = member.name.rpartition("/")[2].partition(".")
+        if extension != ROW:
+            spans[f"{key}.{extension}"] = (member.offset_data, member.size)
+            continue
+        content = tar.extractfile(member)
+        assert content is not None
+        row = FoldRow(**json.loads(content.read()))
+        found = [spans.pop(name, (0, 0)) for name in (row.file, f"{key}.{MASK}", f"{key}.{LANDMARKS}")]
+        if found[0][1] == 0 or spans:
+            raise ValueError(f"{member.name} does not belong to the files before it")
+        crop, mask, points = found
+        yield ShardRow(*astuple(row), shard, *crop, *mask, *points)  # type: ignore[call-arg]  # fields in this order
+
+
+def format_table(table: pd.DataFrame) -> bytes:
+    """index.csv."""
+    text = io.StringIO()
+    table[list(COLUMNS)].to_csv(text, index=False, lineterminator="\n")
+    return text.getvalue().encode("utf-8")
+
+
+def format_shards(index: ShardIndex) -> str:
+    """shards.json."""
+    content = {
+        "format": FORMAT,
+        "index": index.checksum,
+        "detection": index.detection,
+        "shards": [asdict(shard) for shard in index.shards],
+    }
+    return json.dumps(content, indent=1) + "\n"
+
+
+def checksum(table: bytes) -> str:
+    """What `shards.json` says about index.csv."""
+    return hashlib.sha256(table).hexdigest()
+
+
+def parse_index(shards: bytes, table: bytes, source: str) -> ShardIndex:
+    """Reads the contents of `shards.json` and `index.csv`; `source` names their folder in errors.
+
+    Raises:
+        ShardError: malformed, of two packings, or with names and byte ranges that lead out of the shards.
+        TableError: index.csv is no table with `COLUMNS`.
+    """
+    listed = _parse_shards(shards, f"{source}/{SHARDS_JSON}")
+    if checksum(table) != listed["index"]:
+        raise ShardError(f"{source}/{INDEX_CSV}: does not fit {SHARDS_JSON}: they are of two packings; pack again")
+    index = ShardIndex(
+        tuple(Shard(**shard) for shard in listed["shards"]),
+        parse_table(io.BytesIO(table), COLUMNS, "index of shards", f"{source}/{INDEX_CSV}"),
+        listed["index"],
+        listed["detection"],
+    )
+    _check(index, f"{source}/{INDEX_CSV}")
+    return index
+
+
+def _parse_shards(content: bytes, source: str) -> dict[str, Any]:
+    kinds = get_type_hints(Shard)
+    try:
+        listed = json.loads(content)
+        if listed["format"] != FORMAT:
+            raise ShardError(f"{source}: format {listed['format']!r}; this version reads {FORMAT}")
+        for shard in listed["shards"]:
+            if shard.keys() != kinds.keys() or not all(type(shard[name]) is kind for name, kind in kinds.items()):
+                raise ValueError(f"a shard is {shard}")
+            if not is_plain_name(shard["name"]):
+                raise ValueError(f"{shard['name']!r} is no file name")
+        if not isinstance(listed["detection"], (dict, type(None))) or not isinstance(listed["index"], str):
+            raise ValueError("detection or index of another kind")
+    except ShardError:
+        raise
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise ShardError(f"{source}: not a list of shards: {error}") from error
+    return listed
+
+
+def _check(index: ShardIndex, source: str) -> None:
+    """Every row names a crop and lies within its shard, and each shard has as many rows as it should."""
+    table = index.table
+    counts = table["shard"].value_counts().to_dict()
+    expected = {shard.name: shard.samples for shard in index.shards if shard.samples}
+    if counts != expected:
+        raise ShardError(f"{source}: its shards and samples are not those of {SHARDS_JSON}; pack again")
+    ends = table["shard"].map({shard.name: shard.bytes for shard in index.shards}).to_numpy()
+    for part in ("crop", "mask", "points"):
+        at, size = table[f"{part}_at"].to_numpy(), table[f"{part}_size"].to_numpy()
+        if ((at < 0) | (size < (part == "crop")) | (at + size > ends)).any():
+            raise ShardError(f"{source}: a {part} lies outside of its shard; pack again")
+    named = table["video"].map(is_plain_name) & table["file"].map(lambda name: parse_crop_name(name) is not None)
+    if not named.all():
+        row = table[~named].iloc[0]
+        raise ShardError(f"{source}: {row['video']}/{row['file']} does not name a crop")

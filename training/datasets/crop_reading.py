@@ -1,0 +1,108 @@
+"""The files of one crop as arrays, from a data root or from shards: the same bytes, so the same samples."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import pandas as pd
+
+from deepfake.folds import CropFiles
+from deepfake.images import ImageError, decode_gray, decode_image, read_gray, read_image
+from deepfake.landmarks import parse_landmarks, read_landmarks
+from deepfake.paths import DataRoot
+from deepfake.shard_reading import ShardReader, first_uses
+
+
+class CropReader(Protocol):
+    """Reads what belongs to a row of the fold table; raises ImageError if a file is broken."""
+
+    def name(self, row: Any) -> str:
+        """The crop's file, for messages."""
+        ...
+
+    def image(self, row: Any) -> np.ndarray:
+        """(H, W, 3) uint8 RGB."""
+        ...
+
+    def points(self, row: Any) -> np.ndarray | None:
+        """The landmarks, (5, 2) int16; None if the step that makes them found none."""
+        ...
+
+    def mask(self, row: Any, shape: tuple[int, int]) -> np.ndarray:
+        """The difference mask, (H, W) uint8; zeros where the step that makes them made none."""
+        ...
+
+    def expect(self, rows: pd.DataFrame) -> None:
+        """Tells which rows are going to be read, in order."""
+        ...
+
+
+class FolderCrops:
+    """A `CropReader` of a data root."""
+
+    def __init__(self, layout: DataRoot) -> None:
+        self._layout = layout
+
+    def name(self, row: Any) -> str:
+        return str(self._files(row).crop)
+
+    def image(self, row: Any) -> np.ndarray:
+        return read_image(self._files(row).crop)
+
+    def points(self, row: Any) -> np.ndarray | None:
+        file = self._files(row).landmarks
+        return _as_image_error(read_landmarks, file) if file.exists() else None
+
+    def mask(self, row: Any, shape: tuple[int, int]) -> np.ndarray:
+        file = self._files(row).diff
+        return _of_shape(read_gray(file), shape, str(file)) if file.exists() else np.zeros(shape, np.uint8)
+
+    def expect(self, rows: pd.DataFrame) -> None:
+        """Nothing has to be fetched."""
+
+    def _files(self, row: Any) -> CropFiles:
+        return CropFiles.of(self._layout, row)
+
+
+class ShardCrops:
+    """A `CropReader` of shards; rows have the columns of `deepfake.shards.ShardRow`."""
+
+    def __init__(self, reader: ShardReader) -> None:
+        self._reader = reader
+
+    def name(self, row: Any) -> str:
+        return f"{row.shard}:{row.video}/{row.file}"
+
+    def image(self, row: Any) -> np.ndarray:
+        return decode_image(self._reader.read(row.shard, row.crop_at, row.crop_size), self.name(row))
+
+    def points(self, row: Any) -> np.ndarray | None:
+        if not row.points_size:
+            return None
+        data = self._reader.read(row.shard, row.points_at, row.points_size)
+        return _as_image_error(lambda bytes_: parse_landmarks(bytes_, f"{self.name(row)}: landmarks"), data)
+
+    def mask(self, row: Any, shape: tuple[int, int]) -> np.ndarray:
+        if not row.mask_size:
+            return np.zeros(shape, np.uint8)
+        source = f"{self.name(row)}: mask"
+        return _of_shape(decode_gray(self._reader.read(row.shard, row.mask_at, row.mask_size), source), shape, source)
+
+    def expect(self, rows: pd.DataFrame) -> None:
+        self._reader.expect(first_uses(rows["shard"]))
+
+
+def _as_image_error(read: Any, source: Path | bytes) -> np.ndarray:
+    """Broken landmarks count as a broken crop: another sample takes its place."""
+    try:
+        return read(source)
+    except ValueError as error:
+        raise ImageError(str(error)) from error
+
+
+def _of_shape(mask: np.ndarray, shape: tuple[int, int], source: str) -> np.ndarray:
+    if mask.shape != shape:
+        raise ImageError(f"{source}: {mask.shape} pixels beside a crop of {shape}; generate the diffs again")
+    return mask
