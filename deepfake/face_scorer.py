@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -19,6 +20,14 @@ SCORE_BATCH = {"cpu": 8, "cuda": 64}
 
 class ScoringError(ValueError):
     """A network gave a score that is not a number."""
+
+
+@runtime_checkable
+class Streaming(Protocol):
+    """A network that runs elsewhere: it is given batches ahead of those whose outputs have come."""
+
+    def stream(self, batches: Iterable[torch.Tensor]) -> Iterator[torch.Tensor]:
+        """(n, 3, s, s) batches -> what the network puts out for all their pictures, in their order."""
 
 
 class FaceInput:
@@ -58,7 +67,7 @@ class FaceScorer:
     """Scores pictures of faces with one network, in batches, where the network's weights are.
 
     Args:
-        network: (n, 3, s, s) normalised pictures -> what `output` says, in evaluation mode.
+        network: (n, 3, s, s) normalised pictures -> what `output` says, in evaluation mode; or Streaming.
         precision: a name in PRECISIONS for mixed precision; None computes in the weights' own.
         output: one of `deepfake.spec.OUTPUTS`.
         input_size: see `FaceInput`.
@@ -85,12 +94,16 @@ class FaceScorer:
         Raises:
             ScoringError: a score is not a number.
         """
-        scores = np.concatenate([np.empty(0, np.float32), *map(self._score, self._input.batches(images))])
+        batches = self._input.batches(images)
+        outputs = self.network.stream(batches) if isinstance(self.network, Streaming) else map(self._run, batches)
+        scores = np.concatenate([np.empty(0, np.float32), *map(self._probabilities, outputs)])
         if not np.isfinite(scores).all():
             raise ScoringError("the network gave a score that is not a number; try --precision float32")
         return scores
 
-    def _score(self, batch: torch.Tensor) -> np.ndarray:
+    def _run(self, batch: torch.Tensor) -> torch.Tensor:
         with torch.autocast(self._input.device.type, self._autocast, enabled=self._autocast is not None):
-            outputs = self.network(batch)
+            return self.network(batch)
+
+    def _probabilities(self, outputs: torch.Tensor) -> np.ndarray:
         return fake_probability(outputs, self._output).cpu().numpy()
