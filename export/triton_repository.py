@@ -97,7 +97,7 @@ class Repository:
                 kind.
         """
         taken = {one.config.name for one in served}
-        if name != model_name(name) or {name, name + WEIGHTING_SUFFIX} & taken:
+        if not name or name != model_name(name) or {name, name + WEIGHTING_SUFFIX} & taken:
             raise ExportError(f"an ensemble cannot be called {name!r}: letters, digits, _ . and -; no network's name")
         weighting = self._write_weighting(name + WEIGHTING_SUFFIX, served)
         shared = len({_view(one.facts) for one in served}) == 1
