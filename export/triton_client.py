@@ -45,6 +45,8 @@ _CHANNEL = [
     # gRPC itself would wait up to two minutes before it tries to connect again.
     *(("grpc.initial_reconnect_backoff_ms", 100), ("grpc.min_reconnect_backoff_ms", 100)),
     ("grpc.max_reconnect_backoff_ms", 1000),
+    # Shared with an earlier connection of this process, it would tell that one's last failure.
+    ("grpc.use_local_subchannel_pool", 1),
 ]
 
 _LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
