@@ -204,16 +204,35 @@ def test_batches_keep_their_order_and_share_the_servers_batches(server):
     assert stats["inference_stats"]["success"]["count"] > stats["execution_count"], "no two requests shared a batch"
 
 
-def test_killed_and_started_again_in_the_middle(server, predict, expected, at_request):
-    restarts = []
+def kill(server: TritonServer) -> Callable[[], None]:
+    server.kill()
+    return server.start
 
-    def crash() -> None:
+
+def crash(server: TritonServer) -> Callable[[], None]:
+    """What runs the models dies: the server lives on, but answers with errors until it is started again."""
+    for stub in server.stubs:
+        stub.kill()
+
+    def restart() -> None:
         server.kill()
-        restarts.append(soon(server.start))
+        server.start()
 
-    at_request(4, crash)
+    return restart
+
+
+def hang(server: TritonServer) -> Callable[[], None]:
+    server.pause()
+    return server.resume
+
+
+@pytest.mark.parametrize("harm", [kill, crash, hang])
+def test_a_server_that_fails_in_the_middle_and_comes_back(server, predict, expected, at_request, monkeypatch, harm):
+    monkeypatch.setattr(triton_client, "REQUEST_SECONDS", 0.5)
+    cures = []
+    at_request(4, lambda: cures.append(soon(harm(server))))
     code, found, err = predict("--backend", "triton", "--url", server.url)
-    restarts[0].join()
+    cures[0].join()
     assert code == 0, err
     assert_same(found, expected)
 
@@ -232,43 +251,6 @@ def test_gone_for_good_then_continued(server, predict, expected, at_request, mon
     code, found, err = predict(*options)
     assert code == 0, err
     assert "continuing: 1 of 4 videos are done already" in err
-    assert_same(found, expected)
-
-
-def test_what_runs_the_model_crashes(server, predict, expected, at_request, monkeypatch):
-    """The server lives on, but answers with errors until it is started again."""
-    monkeypatch.setattr(triton_client, "REQUEST_SECONDS", 5.0)
-    restarts = []
-
-    def crash() -> None:
-        for stub in server.stubs:
-            stub.kill()
-
-        def restart() -> None:
-            server.kill()
-            server.start()
-
-        restarts.append(soon(restart))
-
-    at_request(3, crash)
-    code, found, err = predict("--backend", "triton", "--url", server.url)
-    restarts[0].join()
-    assert code == 0, err
-    assert_same(found, expected)
-
-
-def test_a_server_that_hangs_is_asked_again(server, predict, expected, at_request, monkeypatch):
-    monkeypatch.setattr(triton_client, "REQUEST_SECONDS", 0.5)
-    waits = []
-
-    def hang() -> None:
-        server.pause()
-        waits.append(soon(server.resume))
-
-    at_request(3, hang)
-    code, found, err = predict("--backend", "triton", "--url", server.url)
-    waits[0].join()
-    assert code == 0, err
     assert_same(found, expected)
 
 
