@@ -136,8 +136,20 @@ class Repository:
         path = self.folder / name
         if path.exists() and configs.told_by(configs.read_config(path / configs.CONFIG)).get(KIND) != kind:
             raise ExportError(f"{path}: is there already, and is no {kind} of this command; choose another --out")
-        with atomic.atomic_folder(path) as folder:
-            yield folder
+        # A server takes every folder in the repository for a model, and does not start with a half-written one.
+        staging = self._staging()
+        try:
+            with atomic.atomic_folder(path, staging) as folder:
+                yield folder
+        finally:
+            with contextlib.suppress(OSError):
+                staging.rmdir()
+
+    def _staging(self) -> Path:
+        """Where models are written: beside the repository, or in it if that is another disk."""
+        folder = self.folder.resolve()
+        mounted = folder.is_dir() and folder.stat().st_dev != folder.parent.stat().st_dev
+        return (folder if mounted else folder.parent) / (atomic.PARTIAL_PREFIX + folder.name)
 
     def _finish(self, folder: Path, config: Any) -> None:
         if config.backend == PYTHON:

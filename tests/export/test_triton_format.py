@@ -15,7 +15,7 @@ from tritonclient.grpc import model_config_pb2
 from deepfake.images import SYMMETRIC
 from deepfake.spec import OUTPUT_SOFTMAX
 from export import __main__ as command
-from export import onnx_format, triton_config, triton_model
+from export import onnx_format, triton_config, triton_model, triton_repository
 from export.facts import FP16, ExportError, ExportFacts
 from export.network import ExportedNetwork
 from export.onnx_format import open_file
@@ -132,6 +132,20 @@ def test_exporting_again_replaces_and_a_failure_leaves_the_old_one(job, tmp_path
     assert triton_config.told_by(parsed(tmp_path / "tiny"))["checkpoint_sha256"] == "2" * 64
     assert listed(tmp_path) == ["tiny/1/model.onnx", "tiny/config.pbtxt"]
     assert [path.name for path in tmp_path.iterdir()] == ["tiny"], "no temporary folder stays"
+
+
+def test_a_server_never_sees_half_a_model(job, tmp_path, monkeypatch):
+    check, seen = triton_repository.export_checked, []
+
+    def checked(*arguments):
+        agreement = check(*arguments)
+        seen.append((listed(tmp_path / "models"), arguments[1].is_file()))
+        return agreement
+
+    monkeypatch.setattr(triton_repository, "export_checked", checked)
+    Repository(tmp_path / "models", "onnxruntime").write_network(job, 1e-3, "cpu")
+    assert seen == [([], True)], "what is being written is elsewhere"
+    assert [path.name for path in tmp_path.iterdir()] == ["models"]
 
 
 @pytest.mark.parametrize("content", ['name: "tiny" backend: "python"', "no config", None])
