@@ -31,7 +31,7 @@ from deepfake.precision import AUTO, choose_device
 from deepfake.prediction import Predictor
 from deepfake.processes import stream
 from deepfake.scoring import FAKE_THRESHOLD, FRAMES_PER_VIDEO, Aggregation, confident_score, ensemble_score
-from deepfake.scoring_models import TORCH, ExportedFile, ScoringModel
+from deepfake.scoring_models import TORCH, TRITON, ExportedFile, ScoringModel
 from deepfake.video import Frame, chunked, iter_spread
 
 log = logging.getLogger(__name__)
@@ -116,26 +116,41 @@ def confident_strategy(pred: Sequence[float] | np.ndarray, t: float = FAKE_THRES
 
 
 def load_models(
-    members: Sequence[Member], device: str = "cpu", detector: AnySettings | None = None, backend: str = TORCH
+    members: Sequence[Member],
+    device: str = "cpu",
+    detector: AnySettings | None = None,
+    backend: str = TORCH,
+    url: str | None = None,
 ) -> list[ScoringModel]:
     """Loads an ensemble's checkpoints, strictly, or the files exported from them.
 
     Args:
         detector: finds the faces for networks that see aligned ones, instead of the detector of their recipes.
-        backend: TORCH, or a name in `export.formats.FORMATS`: the exported files lie where the checkpoints would.
+        backend: TORCH; a name in `export.formats.FORMATS`: the exported files lie where the checkpoints would; or
+            TRITON: a server runs them.
+        url: that server's HOST:PORT for gRPC; None for `export.triton_client.DEFAULT_URL`.
 
     Raises:
         ValueError: none, two of one name, one that is missing or cannot be used (CheckpointError; exported files:
-            `export.facts.ExportError`), or a `detector` that no network has use for (NoUseForDetector).
+            `export.facts.ExportError`; the server too), or a `detector` that no network has use for
+            (NoUseForDetector).
     """
     names = [member.name for member in members]
     if not names or len(set(names)) < len(names):
         raise ValueError(f"models {', '.join(names) or '(none)'}: expected one or more, each once")
-    load = _load_checkpoint if backend == TORCH else partial(_load_exported, backend)
+    load = _loader(backend, url)
     models = [_with_faces(load(member, device), member, detector) for member in members]
     if detector is not None and not any(isinstance(model.source.recipe, AlignRecipe) for model in models):
         raise NoUseForDetector("another detector is for networks that see aligned faces; none of these does")
     return models
+
+
+def _loader(backend: str, url: str | None) -> Callable[[Member, str], ScoringModel]:
+    if backend == TRITON:
+        from export.triton_client import DEFAULT_URL, Server
+
+        return partial(_load_served, Server(url or DEFAULT_URL))
+    return _load_checkpoint if backend == TORCH else partial(_load_exported, backend)
 
 
 def _load_checkpoint(member: Member, device: str) -> ScoringModel:
@@ -151,6 +166,19 @@ def _load_exported(backend: str, member: Member, device: str) -> ScoringModel:
     checkpoint = checkpoint_path(member.checkpoint, backend)
     exported = ExportedFile(backend, file, file_hash(file), facts.precision, facts.normalization, checkpoint)
     return ScoringModel(checkpoint.name, network, facts.spec, facts.sha256, exported=exported)
+
+
+def _load_served(server: Any, member: Member, device: str) -> ScoringModel:
+    from export.triton_client import open_served
+    from export.triton_config import model_name
+
+    network = open_served(member.checkpoint, server)
+    facts, name = network.facts, model_name(member.name)
+    # Where the server is, is no part of what the scores are.
+    exported = ExportedFile(
+        TRITON, Path(name), network.served.sha256, facts.precision, facts.normalization, member.checkpoint
+    )
+    return ScoringModel(member.name, network, facts.spec, facts.sha256, exported=exported)
 
 
 def _with_faces(model: ScoringModel, member: Member, detector: AnySettings | None) -> ScoringModel:

@@ -45,6 +45,7 @@ example:
   python predict_folder.py --test-dir videos --ensemble second_place --output submission.csv
   python predict_folder.py clip.mp4 --ensemble both --aggregate max-person --report report
   python predict_folder.py clip.mp4 --models MY_B5_last --backend onnx
+  python predict_folder.py clip.mp4 --models MY_B5_last --backend triton --url gpu-server:8001
   python predict_folder.py clip.mp4 --models xception-hg-2.pth MY_B5_last --weights 0.3 0.7 --detector mtcnn
 """
 
@@ -104,11 +105,12 @@ def parse_args() -> argparse.Namespace:
     )
     add(
         "--backend",
-        choices=["torch", "onnx", "openvino", "tensorrt"],
+        choices=["torch", "onnx", "openvino", "tensorrt", "triton"],
         default="torch",
         help="torch runs checkpoints; the others run the files that python -m export made of them, which lie in the "
-        "weights folder and decide the precision (default: %(default)s)",
+        "weights folder (triton: in the repository of a server) and decide the precision (default: %(default)s)",
     )
+    add("--url", metavar="HOST:PORT", help="gRPC port of the Triton server (default: localhost:8001)")
     add(
         "--frames",
         type=positive_int,
@@ -124,6 +126,8 @@ def parse_args() -> argparse.Namespace:
         parser.error("no videos: name some, or a folder with --test-dir")
     if args.ensemble is not None and (args.weights is not None or args.frames is not None):
         parser.error("--weights and --frames go with --models; an ensemble's file says both")
+    if args.url is not None and args.backend != "triton":
+        parser.error("--url goes with --backend triton")
     return args
 
 
@@ -157,7 +161,7 @@ def predict(args: argparse.Namespace, videos: dict[str, Path]) -> dict[str, tabl
     from kernel_utils import load_models
 
     device = choose_device(args.device)
-    models = load_models(members, device, ALIGNING.get(args.detector), args.backend)
+    models = load_models(members, device, ALIGNING.get(args.detector), args.backend, args.url)
     predictor = Predictor(
         models,
         device=device,

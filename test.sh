@@ -10,6 +10,7 @@ environment (default):
   PYTHON (.venv, made if need be)  interpreter with the project and its "dev" extra installed
   TEST_WORKERS (one a core, at most 8)  test files run at a time
   DEEPFAKE_REQUIRE_SHARED (0)      1: missing reference data in ../shared is a failure, not a skip
+  DEEPFAKE_REQUIRE_TRITON (0)      1: the same for the Triton server, which is installed into .cache/triton
 
 example: bash test.sh tests/preprocessing -k resume
 USAGE
@@ -18,6 +19,9 @@ fi
 
 cd "$(dirname "${BASH_SOURCE[0]}")"
 source ./setup_env.sh
+
+# Without it, the tests that need it are left out, or fail if DEEPFAKE_REQUIRE_TRITON=1.
+bash tests/install_triton.sh || true
 
 failed=()
 check() {

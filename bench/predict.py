@@ -33,8 +33,8 @@ SAMPLE_SECONDS = 0.2
 SWEPT_BATCHES = (1, 2, 4, 8, 16)
 MADE_UP = "made_up_weights"
 
-EPILOG = """plain: float32, eager, NCHW, one frame and one face at a time, one video after another, freed memory given back
-to the system. The other ways are those of predict_folder.py. Each runs in a process of its own; loading, compiling
+EPILOG = """plain: float32, eager, NCHW, one frame and one face at a time, one video after another, freed memory given
+back to the system. The other ways are those of predict_folder.py. Each runs in a process of its own; loading, compiling
 and one face before are not counted (column setup). A stage's seconds are those of one video, run alone.
 
 examples:

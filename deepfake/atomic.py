@@ -29,15 +29,21 @@ def atomic_file(path: Path) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def atomic_folder(path: Path) -> Iterator[Path]:
-    """Yields an empty temporary folder beside `path`; on success it replaces `path`, else it is removed."""
-    partial = path.with_name(PARTIAL_PREFIX + path.name)
-    replaced = path.with_name(_REPLACED_PREFIX + path.name)
+def atomic_folder(path: Path, staging: Path | None = None) -> Iterator[Path]:
+    """Yields an empty temporary folder; on success it replaces `path`, else it is removed.
+
+    Args:
+        staging: where it is made, on the disk of `path`; None for beside `path`.
+    """
+    staging = staging or path.parent
+    partial = staging / (PARTIAL_PREFIX + path.name)
+    replaced = staging / (_REPLACED_PREFIX + path.name)
     for leftover in (partial, replaced):
         shutil.rmtree(leftover, ignore_errors=True)
     partial.mkdir(parents=True)
     try:
         yield partial
+        path.parent.mkdir(parents=True, exist_ok=True)
         if path.exists():
             os.replace(path, replaced)
         os.replace(partial, path)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -29,6 +30,14 @@ def batch_size(device: torch.device) -> int:
 
 class ScoringError(ValueError):
     """A network gave a score that is not a number."""
+
+
+@runtime_checkable
+class Streaming(Protocol):
+    """A network that runs elsewhere: it is given batches ahead of those whose outputs have come."""
+
+    def stream(self, batches: Iterable[torch.Tensor]) -> Iterator[torch.Tensor]:
+        """(n, 3, s, s) batches -> what the network puts out for all their pictures, in their order."""
 
 
 class FaceInput:
@@ -69,7 +78,7 @@ class FaceScorer:
     """Scores pictures of faces with one network, in batches, where the network's weights are.
 
     Args:
-        network: (n, 3, s, s) normalised pictures -> what `output` says, in evaluation mode.
+        network: (n, 3, s, s) normalised pictures -> what `output` says, in evaluation mode; or Streaming.
         precision: a name in PRECISIONS; for float32 the network computes in its weights' own type.
         output: one of `deepfake.spec.OUTPUTS`.
         input_size: see `FaceInput`.
@@ -98,12 +107,16 @@ class FaceScorer:
         Raises:
             ScoringError: a score is not a number.
         """
-        scores = np.concatenate([np.empty(0, np.float32), *map(self._score, self._input.batches(images))])
+        batches = self._input.batches(images)
+        outputs = self.network.stream(batches) if isinstance(self.network, Streaming) else map(self._run, batches)
+        scores = np.concatenate([np.empty(0, np.float32), *map(self._probabilities, outputs)])
         if not np.isfinite(scores).all():
             raise ScoringError("the network gave a score that is not a number; try --precision float32")
         return scores
 
-    def _score(self, batch: torch.Tensor) -> np.ndarray:
+    def _run(self, batch: torch.Tensor) -> torch.Tensor:
         missing = batch_size(self._input.device) - len(batch) if self._fills_up else 0
-        outputs = self.network(functional.pad(batch, (0, 0, 0, 0, 0, 0, 0, missing)) if missing else batch)
-        return fake_probability(outputs[: len(batch)], self._output).cpu().numpy()
+        return self.network(functional.pad(batch, (0, 0, 0, 0, 0, 0, 0, missing)) if missing else batch)[: len(batch)]
+
+    def _probabilities(self, outputs: torch.Tensor) -> np.ndarray:
+        return fake_probability(outputs, self._output).cpu().numpy()

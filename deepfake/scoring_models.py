@@ -19,6 +19,8 @@ from deepfake.spec import ModelSpec
 
 TORCH = "torch"
 """The backend that runs checkpoints; the others run the files that `python -m export` makes of them."""
+TRITON = "triton"
+"""The backend whose files a server runs."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +29,7 @@ class ExportedFile:
 
     Attributes:
         backend: what runs it.
-        file: its path.
+        file: its path; of one that a server runs, the model's name there.
         sha256: of the file.
         precision: in which it computes, a name of `export.facts`.
         normalization: what pictures in 0..1 go through before it sees them.

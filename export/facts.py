@@ -1,7 +1,7 @@
 """What an exported file tells its user: the model spec, the checkpoint it was made from, how it computes.
 
 Every format keeps these as strings under the same keys: ONNX in its metadata, OpenVINO in its run-time information,
-TensorRT in a JSON file beside the engine.
+TensorRT in a JSON file beside the engine, Triton in the parameters of a model's configuration.
 """
 
 from __future__ import annotations
@@ -68,7 +68,9 @@ class ExportFacts:
         return ExportFacts(spec, content["checkpoint"], content["checkpoint_sha256"], folded, content["precision"])
 
 
-def again(checkpoint: str | Path = "CHECKPOINT", name: str = "onnx|openvino|tensorrt", out: Path | None = None) -> str:
+def again(
+    checkpoint: str | Path = "CHECKPOINT", name: str = "onnx|openvino|tensorrt|triton", out: Path | None = None
+) -> str:
     """The cure for most faults of an exported file."""
     return f"make it again: python -m export {checkpoint} --format {name} --out {out or 'DIR'}"
 

@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 
 import predict_folder
-from deepfake.commandline import run_guarded
-from deepfake.scoring_models import TORCH
+from deepfake.scoring_models import TORCH, TRITON
 from export import __main__ as command
 from export.formats import FORMATS
 from tests.predicting import tiny_checkpoint
@@ -17,23 +16,6 @@ from tests.predicting import tiny_checkpoint
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 MODEL = "tiny"
-
-
-@pytest.fixture
-def run(monkeypatch, capfd):
-    """`run(main, argument, ...)`: the command's exit code, output and errors."""
-
-    def call(main, *arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["command", *map(str, arguments)])
-        try:
-            code = run_guarded(main, sys.stderr.write)
-        except SystemExit as ended:  # argparse's own
-            code = ended.code
-        out, err = capfd.readouterr()
-        assert "Traceback" not in err
-        return code, out, err
-
-    return call
 
 
 @pytest.fixture(scope="module")
@@ -177,9 +159,9 @@ def test_a_missing_library_names_the_extra(run, checkpoint, tmp_path, monkeypatc
 
 def test_commands_offer_the_formats_that_there_are(run):
     _, out, _ = run(command.main, "--help")
-    assert "{" + ",".join(FORMATS) + "}" in out
+    assert "{" + ",".join((*FORMATS, TRITON)) + "}" in out
     _, out, _ = run(predict_folder.main, "--help")
-    assert "{" + ",".join((TORCH, *FORMATS)) + "}" in out
+    assert "{" + ",".join((TORCH, *FORMATS, TRITON)) + "}" in out
     precisions = {name for made in FORMATS.values() for name in made.PRECISIONS}
     _, out, _ = run(command.main, "--help")
     assert precisions == set(out.split("--precision {")[1].split("}")[0].split(","))
