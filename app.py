@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -57,10 +59,12 @@ def main() -> int:
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
     from visualize.web_page import build_page, find_examples, serve  # gradio takes seconds
 
-    page = build_page(analyst, find_examples(args.examples))
-    # At once: who reads it through a pipe waits for it.
-    print(f"listening on {serve(page, args.host, args.port, args.max_size)} (Ctrl-C ends it)", flush=True)
-    page.block_thread()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends as Ctrl-C does: nothing is left behind
+    with tempfile.TemporaryDirectory(prefix="deepfake-examples-") as scratch:
+        page = build_page(analyst, find_examples(args.examples, Path(scratch)))
+        # At once: who reads it through a pipe waits for it.
+        print(f"listening on {serve(page, args.host, args.port, args.max_size)} (Ctrl-C ends it)", flush=True)
+        page.block_thread()
     return 0
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from markupsafe import Markup, escape
 
 from deepfake.images import fit_square, write_image
 from deepfake.paths import PICTURE_SUFFIXES, VIDEO_SUFFIXES
+from deepfake.portraits import PERSONS, read_portrait
 from deepfake.processes import WorkerDied
 from deepfake.uploads import told
 from deepfake.video import iter_spread
@@ -128,14 +128,14 @@ def frame(page: str) -> Markup:
     )
 
 
-def find_examples(folder: Path | None) -> list[Path]:
-    """Files to try: a folder's, or two public-domain portraits that come with the libraries.
+def find_examples(folder: Path | None, scratch: Path) -> list[Path]:
+    """Files to try: a folder's, or two public-domain portraits that come with the libraries, written into `scratch`.
 
     Raises:
         ValueError: the folder holds nothing that can be judged.
     """
     if folder is None:
-        return _portraits()
+        return _portraits(scratch)
     suffixes = (*VIDEO_SUFFIXES, *PICTURE_SUFFIXES)
     found = sorted(path for path in folder.glob("*") if path.suffix.lower() in suffixes)
     if not found:
@@ -143,13 +143,11 @@ def find_examples(folder: Path | None) -> list[Path]:
     return found
 
 
-def _portraits() -> list[Path]:
-    import matplotlib
-    from skimage.data import astronaut
-
-    folder = Path(tempfile.mkdtemp(prefix="deepfake-examples-"))
-    write_image(folder / "eileen_collins.jpg", astronaut())
-    return [folder / "eileen_collins.jpg", Path(matplotlib.get_data_path()) / "sample_data" / "grace_hopper.jpg"]
+def _portraits(scratch: Path) -> list[Path]:
+    files = [scratch / f"{person}.jpg" for person in PERSONS]
+    for person, file in zip(PERSONS, files):
+        write_image(file, read_portrait(person))
+    return files
 
 
 def _free_port(host: str) -> int:
