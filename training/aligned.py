@@ -77,11 +77,11 @@ class AlignedRecipe(Recipe):
     def _validation_counts(self, videos: pd.DataFrame) -> np.ndarray:
         """How many pictures of each video validate."""
 
-    def train_batches(self, epoch: int) -> Iterable[Batch]:
+    def train_batches(self, epoch: int, first: int = 0) -> Iterable[Batch]:
         ranks = self._ranks
         # Only what this epoch uses: worker processes copy it.
         rows = self._epoch_rows(epoch).iloc[: self.steps * self._batch_size * ranks.world_size]
-        positions = training_positions(len(rows), self.steps, self._batch_size, ranks.rank, ranks.world_size)
+        positions = training_positions(len(rows), self.steps, self._batch_size, ranks.rank, ranks.world_size, first)
         return self._loader(TrainingFaces(rows, positions, self._folder, self._augment, self._seed, epoch))
 
     def validation_batches(self) -> Iterable[Batch]:

@@ -16,7 +16,7 @@ from training.datasets.loading import make_loader, training_positions, validatio
 from training.datasets.sampling import steps_per_epoch, training_rows, validation_rows
 from training.distributed import Ranks
 from training.engine import TOTAL, Recipe
-from training.losses import real_fake_bce
+from training.losses import real_fake_bce, side_shares
 from training.transforms.normalize import InputNormalizer
 
 
@@ -59,12 +59,12 @@ class ClassifierRecipe(Recipe):
         samples = len(training_rows(table, fold, 0, seed, oversample))
         self.steps = steps_per_epoch(samples, config.optimizer.batch_size, ranks.world_size, config.batches_per_epoch)
 
-    def train_batches(self, epoch: int) -> Iterable[Batch]:
+    def train_batches(self, epoch: int, first: int = 0) -> Iterable[Batch]:
         batch_size, ranks = self._config.optimizer.batch_size, self._ranks
         rows = training_rows(self._table, self._fold, epoch, self._seed, self._oversample)
         # Only what this epoch uses: worker processes copy it.
         rows = rows.iloc[: self.steps * batch_size * ranks.world_size]
-        positions = training_positions(len(rows), self.steps, batch_size, ranks.rank, ranks.world_size)
+        positions = training_positions(len(rows), self.steps, batch_size, ranks.rank, ranks.world_size, first)
         data = TrainingCrops(rows, positions, self._layout, self._config.size, self._options, self._seed, epoch)
         return self._loader(data)
 
@@ -73,14 +73,19 @@ class ClassifierRecipe(Recipe):
         part = self._options.padding_part
         return self._loader(ValidationCrops(self.validation, positions, self._layout, self._config.size, part))
 
-    def loss(self, network: nn.Module, batch: Batch) -> dict[str, torch.Tensor]:
-        logits = self._logits(network, batch)
-        labels = batch.labels
+    def loss(self, network: nn.Module, batch: Batch, whole: Batch | None = None) -> dict[str, torch.Tensor]:
+        logits, labels = self._logits(network, batch), self._labels(batch)
         if self._options.only_changed:
-            logits, labels = logits[batch.valid], labels[batch.valid]
+            logits = logits[batch.valid]
         sides = real_fake_bce(logits, labels, self._config.ohem_samples)
+        if whole is not None and whole is not batch:
+            sides = sides.weighted(*side_shares(labels, self._labels(whole)))
         weight = self._config.losses["BinaryCrossentropy"]
         return {TOTAL: weight * sides.total, "fake": sides.fake, "real": sides.real}
+
+    def _labels(self, batch: Batch) -> torch.Tensor:
+        """Labels of the samples that count."""
+        return batch.labels[batch.valid] if self._options.only_changed else batch.labels
 
     def predict(self, network: nn.Module, batch: Batch) -> torch.Tensor:
         return self._logits(network, batch).float().sigmoid()

@@ -55,9 +55,7 @@ def run(options: RunOptions) -> None:
         ValueError: a config, fold table, checkpoint or option that cannot be used.
         NonFiniteLoss: training diverged.
     """
-    config = read_config(options.config, TrainConfig)
-    if options.epochs is not None:
-        config = config.with_epochs(options.epochs)
+    config = options.applied(read_config(options.config, TrainConfig))
     folds_csv = find_folds(options)
     table = read_folds(folds_csv)
     check_folds(table, options.fold, str(folds_csv))

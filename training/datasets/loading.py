@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+from collections.abc import Generator, Iterable
 from typing import Any
 
 import cv2
@@ -10,19 +12,25 @@ import torch
 from torch.utils.data import DataLoader
 
 from deepfake.processes import cap_threads
-from training.datasets.batch import collate
+from training.datasets.batch import Batch, collate
 
 PREFETCH_BATCHES = 4
 """Batches each worker prepares ahead."""
 
+WORKER_GRACE_SECONDS = 30
+"""So long a worker goes on after SIGTERM."""
 
-def training_positions(samples: int, steps: int, batch_size: int, rank: int, world_size: int) -> np.ndarray:
-    """Positions in the epoch that `rank` trains on, in order: step s takes `s * batch_size * world_size` and on, so
-    that the first `steps` global batches hold the same samples for any number of ranks."""
+
+def training_positions(
+    samples: int, steps: int, batch_size: int, rank: int, world_size: int, first: int = 0
+) -> np.ndarray:
+    """Positions in the epoch that `rank` trains on from step `first` on, in order: step s takes
+    `s * batch_size * world_size` and on, so that the first `steps` global batches hold the same samples for any number
+    of ranks."""
     wanted = np.arange(steps * batch_size * world_size)
     if wanted.size > samples:
         raise ValueError(f"{steps} steps need {wanted.size} samples; there are {samples}")
-    return wanted.reshape(steps, world_size, batch_size)[:, rank].reshape(-1)
+    return wanted.reshape(steps, world_size, batch_size)[first:, rank].reshape(-1)
 
 
 def validation_positions(samples: int, rank: int, world_size: int) -> np.ndarray:
@@ -51,6 +59,35 @@ def make_loader(dataset: Any, batch_size: int, workers: int, pin_memory: bool) -
     )
 
 
+def on_device(batches: Iterable[Batch], device: torch.device) -> Generator[Batch]:
+    """Batches on the device; on CUDA the next one is copied while the one before is worked on."""
+    if device.type != "cuda":
+        for batch in batches:
+            yield batch.to(device)
+        return
+    copying = torch.cuda.Stream(device)
+    ahead: tuple[Batch, torch.cuda.Event] | None = None
+    for batch in batches:
+        with torch.cuda.stream(copying):
+            copied = batch.to(device), copying.record_event()
+        if ahead is not None:
+            yield _arrived(*ahead)
+        ahead = copied
+    if ahead is not None:
+        yield _arrived(*ahead)
+
+
+def _arrived(batch: Batch, copied: torch.cuda.Event) -> Batch:
+    """The batch, for kernels launched from now on."""
+    working = torch.cuda.current_stream(batch.labels.device)
+    working.wait_event(copied)
+    batch.on_stream(working)
+    return batch
+
+
 def _start_worker(worker: int) -> None:
     # One thread each: the workers are the parallelism.
     cap_threads(1)
+    # SIGTERM may go to all processes of a run, and the one that trains may still wait for data; it ends its workers
+    # itself. None stays for longer than the run may.
+    signal.signal(signal.SIGTERM, lambda *_: signal.alarm(WORKER_GRACE_SECONDS))

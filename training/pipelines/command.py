@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import sys
 from collections.abc import Callable
 
@@ -21,6 +22,11 @@ def run_training(train: Callable[[], None]) -> int:
     Returns:
         The exit code.
     """
+    # Until the run looks after it there is nothing to save. launch.py starts processes with SIGTERM held back.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
+    # A shell starts what runs in the background deaf to Ctrl-C.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     main_rank = os.environ.get("RANK", "0") == "0"
     logging.basicConfig(
         stream=sys.stdout,
@@ -29,6 +35,7 @@ def run_training(train: Callable[[], None]) -> int:
         level=logging.INFO if main_rank else logging.WARNING,
     )
     from training.engine import NonFiniteLoss
+    from training.stopping import Stopped
 
     try:
         train()
@@ -38,7 +45,9 @@ def run_training(train: Callable[[], None]) -> int:
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return EXIT_USAGE
+    except Stopped:
+        return 0
     except KeyboardInterrupt:
-        print("interrupted; --resume auto continues after the last finished epoch", file=sys.stderr)
+        print("interrupted; --resume auto continues after the last checkpoint", file=sys.stderr)
         return EXIT_INTERRUPTED
     return 0
