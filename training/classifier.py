@@ -12,7 +12,7 @@ from deepfake.paths import DataRoot
 from training.config import TrainConfig
 from training.datasets.batch import Batch
 from training.datasets.crops import SampleOptions, TrainingCrops, ValidationCrops
-from training.datasets.loading import make_loader, training_positions, validation_positions
+from training.datasets.loading import EpochLoader, make_loader, training_positions, validation_positions
 from training.datasets.sampling import steps_per_epoch, training_rows, validation_rows
 from training.distributed import Ranks
 from training.engine import TOTAL, Recipe
@@ -55,6 +55,8 @@ class ClassifierRecipe(Recipe):
         self._options = options or SampleOptions()
         self._oversample = oversample
         self._workers = workers
+        self._pin_memory = ranks.device.type == "cuda"
+        self._epochs = EpochLoader(config.optimizer.batch_size, workers, self._pin_memory)
         self._input = InputNormalizer(config.normalize).to(ranks.device)
         samples = len(training_rows(table, fold, 0, seed, oversample))
         self.steps = steps_per_epoch(samples, config.optimizer.batch_size, ranks.world_size, config.batches_per_epoch)
@@ -66,12 +68,13 @@ class ClassifierRecipe(Recipe):
         rows = rows.iloc[: self.steps * batch_size * ranks.world_size]
         positions = training_positions(len(rows), self.steps, batch_size, ranks.rank, ranks.world_size, first)
         data = TrainingCrops(rows, positions, self._layout, self._config.size, self._options, self._seed, epoch)
-        return self._loader(data)
+        return self._epochs.batches(data)
 
     def validation_batches(self) -> Iterable[Batch]:
         positions = validation_positions(len(self.validation), self._ranks.rank, self._ranks.world_size)
         part = self._options.padding_part
-        return self._loader(ValidationCrops(self.validation, positions, self._layout, self._config.size, part))
+        data = ValidationCrops(self.validation, positions, self._layout, self._config.size, part)
+        return make_loader(data, self._config.optimizer.batch_size, self._workers, self._pin_memory)
 
     def loss(self, network: nn.Module, batch: Batch, whole: Batch | None = None) -> dict[str, torch.Tensor]:
         logits, labels = self._logits(network, batch), self._labels(batch)
@@ -92,7 +95,3 @@ class ClassifierRecipe(Recipe):
 
     def _logits(self, network: nn.Module, batch: Batch) -> torch.Tensor:
         return network(self._input(batch.images)).flatten()
-
-    def _loader(self, dataset: TrainingCrops | ValidationCrops) -> Iterable[Batch]:
-        batch_size = self._config.optimizer.batch_size
-        return make_loader(dataset, batch_size, self._workers, pin_memory=self._ranks.device.type == "cuda")

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -45,6 +45,15 @@ class SampleOptions:
     hardcore: bool = True
     padding_part: int = 3
     only_changed: bool = False
+
+
+class CropRow(NamedTuple):
+    """What a sample needs of its row of the fold table."""
+
+    video: str
+    file: str
+    label: int
+    original: str
 
 
 @dataclass(frozen=True)
@@ -86,7 +95,7 @@ class TrainingCrops:
         seed: int,
         epoch: int,
     ) -> None:
-        self._rows = list(rows.itertuples(index=False))
+        self._rows = [CropRow(*values) for values in zip(*(rows[name] for name in CropRow._fields))]
         self._by_label = {label: np.flatnonzero(rows["label"].to_numpy() == label) for label in (0, FAKE)}
         self._positions = positions
         self._layout = layout

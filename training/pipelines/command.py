@@ -50,4 +50,6 @@ def run_training(train: Callable[[], None]) -> int:
     except KeyboardInterrupt:
         print("interrupted; --resume auto continues after the last checkpoint", file=sys.stderr)
         return EXIT_INTERRUPTED
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # ending already, and with the right code
     return 0
