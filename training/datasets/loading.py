@@ -159,6 +159,7 @@ def _arrived(batch: Batch, copied: torch.cuda.Event) -> Batch:
 def _start_worker(worker: int) -> None:
     # One thread each: the workers are the parallelism.
     cap_threads(1)
-    # SIGTERM may go to all processes of a run, and the one that trains may still wait for data; it ends its workers
-    # itself. None stays for longer than the run may.
+    # Signals may go to all processes of a run. The one that trains ends its workers itself; it may still wait for data
+    # after SIGTERM. None stays for longer than the run may.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: signal.alarm(WORKER_GRACE_SECONDS))

@@ -1,14 +1,11 @@
 """torchrun for the training commands: what it starts gets SIGTERM, saves and ends well, and so does the launcher.
 
-    python training/pipelines/launch.py --standalone --nproc_per_node 4 --max_restarts 3 \\
-        training/pipelines/train_classifier.py --distributed --resume auto ...
-
-takes torchrun's options. torchrun itself would end with an error, and a signal to processes that are just starting
-would be lost.
+torchrun itself would end with an error, and a signal to processes that are just starting would be lost.
 """
 
 from __future__ import annotations
 
+import argparse
 import os
 import signal
 import sys
@@ -17,16 +14,42 @@ import time
 
 import psutil
 from torch.distributed import run
+from torch.distributed.elastic.multiprocessing.api import SignalException
+
+EPILOG = """example:
+  python training/pipelines/launch.py --standalone --nproc_per_node 4 --max_restarts 3 \\
+      training/pipelines/train_classifier.py --distributed --resume auto --config configs/b7.json --data-dir DATA_ROOT
+
+torchrun's options: torchrun --help
+exit codes: those of the command; 130 interrupted"""
 
 OTHER_SIGNALS = "SIGINT,SIGHUP,SIGQUIT"
 NEWCOMERS_SECONDS = 0.5
 
 
 def main() -> None:
+    check_arguments(sys.argv[1:])
     # What is started inherits this, and lets the signal through when it is ready for it.
     signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
     threading.Thread(target=pass_on, daemon=True).start()
-    run.main(["--signals-to-handle", OTHER_SIGNALS, *sys.argv[1:]])
+    try:
+        run.main(["--signals-to-handle", OTHER_SIGNALS, *sys.argv[1:]])
+    except SignalException as error:
+        sys.exit(128 + error.sigval)
+
+
+def check_arguments(arguments: list[str]) -> None:
+    """Answers a call for help, or without a command; everything else is torchrun's to judge."""
+    parser = argparse.ArgumentParser(
+        usage="launch.py [torchrun option ...] COMMAND [argument ...]",
+        description=__doc__,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    if not arguments:
+        parser.error("a command is missing")
+    if arguments[0] in ("-h", "--help"):
+        parser.parse_args(arguments)
 
 
 def pass_on() -> None:
