@@ -1,6 +1,7 @@
 """torchrun for the training commands: what it starts gets SIGTERM, saves and ends well, and so does the launcher.
 
-torchrun itself would end with an error, and a signal to processes that are just starting would be lost.
+torchrun itself would end with an error, a signal to processes that are just starting would be lost, and processes that
+start again might wait for dead ones.
 """
 
 from __future__ import annotations
@@ -32,6 +33,8 @@ def main() -> None:
     # What is started inherits this, and lets the signal through when it is ready for it.
     signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
     threading.Thread(target=pass_on, daemon=True).start()
+    # Else those that start again find what the dead ones left in the store they meet in, and wait for them.
+    os.environ["TORCH_DISABLE_SHARE_RDZV_TCP_STORE"] = "1"
     try:
         run.main(["--signals-to-handle", OTHER_SIGNALS, *sys.argv[1:]])
     except SignalException as error:
