@@ -16,14 +16,20 @@ environment (default):
   CONFIG       the recipe (configs/b7.json)
   FOLD         the fold that validates (0); second place's recipes have none
   NPROC        processes if NUM_GPUS is 0 (1)
+  NNODES       machines that train together (1); run the same command on each, on shared folders, with
+  NODE_RANK    its number, from 0 (0), and
+  RDZV         HOST:PORT of machine 0, where they meet
+  MAX_RESTARTS how often a network's processes start again after one has died (0; 3 with NNODES)
   WEIGHTS_DIR  checkpoints (weights)
   LOGS_DIR     LOGS_DIR/b7_SEED is the log for plot_loss.py (logs)
   PYTHON       interpreter (python)
 
-A killed run goes on after its last whole epoch; a finished seed is skipped.
+A killed run goes on after its last checkpoint (of an epoch, or of every 500th step in one: --checkpoint-every); a
+finished seed is skipped. SIGTERM saves, and ends all with exit code 0.
 
 examples:
   SEEDS="111 555" CONFIG=configs/b5.json bash train.sh /data/dfdc 4 --workers 8
+  NNODES=2 NODE_RANK=0 RDZV=10.0.0.1:29400 SEEDS=111 bash train.sh /data/dfdc 8    # and NODE_RANK=1 on the other
   SEEDS=777 CONFIG=configs/wsdan_xception.json bash train.sh /data/faces 4 --init weights/xception-hg-2.pth
 USAGE
 }
@@ -34,6 +40,13 @@ if [[ "${1:-}" == "-h" || "${1:-}" == "--help" ]]; then
 fi
 if [[ $# -lt 2 || ! "$2" =~ ^[0-9]+$ ]]; then
     usage >&2
+    exit 2
+fi
+nnodes=${NNODES:-1}
+node_rank=${NODE_RANK:-0}
+restarts=${MAX_RESTARTS:-$((nnodes > 1 ? 3 : 0))}
+if [[ $nnodes -gt 1 && -z "${RDZV:-}" ]]; then
+    echo "NNODES=$nnodes needs RDZV=HOST:PORT, the same on all machines, where machine 0 is reached" >&2
     exit 2
 fi
 data_root=$1
@@ -67,16 +80,53 @@ case "$network" in
 xception) pipeline=training/pipelines/train_xception.py split=() ;;
 wsdan_*) pipeline=training/pipelines/train_wsdan.py split=() ;;
 esac
-launch=("$python" "$pipeline")
-if [[ $processes -gt 1 ]]; then
-    launch=("$python" -m torch.distributed.run --standalone --nproc_per_node "$processes" "$pipeline" --distributed)
-fi
+launcher=("$python" training/pipelines/launch.py --nproc_per_node "$processes" --max_restarts "$restarts")
+is_first=$([[ $node_rank -eq 0 ]] && echo true || echo false)
+
+# SIGTERM is handed on; Ctrl-C reaches all anyway, and the command says how to go on.
+child=""
+stopped=""
+trap 'stopped=1; signalled=1; [[ -z "$child" ]] || kill -TERM "$child" 2>/dev/null || true' TERM
+trap 'signalled=1' INT
+
+# Runs a command with its output in a log, too; returns its exit code.
+run_logged() {
+    local log=$1 code tee
+    shift
+    exec 3> >(trap '' TERM INT && exec tee -a "$log")
+    tee=$!
+    "$@" >&3 3>&- &
+    child=$!
+    [[ -z "$stopped" ]] || kill -TERM "$child" 2>/dev/null || true
+    while true; do
+        signalled=""
+        code=0
+        wait "$child" || code=$?
+        [[ -n "$signalled" ]] || break # else a signal has ended the waiting, not the command
+    done
+    child=""
+    exec 3>&-
+    wait "$tee" || true
+    [[ -z "$stopped" || $code -ne 143 ]] || code=0 # it had not even begun
+    return "$code"
+}
 
 mkdir -p "$weights" "$logs"
 for seed in "${seeds[@]}"; do
     name="${recipe}_${seed}"
+    launch=("$python" "$pipeline")
+    if [[ $nnodes -gt 1 ]]; then
+        launch=("${launcher[@]}" --nnodes "$nnodes" --node_rank "$node_rank" --rdzv_backend c10d
+            --rdzv_endpoint "$RDZV" --rdzv_id "$name" --rdzv_conf "is_host=$is_first" "$pipeline" --distributed)
+    elif [[ $processes -gt 1 || $restarts -gt 0 ]]; then
+        launch=("${launcher[@]}" --standalone "$pipeline" --distributed)
+    fi
     echo "training $name (log: $logs/$name)"
-    "${launch[@]}" --config "$config" --data-dir "$data_root" "${split[@]}" --seed "$seed" --device "$device" \
-        --prefix "${name}_" --output-dir "$weights" --logdir "$logs/tensorboard/$name" --resume auto "$@" |
-        tee -a "$logs/$name"
+    run_logged "$logs/$name" "${launch[@]}" --config "$config" --data-dir "$data_root" "${split[@]}" --seed "$seed" \
+        --device "$device" --prefix "${name}_" --output-dir "$weights" --logdir "$logs/tensorboard/$name" \
+        --resume auto "$@"
+    if [[ -n "$stopped" ]] || compgen -G "$weights/${name}_*_step" >/dev/null; then
+        echo "stopped; the same command goes on"
+        exit 0
+    fi
 done

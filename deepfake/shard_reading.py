@@ -14,6 +14,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from deepfake import atomic
 from deepfake.remote import Folder
@@ -197,6 +198,12 @@ class ShardReader:
         if len(data) != size:
             raise ShardError(f"{self._folder}/{shard}: ends before byte {at + size}, where its index has a file")
         return data
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_opened": OrderedDict()}  # another process opens its own
+
+    def __del__(self) -> None:
+        self.close()
 
     def close(self) -> None:
         while self._opened:

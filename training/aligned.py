@@ -19,7 +19,7 @@ from training.config import RecipeConfig
 from training.datasets.batch import Batch
 from training.datasets.face_sampling import even_rows, faces_of_set
 from training.datasets.faces import TrainingFaces, ValidationFaces
-from training.datasets.loading import make_loader, training_positions, validation_positions
+from training.datasets.loading import EpochLoader, make_loader, training_positions, validation_positions
 from training.datasets.sampling import steps_per_epoch
 from training.distributed import Ranks
 from training.engine import Recipe
@@ -61,6 +61,8 @@ class AlignedRecipe(Recipe):
         self._ranks = ranks
         self._seed = seed
         self._workers = workers
+        self._pin_memory = ranks.device.type == "cuda"
+        self._epochs = EpochLoader(self._batch_size, workers, self._pin_memory)
         self._augment = self.augmentation(config.size)
         self._input = InputNormalizer(config.normalize).to(ranks.device)
         self.steps = steps_per_epoch(self._epoch_samples(), self._batch_size, ranks.world_size, UNLIMITED)
@@ -77,17 +79,18 @@ class AlignedRecipe(Recipe):
     def _validation_counts(self, videos: pd.DataFrame) -> np.ndarray:
         """How many pictures of each video validate."""
 
-    def train_batches(self, epoch: int) -> Iterable[Batch]:
+    def train_batches(self, epoch: int, first: int = 0) -> Iterable[Batch]:
         ranks = self._ranks
         # Only what this epoch uses: worker processes copy it.
         rows = self._epoch_rows(epoch).iloc[: self.steps * self._batch_size * ranks.world_size]
-        positions = training_positions(len(rows), self.steps, self._batch_size, ranks.rank, ranks.world_size)
-        return self._loader(TrainingFaces(rows, positions, self._folder, self._augment, self._seed, epoch))
+        positions = training_positions(len(rows), self.steps, self._batch_size, ranks.rank, ranks.world_size, first)
+        return self._epochs.batches(TrainingFaces(rows, positions, self._folder, self._augment, self._seed, epoch))
 
     def validation_batches(self) -> Iterable[Batch]:
         positions = validation_positions(len(self.validation), self._ranks.rank, self._ranks.world_size)
         plain = partial(resize, size=self._config.size)
-        return self._loader(ValidationFaces(self.validation, positions, self._folder, plain))
+        data = ValidationFaces(self.validation, positions, self._folder, plain)
+        return make_loader(data, self._batch_size, self._workers, self._pin_memory)
 
     def predict(self, network: nn.Module, batch: Batch) -> torch.Tensor:
         return fake_probability(self._evaluate(network, self._input(batch.images)), OUTPUT_SOFTMAX)
@@ -95,6 +98,3 @@ class AlignedRecipe(Recipe):
     def _evaluate(self, network: nn.Module, images: torch.Tensor) -> torch.Tensor:
         """Normalised pictures -> (n, 2) logits of validation."""
         return network(images)
-
-    def _loader(self, dataset: TrainingFaces | ValidationFaces) -> Iterable[Batch]:
-        return make_loader(dataset, self._batch_size, self._workers, pin_memory=self._ranks.device.type == "cuda")

@@ -6,15 +6,17 @@ import json
 import logging
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 
 from deepfake import atomic
-from deepfake.checkpoints import load_weights, read_checkpoint, save_checkpoint
+from deepfake.checkpoints import Checkpoint, load_weights, read_checkpoint, save_checkpoint
 from deepfake.spec import ModelSpec
+from training import distributed
 from training.engine import Trainer
 from training.metrics import VideoMetrics
 
@@ -23,13 +25,15 @@ KEEP_EPOCHS = 5
 """Per-epoch files that stay, those of the lowest weighted losses: 40 epochs of five B7 would fill 50 GB."""
 
 _STATE = "training_state"
+_EPOCH_STATE = "epoch_state"
+_DIVISION = "division"
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class RunFiles:
-    """`{output_dir}/{name}` with `_{epoch}`, `_last`, `_best_dice`, `_config.json`.
+    """`{output_dir}/{name}` with `_{epoch}`, `_last`, `_step`, `_best_dice`, `_config.json`.
 
     The name is `{prefix}{network}_{encoder}_{fold}`, without encoder and fold for recipes that have none.
     """
@@ -48,6 +52,11 @@ class RunFiles:
         return self.output_dir / f"{self.name}_last"
 
     @property
+    def step(self) -> Path:
+        """Weights in the middle of an epoch, and all that continuing needs; there is none between two epochs."""
+        return self.output_dir / f"{self.name}_step"
+
+    @property
     def best(self) -> Path:
         """Weights of the lowest validation bce (published name; no Dice is involved)."""
         return self.output_dir / f"{self.name}_best_dice"
@@ -59,11 +68,43 @@ class RunFiles:
     def epoch(self, epoch: int) -> Path:
         return self.output_dir / f"{self.name}_{epoch}"
 
-    def resume_from(self, resume: str | None) -> Path | None:
-        """The checkpoint that `--resume` means: a path, or for `auto` the run's own last one if there is one."""
-        if resume == RESUME_AUTO:
-            return self.last if self.last.exists() else None
-        return Path(resume) if resume else None
+    def resume_from(self, resume: str | None, division: Division) -> Checkpoint | None:
+        """The checkpoint that `--resume` means: a path, or for `auto` the run's own newest one if there is one.
+
+        Raises:
+            CheckpointError: it cannot be read.
+            ValueError: one of a step, named by its path, of a run that divided its samples otherwise.
+        """
+        if resume != RESUME_AUTO:
+            checkpoint = read_checkpoint(Path(resume)) if resume else None
+            if checkpoint is not None and (problem := division.problem(checkpoint)):
+                raise ValueError(f"{checkpoint.path}: {problem}")
+            return checkpoint
+        last = read_checkpoint(self.last) if self.last.exists() else None
+        step = read_checkpoint(self.step) if self.step.exists() else None
+        if step is None or (last is not None and last.extra["epoch"] > step.extra["epoch"]):
+            return last
+        if problem := division.problem(step):
+            log.warning("%s: %s; its epoch begins anew", self.step, problem)
+            return last
+        return step
+
+
+@dataclass(frozen=True)
+class Division:
+    """How an epoch's samples are drawn and divided: without the same, no step of it can be found again."""
+
+    processes: int
+    batch_size: int
+    seed: int
+
+    def problem(self, checkpoint: Checkpoint) -> str | None:
+        """Why a checkpoint of a step cannot be continued; None: it can, or is one of an epoch."""
+        made = checkpoint.extra.get(_DIVISION)
+        if made is None or made == asdict(self):
+            return None
+        differences = [f"{value} {key}, not {made[key]}" for key, value in asdict(self).items() if made[key] != value]
+        return f"saved in the middle of an epoch with other settings (now {'; '.join(differences)})".replace("_", " ")
 
 
 class CheckpointStore:
@@ -71,12 +112,14 @@ class CheckpointStore:
 
     Args:
         spec: what to tell the weights' user, without what changes from epoch to epoch.
+        division: of the run.
         keep_epochs: how many per-epoch files stay; 0 keeps all.
     """
 
-    def __init__(self, files: RunFiles, spec: ModelSpec, keep_epochs: int = KEEP_EPOCHS) -> None:
+    def __init__(self, files: RunFiles, spec: ModelSpec, division: Division, keep_epochs: int = KEEP_EPOCHS) -> None:
         self.files = files
         self._spec = spec
+        self._division = division
         self._keep = keep_epochs
 
     def write_config(self, content: Mapping[str, Any]) -> None:
@@ -97,7 +140,16 @@ class CheckpointStore:
             if improved:
                 save_checkpoint(self.files.best, network, spec, **facts)
         save_checkpoint(self.files.last, network, spec, **facts, **{_STATE: trainer.state()})
+        self.files.step.unlink(missing_ok=True)
         self._remove_old(trainer)
+
+    def save_step(self, network: nn.Module, trainer: Trainer, epoch_state: Mapping[str, Any]) -> None:
+        """Saves the middle of an epoch: `_step`, in place of an earlier one."""
+        progress = trainer.progress
+        spec = self._spec.with_training(epoch=progress.epoch, metric=None)
+        facts = {"epoch": progress.epoch, "bce_best": progress.best, _STATE: trainer.state()}
+        middle = {_EPOCH_STATE: dict(epoch_state), _DIVISION: asdict(self._division)}
+        save_checkpoint(self.files.step, network, spec, **facts, **middle)
 
     def _remove_old(self, trainer: Trainer) -> None:
         if self._keep == 0:
@@ -107,18 +159,17 @@ class CheckpointStore:
             self.files.epoch(losses.epoch).unlink(missing_ok=True)
 
 
-def resume(path: Path, network: nn.Module, trainer: Trainer, from_zero: bool, zero_score: bool) -> None:
-    """Continues from a checkpoint: exactly from a `_last` one; from weights alone with a fresh optimiser.
+def resume(checkpoint: Checkpoint, network: nn.Module, trainer: Trainer, from_zero: bool, zero_score: bool) -> None:
+    """Continues from a checkpoint: exactly from a `_last` or `_step` one; from weights alone with a fresh optimiser.
 
     Args:
         from_zero: take the weights only; epochs, schedule and optimiser start anew.
         zero_score: forget the best metric.
 
     Raises:
-        CheckpointError: it cannot be read or does not fit.
-        ValueError: its optimiser is another one.
+        CheckpointError: it does not fit.
+        ValueError: its optimiser is another one, or its epoch had another number of steps.
     """
-    checkpoint = read_checkpoint(path)
     load_weights(network, checkpoint)
     progress = trainer.progress
     if not zero_score:
@@ -129,11 +180,27 @@ def resume(path: Path, network: nn.Module, trainer: Trainer, from_zero: bool, ze
     progress.step = progress.epoch * trainer.recipe.steps
     state = checkpoint.extra.get(_STATE)
     if state is None:
-        log.warning("%s holds weights only: the optimiser starts anew at epoch %d", path, progress.epoch)
+        log.warning("%s holds weights only: the optimiser starts anew at epoch %d", checkpoint.path, progress.epoch)
         return
     try:
         trainer.load_state(state)
     except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{path}: its optimiser does not fit this config ({error}); add --from-zero") from error
+        raise ValueError(
+            f"{checkpoint.path}: its optimiser does not fit this config ({error}); add --from-zero"
+        ) from error
+    if _EPOCH_STATE in checkpoint.extra:
+        try:
+            trainer.load_epoch_state(checkpoint.extra[_EPOCH_STATE])
+        except ValueError as error:
+            raise ValueError(f"{checkpoint.path}: {error}; delete it to begin its epoch anew") from error
     if zero_score:
         progress.history.clear()
+
+
+def check_same_start(trainer: Trainer, output_dir: Path) -> None:
+    """Raises ValueError unless all ranks start after the same step of the same epoch."""
+    here = torch.tensor([trainer.progress.epoch, trainer.progress.step, trainer.sums.steps])
+    if (distributed.rows_of_ranks(here, trainer.ranks) != here).any():
+        raise ValueError(
+            f"{output_dir}: the processes found different checkpoints here; all machines have to see the same folder"
+        )

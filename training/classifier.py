@@ -12,12 +12,12 @@ from training.config import TrainConfig
 from training.datasets.batch import Batch
 from training.datasets.crop_reading import CropReader
 from training.datasets.crops import SampleOptions, TrainingCrops, ValidationCrops
-from training.datasets.loading import make_loader, training_positions, validation_positions
+from training.datasets.loading import EpochLoader, make_loader, training_positions, validation_positions
 from training.datasets.sampling import steps_per_epoch, training_rows, validation_rows
 from training.datasets.shard_sampling import sharded_rows, sharded_samples, sharded_validation_positions, shares
 from training.distributed import Ranks
 from training.engine import TOTAL, Recipe
-from training.losses import real_fake_bce
+from training.losses import real_fake_bce, side_shares
 from training.transforms.normalize import InputNormalizer
 
 
@@ -57,18 +57,20 @@ class ClassifierRecipe(Recipe):
         self._options = options or SampleOptions()
         self._oversample = oversample
         self._workers = workers
+        self._pin_memory = ranks.device.type == "cuda"
+        self._epochs = EpochLoader(config.optimizer.batch_size, workers, self._pin_memory)
         self._input = InputNormalizer(config.normalize).to(ranks.device)
         self._sharded = "shard" in table.columns
         self._shares = shares(table, fold, ranks.world_size) if self._sharded else []
         samples = self._samples()
         self.steps = steps_per_epoch(samples, config.optimizer.batch_size, ranks.world_size, config.batches_per_epoch)
 
-    def train_batches(self, epoch: int) -> Iterable[Batch]:
+    def train_batches(self, epoch: int, first: int = 0) -> Iterable[Batch]:
         batch_size, ranks = self._config.optimizer.batch_size, self._ranks
         rows = self._rows(epoch)
-        positions = training_positions(len(rows), self.steps, batch_size, ranks.rank, ranks.world_size)
+        positions = training_positions(len(rows), self.steps, batch_size, ranks.rank, ranks.world_size, first)
         data = TrainingCrops(rows, positions, self._crops, self._config.size, self._options, self._seed, epoch)
-        return self._loader(data)
+        return self._epochs.batches(data)
 
     def validation_batches(self) -> Iterable[Batch]:
         rows, rank, ranks = self.validation, self._ranks.rank, self._ranks.world_size
@@ -77,16 +79,22 @@ class ClassifierRecipe(Recipe):
         else:
             positions = validation_positions(len(rows), rank, ranks)
         part = self._options.padding_part
-        return self._loader(ValidationCrops(rows, positions, self._crops, self._config.size, part))
+        data = ValidationCrops(rows, positions, self._crops, self._config.size, part)
+        return make_loader(data, self._config.optimizer.batch_size, self._workers, self._pin_memory)
 
-    def loss(self, network: nn.Module, batch: Batch) -> dict[str, torch.Tensor]:
-        logits = self._logits(network, batch)
-        labels = batch.labels
+    def loss(self, network: nn.Module, batch: Batch, whole: Batch | None = None) -> dict[str, torch.Tensor]:
+        logits, labels = self._logits(network, batch), self._labels(batch)
         if self._options.only_changed:
-            logits, labels = logits[batch.valid], labels[batch.valid]
+            logits = logits[batch.valid]
         sides = real_fake_bce(logits, labels, self._config.ohem_samples)
+        if whole is not None and whole is not batch:
+            sides = sides.weighted(*side_shares(labels, self._labels(whole)))
         weight = self._config.losses["BinaryCrossentropy"]
         return {TOTAL: weight * sides.total, "fake": sides.fake, "real": sides.real}
+
+    def _labels(self, batch: Batch) -> torch.Tensor:
+        """Labels of the samples that count."""
+        return batch.labels[batch.valid] if self._options.only_changed else batch.labels
 
     def predict(self, network: nn.Module, batch: Batch) -> torch.Tensor:
         return self._logits(network, batch).float().sigmoid()
@@ -106,7 +114,3 @@ class ClassifierRecipe(Recipe):
 
     def _logits(self, network: nn.Module, batch: Batch) -> torch.Tensor:
         return network(self._input(batch.images)).flatten()
-
-    def _loader(self, dataset: TrainingCrops | ValidationCrops) -> Iterable[Batch]:
-        batch_size = self._config.optimizer.batch_size
-        return make_loader(dataset, batch_size, self._workers, pin_memory=self._ranks.device.type == "cuda")

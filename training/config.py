@@ -91,8 +91,9 @@ class ScheduleConfig:
 
 @dataclass(frozen=True)
 class OptimizerConfig:
-    """The optimiser. `batch_size` is that of one process; `momentum` and `nesterov` are SGD's; the gradient of all
-    parameters together is shortened to `max_gradient_norm` (None: never)."""
+    """The optimiser. `batch_size` is that of one process; it goes through the network in `accumulate` parts, whose
+    gradients add up; `momentum` and `nesterov` are SGD's; the gradient of all parameters together is shortened to
+    `max_gradient_norm` (None: never)."""
 
     batch_size: int
     type: str
@@ -102,9 +103,12 @@ class OptimizerConfig:
     weight_decay: float = 0.0
     nesterov: bool = False
     max_gradient_norm: float | None = 1.0
+    accumulate: int = 1
 
     def __post_init__(self) -> None:
         _require(self.batch_size >= 1, "batch_size", f"1 or more; found {self.batch_size}")
+        parts = f"1 to {self.batch_size}, the batch size"
+        _require(1 <= self.accumulate <= self.batch_size, "accumulate", f"{parts}; found {self.accumulate}")
         _require(self.type in OPTIMIZERS, "type", f"one of {', '.join(OPTIMIZERS)}; found {self.type!r}")
         _require(self.learning_rate > 0, "learning_rate", f"more than 0; found {self.learning_rate}")
         _require(0 <= self.momentum < 1, "momentum", f"0 or more and less than 1; found {self.momentum}")
@@ -161,6 +165,14 @@ class RecipeConfig:
         schedule = dataclasses.replace(self.optimizer.schedule, epochs=epochs)
         return dataclasses.replace(self, optimizer=dataclasses.replace(self.optimizer, schedule=schedule))
 
+    def with_accumulation(self: _Config, parts: int) -> _Config:
+        """Raises ValueError if a batch cannot be divided into so many parts."""
+        try:
+            return dataclasses.replace(self, optimizer=dataclasses.replace(self.optimizer, accumulate=parts))
+        except _KeyError as error:
+            key, expected = error.args
+            raise ValueError(f"{key}: expected {expected}") from error
+
     def to_dict(self) -> dict[str, Any]:
         """The published layout, every default spelt out; `parse_config` reads it back."""
         return _listed(dataclasses.asdict(self))
@@ -201,6 +213,8 @@ class TrainConfig(RecipeConfig):
             _require(name in LOSSES, f"losses.{name}", f"only {', '.join(LOSSES)}")
             _require(_is_number(weight) and weight > 0, f"losses.{name}", f"a weight more than 0; found {weight!r}")
         _require(self.ohem_samples is None or self.ohem_samples >= 1, "ohem_samples", "1 or more")
+        whole = self.ohem_samples is None or self.optimizer.accumulate == 1
+        _require(whole, "ohem_samples", "null with optimizer.accumulate: the hardest are those of a whole batch")
         for name in ("drop_path_rate", "dropout"):
             rate = getattr(self, name)
             _require(rate is None or 0 <= rate < 1, name, f"0 or more and less than 1; found {rate}")

@@ -51,7 +51,8 @@ def start(distributed: bool, device: str = "auto") -> Ranks:
             raise ValueError(f"process {local_rank} of this machine has no GPU: {torch.cuda.device_count()} found")
         torch.cuda.set_device(local_rank)
         kind = f"cuda:{local_rank}"
-    dist.init_process_group("gloo" if kind == "cpu" else "nccl")
+    # Small sums travel by gloo also where gradients travel by nccl: they need not wait for the GPU.
+    dist.init_process_group("gloo" if kind == "cpu" else "cpu:gloo,cuda:nccl")
     return Ranks(torch.device(kind), dist.get_rank(), dist.get_world_size(), distributed=True)
 
 
@@ -96,13 +97,19 @@ def share_buffers(network: nn.Module, ranks: Ranks) -> None:
 
 
 def sum_over_ranks(tensor: torch.Tensor, ranks: Ranks) -> torch.Tensor:
-    """The sum over ranks, on the CPU."""
+    """The sum over ranks of a tensor on the CPU."""
     if not ranks.distributed:
-        return tensor.cpu()
-    # Reducing in place on the device: nccl knows no CPU tensors.
-    shared = tensor.to(ranks.device, copy=True)
+        return tensor
+    shared = tensor.clone()
     dist.all_reduce(shared)
-    return shared.cpu()
+    return shared
+
+
+def rows_of_ranks(row: torch.Tensor, ranks: Ranks) -> torch.Tensor:
+    """(n,) of each rank, on the CPU -> (world size, n)."""
+    table = torch.zeros(ranks.world_size, len(row), dtype=row.dtype)
+    table[ranks.rank] = row
+    return sum_over_ranks(table, ranks)
 
 
 def mean_over_ranks(tensor: torch.Tensor, ranks: Ranks) -> torch.Tensor:

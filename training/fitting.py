@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import nn
@@ -16,18 +16,23 @@ from deepfake.losslog import EpochLoss, format_losses
 from deepfake.models import build_model
 from deepfake.spec import ModelSpec
 from training import distributed
-from training.checkpointing import KEEP_EPOCHS, CheckpointStore, RunFiles, resume
+from training.checkpointing import KEEP_EPOCHS, CheckpointStore, Division, RunFiles, check_same_start, resume
 from training.config import ConfigError, RecipeConfig
 from training.distributed import Ranks
-from training.engine import EpochReport, Recipe, Trainer
+from training.engine import EpochReport, Recipe, StepSettings, Trainer
 from training.metrics import VideoMetrics
 from training.scalars import Scalars
+from training.stopping import Stopped, StopRequest
 
 PROJECT = "deepfake-detection"
 DEFAULT_SEED = 777
+CHECKPOINT_STEPS = 500
+"""B7 takes minutes for so many steps, and a second to save."""
 
 MakeRecipe = Callable[[nn.Module, Ranks], Recipe]
 """A network on its device, and this process among its like -> what is trained."""
+
+_Config = TypeVar("_Config", bound=RecipeConfig)
 
 log = logging.getLogger(__name__)
 
@@ -54,10 +59,28 @@ class FitOptions:
     from_scratch: bool = False
     epochs: int | None = None
     keep_epochs: int = KEEP_EPOCHS
+    checkpoint_every: int = CHECKPOINT_STEPS
+    accumulate: int | None = None
+    compile: bool = False
 
     def __post_init__(self) -> None:
         if self.resume is None and (self.from_zero or self.zero_score):
             raise ValueError("--from-zero and --zero-score say how to --resume; without it they mean nothing")
+
+    def applied(self, config: _Config) -> _Config:
+        """The config with what the options put in the place of its values.
+
+        Raises:
+            ConfigError: the config and such a value do not go together.
+        """
+        if self.epochs is not None:
+            config = config.with_epochs(self.epochs)
+        if self.accumulate is not None:
+            try:
+                config = config.with_accumulation(self.accumulate)
+            except ValueError as error:
+                raise ConfigError(f"{self.config}: --accumulate {self.accumulate}: {error}") from error
+        return config
 
     def to_dict(self) -> dict[str, Any]:
         return {k: str(v) if isinstance(v, Path) else v for k, v in asdict(self).items()}
@@ -81,52 +104,90 @@ def train(
     Raises:
         ValueError: a checkpoint, data set or option that cannot be used.
         NonFiniteLoss: training diverged.
+        Stopped: SIGTERM came; what has been done is saved.
     """
     ranks = distributed.start(options.distributed, options.device)
     try:
-        source = files.resume_from(options.resume)
-        network = _network(options, config, ranks, initialize, starts_anew=source is None)
-        trainer = _trainer(options, config, make_recipe(network, ranks), ranks, freeze_epochs)
-        if source is not None:
-            resume(source, network, trainer, options.from_zero, options.zero_score)
-            log.info("continuing from %s after %d epochs", source, trainer.progress.epoch)
-        if trainer.progress.epoch >= config.epochs:
-            log.info("finished already: %d of %d epochs", trainer.progress.epoch, config.epochs)
-            return
-        told = {"file": options.config.name, **config.to_dict()}
-        spec = spec.with_training(config=told, seed=options.seed, version=_version())
-        store = CheckpointStore(files, spec, options.keep_epochs)
-        if ranks.is_main:
-            store.write_config({"config": config.to_dict(), "options": options.to_dict(), "version": _version()})
-        with Scalars(options.logdir if ranks.is_main else None, first_step=trainer.progress.epoch) as scalars:
-            fit(trainer, store, scalars, config.epochs, options.test_every)
+        with StopRequest() as stop:
+            division = Division(ranks.world_size, config.optimizer.batch_size, options.seed)
+            with stop.waiting():  # nothing is begun that could be lost
+                trainer = _start(options, config, files, division, make_recipe, ranks, freeze_epochs, initialize, stop)
+            if trainer.progress.epoch >= config.epochs:
+                log.info("finished already: %d of %d epochs", trainer.progress.epoch, config.epochs)
+                files.step.unlink(missing_ok=True)  # left by a run that was killed as it ended
+                return
+            told = {"file": options.config.name, **config.to_dict()}
+            spec = spec.with_training(config=told, seed=options.seed, version=_version())
+            store = CheckpointStore(files, spec, division, options.keep_epochs)
+            if ranks.is_main:
+                store.write_config({"config": config.to_dict(), "options": options.to_dict(), "version": _version()})
+            with Scalars(options.logdir if ranks.is_main else None, first_step=trainer.progress.epoch) as scalars:
+                fit(trainer, store, scalars, config.epochs, options.test_every, options.checkpoint_every)
     finally:
         distributed.stop(ranks)
 
 
-def fit(trainer: Trainer, store: CheckpointStore, scalars: Scalars, epochs: int, test_every: int) -> None:
-    """Trains up to `epochs`, validating every `test_every`-th and the last; the main rank saves and logs."""
+def fit(
+    trainer: Trainer, store: CheckpointStore, scalars: Scalars, epochs: int, test_every: int, checkpoint_every: int = 0
+) -> None:
+    """Trains up to `epochs`, validating every `test_every`-th and the last; the main rank saves and logs.
+
+    Raises:
+        Stopped: a rank was asked to stop; what has been done is saved.
+    """
     progress = trainer.progress
+
+    def save_step() -> None:
+        state = trainer.epoch_state()
+        if trainer.ranks.is_main and trainer.sums.steps > 0:
+            store.save_step(trainer.recipe.network, trainer, state)
+
     while progress.epoch < epochs:
-        report = trainer.train_epoch()
-        epoch = progress.epoch - 1
-        scalars.write(epoch, _train_scalars(report))
-        log.info(
-            "trained epoch %d: loss %.5f, learning rate %.3g, %.1f crops/s, %d broken files",
-            epoch, report.losses["total"], report.learning_rate, report.samples_per_second, report.broken,
-        )  # fmt: skip
-        metrics, improved = None, False
-        if progress.epoch % test_every == 0 or progress.epoch == epochs:
-            metrics = trainer.validate()
+        epoch = progress.epoch
+        try:
+            _report_training(epoch, trainer.train_epoch(checkpoint_every, save_step), scalars)
+            is_due = (epoch + 1) % test_every == 0 or epoch + 1 == epochs
+            metrics = trainer.validate() if is_due else None
+        except Stopped:
+            save_step()
+            log.info("stopped in epoch %d after %d steps; --resume auto goes on there", epoch, trainer.sums.steps)
+            raise
+        trainer.end_epoch()
+        improved = metrics is not None and metrics.bce < progress.best
+        if metrics is not None:
             losses = EpochLoss(epoch, metrics.fake_loss, metrics.real_loss)
             progress.history.append(losses)
-            improved = metrics.bce < progress.best
             progress.best = min(progress.best, metrics.bce)
             _report(losses, metrics, improved)
             scalars.write(epoch, {f"val/{name}": value for name, value in metrics.to_dict().items()})
         if trainer.ranks.is_main:
             store.save(trainer.recipe.network, trainer, metrics, improved)
     log.info("finished %d epochs; lowest bce %.5f; weights in %s", epochs, progress.best, store.files.output_dir)
+
+
+def _start(
+    options: FitOptions,
+    config: RecipeConfig,
+    files: RunFiles,
+    division: Division,
+    make_recipe: MakeRecipe,
+    ranks: Ranks,
+    freeze_epochs: int,
+    initialize: Callable[[nn.Module], None] | None,
+    stop: StopRequest,
+) -> Trainer:
+    """The run as it begins, or as its checkpoint left it."""
+    source = files.resume_from(options.resume, division)
+    network = _network(options, config, ranks, initialize, starts_anew=source is None)
+    trainer = _trainer(options, config, make_recipe(network, ranks), ranks, freeze_epochs, stop)
+    if source is not None:
+        resume(source, network, trainer, options.from_zero, options.zero_score)
+        log.info(
+            "continuing from %s after %d epochs and %d steps",
+            source.path, trainer.progress.epoch, trainer.sums.steps,
+        )  # fmt: skip
+    check_same_start(trainer, files.output_dir)
+    return trainer
 
 
 def _network(
@@ -150,14 +211,17 @@ def _network(
     return distributed.prepare(network, ranks, config.size)
 
 
-def _trainer(options: FitOptions, config: RecipeConfig, recipe: Recipe, ranks: Ranks, freeze_epochs: int) -> Trainer:
+def _trainer(
+    options: FitOptions, config: RecipeConfig, recipe: Recipe, ranks: Ranks, freeze_epochs: int, stop: StopRequest
+) -> Trainer:
     precision = options.opt_level or ("O1" if config.fp16 and ranks.device.type == "cuda" else "O0")
     log.info(
         "%s on %s x %d, %s, %d batches of %d an epoch, %d validation crops",
         " ".join([config.network, *map(str, config.model_options.values())]), ranks.device.type, ranks.world_size,
         precision, recipe.steps, config.optimizer.batch_size, len(recipe.validation),
     )  # fmt: skip
-    return Trainer(recipe, config.optimizer, ranks, options.seed, precision, freeze_epochs)
+    settings = StepSettings(precision, config.optimizer.accumulate, options.compile)
+    return Trainer(recipe, config.optimizer, ranks, options.seed, settings, freeze_epochs, stop)
 
 
 def _version() -> str:
@@ -165,6 +229,14 @@ def _version() -> str:
         return metadata.version(PROJECT)
     except metadata.PackageNotFoundError:
         return "unknown"
+
+
+def _report_training(epoch: int, report: EpochReport, scalars: Scalars) -> None:
+    scalars.write(epoch, _train_scalars(report))
+    log.info(
+        "trained epoch %d: loss %.5f, learning rate %.3g, %.1f crops/s, %d broken files",
+        epoch, report.losses["total"], report.learning_rate, report.samples_per_second, report.broken,
+    )  # fmt: skip
 
 
 def _report(losses: EpochLoss, metrics: VideoMetrics, improved: bool) -> None:

@@ -22,6 +22,17 @@ class SideLosses:
     def total(self) -> torch.Tensor:
         return (self.fake + self.real) / 2
 
+    def weighted(self, fake: torch.Tensor | float, real: torch.Tensor | float) -> SideLosses:
+        """Each side times its weight."""
+        return SideLosses(self.fake * fake, self.real * real)
+
+
+def side_shares(part: torch.Tensor, whole: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """How much of a batch's fakes and of its reals are in a part of it, each in 0..1, by labels (n,) and (m,)."""
+    counts = [torch.stack([(labels > FAKE_LABEL).sum(), (labels <= FAKE_LABEL).sum()]) for labels in (part, whole)]
+    fake, real = counts[0] / counts[1].clamp(min=1)
+    return fake, real
+
 
 def real_fake_bce(logits: torch.Tensor, labels: torch.Tensor, ohem_samples: int | None = None) -> SideLosses:
     """Binary cross entropy with logits, the mean over each side's samples; a side without samples counts 0.

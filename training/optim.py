@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import torch
@@ -14,14 +14,22 @@ from training.config import OptimizerConfig, ScheduleConfig
 POLY_POWER = 0.9
 MULTISTEP_GAMMA = 0.1
 
+_COMPUTATION = ("fused", "foreach")
+
 LearningRate = Callable[[int], float]
 """Count of finished steps (or epochs) -> learning rate."""
 
 
-def build_optimizer(config: OptimizerConfig, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
-    """SGD (with Nesterov momentum), Adam or AdamW over the parameters that can learn."""
+def build_optimizer(
+    config: OptimizerConfig, parameters: Iterable[nn.Parameter], fused: bool | None = None
+) -> torch.optim.Optimizer:
+    """SGD (with Nesterov momentum), Adam or AdamW over the parameters that can learn.
+
+    Args:
+        fused: one kernel for a whole step; None leaves it to torch.
+    """
     learnable = [p for p in parameters if p.requires_grad]
-    shared: dict[str, Any] = {"lr": config.learning_rate, "weight_decay": config.weight_decay}
+    shared: dict[str, Any] = {"lr": config.learning_rate, "weight_decay": config.weight_decay, "fused": fused}
     if config.type == "SGD":
         return torch.optim.SGD(learnable, momentum=config.momentum, nesterov=config.nesterov, **shared)
     if config.type == "Adam":
@@ -29,6 +37,19 @@ def build_optimizer(config: OptimizerConfig, parameters: Iterable[nn.Parameter])
     if config.type == "AdamW":
         return torch.optim.AdamW(learnable, **shared)
     raise ValueError(f"optimiser {config.type!r} unknown")
+
+
+def load_optimizer(optimizer: torch.optim.Optimizer, state: Mapping[str, Any]) -> None:
+    """Takes over what an optimiser has learned; how steps are computed (fused or not) stays as it is here.
+
+    Raises:
+        ValueError: another optimiser's state, or other parameters.
+    """
+    own = [{key: group[key] for key in _COMPUTATION if key in group} for group in optimizer.param_groups]
+    groups = state["param_groups"]
+    if len(groups) != len(own):
+        raise ValueError(f"{len(groups)} groups of parameters, not {len(own)}")
+    optimizer.load_state_dict({**state, "param_groups": [{**g, **o} for g, o in zip(groups, own)]})
 
 
 def build_schedule(config: ScheduleConfig, base: float) -> LearningRate:

@@ -53,9 +53,7 @@ def run(options: RunOptions) -> None:
         ValueError: a config, fold table, index of shards, checkpoint or option that cannot be used.
         NonFiniteLoss: training diverged.
     """
-    config = read_config(options.config, TrainConfig)
-    if options.epochs is not None:
-        config = config.with_epochs(options.epochs)
+    config = options.applied(read_config(options.config, TrainConfig))
     data = open_data(options.data_dir, options.folds_csv, options.crops_dir, options.cache_dir, options.cache_gib)
     check_folds(data.table, options.fold, data.source)
     files = RunFiles.of(options.output_dir, options.prefix, config.network, config.encoder, options.fold)

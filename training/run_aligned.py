@@ -91,8 +91,7 @@ def _run(
     make: Callable[..., AlignedRecipe],
     initialize: Callable[[nn.Module], None] | None = None,
 ) -> None:
-    if options.epochs is not None:
-        config = config.with_epochs(options.epochs)
+    config = options.applied(config)
     faces = _read_faces(options)
     files = RunFiles.of(options.output_dir, options.prefix, config.network)
 

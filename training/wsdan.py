@@ -87,21 +87,32 @@ class WSDANRecipe(AlignedRecipe):
         super().__init__(network, config, faces, folder, ranks, seed, workers)
         self.encoder = network.features
         self.centres = FeatureCentres(network.fc.in_features, config.centre_beta, ranks)
+        self._matrices: list[torch.Tensor] = []
 
-    def loss(self, network: nn.Module, batch: Batch) -> dict[str, torch.Tensor]:
+    def loss(self, network: nn.Module, batch: Batch, whole: Batch | None = None) -> dict[str, torch.Tensor]:
         images, labels = self._input(batch.images), batch.labels.long()
-        whole = network(images, attended=True, drop_maps=True)
-        cropped, dropped = self._look_closer(images, whole.attention.detach())
+        raw = network(images, attended=True, drop_maps=True)
+        cropped, dropped = self._look_closer(images, raw.attention.detach())
         losses = {
-            "raw": cross_entropy(whole.logits.float(), labels),
+            "raw": cross_entropy(raw.logits.float(), labels),
             "crop": cross_entropy(network(cropped).float(), labels),
             "drop": cross_entropy(network(dropped).float(), labels),
-            "centre": self.centres.loss(whole.matrix, labels),
+            "centre": self.centres.loss(raw.matrix, labels),
         }
-        self.centres.update(whole.matrix, labels)
+        whole = batch if whole is None else whole
+        self._move_centres(raw.matrix, whole)
+        share = len(batch) / len(whole)
+        losses = {name: share * loss for name, loss in losses.items()}
         weights = self._config.losses
         total = sum(getattr(weights, name) * loss for name, loss in losses.items())
         return {TOTAL: total, **losses}
+
+    def _move_centres(self, matrix: torch.Tensor, whole: Batch) -> None:
+        """Moves the centres once for each whole batch, when its last part's matrix is there."""
+        self._matrices.append(matrix.detach())
+        if sum(map(len, self._matrices)) == len(whole):
+            self.centres.update(torch.cat(self._matrices), whole.labels.long())
+            self._matrices.clear()
 
     def end_epoch(self) -> None:
         self.centres.grow(self._config.centre_growth)

@@ -26,9 +26,10 @@ class XceptionRecipe(AlignedRecipe):
     augmentation = XceptionAugmentation
     _config: XceptionConfig
 
-    def loss(self, network: nn.Module, batch: Batch) -> dict[str, torch.Tensor]:
+    def loss(self, network: nn.Module, batch: Batch, whole: Batch | None = None) -> dict[str, torch.Tensor]:
         logits = network(self._input(batch.images))
-        return {TOTAL: cross_entropy(logits.float(), batch.labels.long())}
+        share = len(batch) / len(whole or batch)
+        return {TOTAL: share * cross_entropy(logits.float(), batch.labels.long())}
 
     def _epoch_samples(self) -> int:
         counts = self._counts(self._videos)

@@ -1,6 +1,7 @@
 """Synthetic data sets: colour patches as faces, a green square on the fakes; crops, and aligned faces."""
 
 import json
+import signal
 from pathlib import Path
 
 import cv2
@@ -92,6 +93,15 @@ def second_place_config(project_root: Path, name: str, path: Path, **changes) ->
         content.update(frames_per_video=4, frame_stride=2)
     path.write_text(json.dumps({**content, **changes}))
     return path
+
+
+@pytest.fixture(autouse=True)
+def signals_as_before():
+    """Commands that run in this process take signals for themselves."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture

@@ -100,10 +100,10 @@ def test_a_resumed_run_equals_one_that_never_stopped(finished, options, monkeypa
     halves = options("halves", resume="auto", keep_epochs=2)
     trained = engine.Trainer.train_epoch
 
-    def stop_in_the_last_epoch(self):
+    def stop_in_the_last_epoch(self, *told):
         if self.progress.epoch == 2:
             raise KeyboardInterrupt
-        return trained(self)
+        return trained(self, *told)
 
     with monkeypatch.context() as patch:
         patch.setattr(engine.Trainer, "train_epoch", stop_in_the_last_epoch)

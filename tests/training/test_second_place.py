@@ -154,6 +154,7 @@ def test_centres_grow_after_each_epoch(trainer, small):
     for growth in (1, 2):
         chosen = trainer("wsdan_xception", centre_growth=growth)
         chosen.train_epoch()
+        chosen.end_epoch()
         lengths.append(chosen.recipe.centres.values.norm())
     assert lengths[1] == pytest.approx(2 * lengths[0])
 
@@ -451,7 +452,7 @@ def test_errors_of_users_are_one_line(small, command, options, project_root, tmp
 
 def test_a_run_that_diverges_and_one_that_is_interrupted(small, command, options, monkeypatch):
     def raising(error):
-        def train_epoch(self):
+        def train_epoch(self, *told):
             raise error
 
         return train_epoch

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
+from itertools import pairwise
+from operator import itemgetter
 
 import numpy as np
 import torch
@@ -61,6 +63,19 @@ class Batch:
 
     def to(self, device: torch.device) -> Batch:
         return self._map(lambda tensor: tensor.to(device, non_blocking=True))
+
+    def parts(self, count: int) -> list[Batch]:
+        """The samples in order, in `count` parts whose lengths differ by one at most; fewer parts of fewer samples."""
+        count = max(1, min(count, len(self)))
+        if count == 1:
+            return [self]
+        bounds = [len(self) * n // count for n in range(count + 1)]
+        return [replace(self._map(itemgetter(part := slice(a, b))), names=self.names[part], broken=[])
+                for a, b in pairwise(bounds)]  # fmt: skip
+
+    def on_stream(self, stream: torch.cuda.Stream) -> None:
+        """Keeps the memory of tensors that another stream has made until this one has done with them."""
+        self._map(lambda tensor: tensor.record_stream(stream))
 
     def _map(self, function) -> Batch:
         tensors = {f.name: getattr(self, f.name) for f in fields(self)}

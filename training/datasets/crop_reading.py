@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
 
-from deepfake.folds import CropFiles
+from deepfake.folds import CropFiles, FoldRow
 from deepfake.images import ImageError, decode_gray, decode_image, read_gray, read_image
 from deepfake.landmarks import parse_landmarks, read_landmarks
 from deepfake.paths import DataRoot
 from deepfake.shard_reading import ShardReader, first_uses
+from deepfake.shards import ShardRow
+
+
+def as_rows(table: pd.DataFrame) -> list[FoldRow]:
+    """The rows of a fold table or of an index of shards, in a form that goes to other processes."""
+    kind = ShardRow if "shard" in table.columns else FoldRow
+    return [kind(*values) for values in zip(*(table[column.name] for column in fields(kind)))]
 
 
 class CropReader(Protocol):

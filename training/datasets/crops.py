@@ -16,7 +16,7 @@ import pandas as pd
 from deepfake.diffs import CHANGED
 from deepfake.images import ImageError, fit_square
 from training.datasets.batch import Sample
-from training.datasets.crop_reading import CropReader
+from training.datasets.crop_reading import CropReader, as_rows
 from training.datasets.replacing import read_or_replace
 from training.transforms.augment import TrainAugmentation
 from training.transforms.occlusion import Occlusion, occlude
@@ -63,7 +63,7 @@ class TrainingCrops:
         seed: int,
         epoch: int,
     ) -> None:
-        self._rows = list(rows.itertuples(index=False))
+        self._rows = as_rows(rows)
         self._by_label = {label: np.flatnonzero(rows["label"].to_numpy() == label) for label in (0, FAKE)}
         self._positions = positions
         self._crops = crops
@@ -125,7 +125,7 @@ class ValidationCrops:
     def __init__(
         self, rows: pd.DataFrame, positions: np.ndarray, crops: CropReader, size: int, padding_part: int
     ) -> None:
-        self._rows = list(rows.iloc[positions].itertuples(index=False))
+        self._rows = as_rows(rows.iloc[positions])
         self._positions = positions
         self._crops = crops
         self._size = size

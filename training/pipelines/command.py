@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import sys
 from collections.abc import Callable
 
 from deepfake.commandline import EXIT_INTERRUPTED, EXIT_USAGE
+from deepfake.memory import keep_freed_memory
 
 EXIT_DIVERGED = 1
 
@@ -21,6 +23,12 @@ def run_training(train: Callable[[], None]) -> int:
     Returns:
         The exit code.
     """
+    keep_freed_memory()
+    # Until the run looks after it there is nothing to save. launch.py starts processes with SIGTERM held back.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
+    # A shell starts what runs in the background deaf to Ctrl-C.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     main_rank = os.environ.get("RANK", "0") == "0"
     logging.basicConfig(
         stream=sys.stdout,
@@ -29,6 +37,7 @@ def run_training(train: Callable[[], None]) -> int:
         level=logging.INFO if main_rank else logging.WARNING,
     )
     from training.engine import NonFiniteLoss
+    from training.stopping import Stopped
 
     try:
         train()
@@ -38,7 +47,11 @@ def run_training(train: Callable[[], None]) -> int:
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return EXIT_USAGE
+    except Stopped:
+        return 0
     except KeyboardInterrupt:
-        print("interrupted; --resume auto continues after the last finished epoch", file=sys.stderr)
+        print("interrupted; --resume auto continues after the last checkpoint", file=sys.stderr)
         return EXIT_INTERRUPTED
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # ending already, and with the right code
     return 0

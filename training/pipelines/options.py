@@ -13,15 +13,17 @@ from deepfake.remote import as_location
 from deepfake.shard_reading import CACHE_GIB
 
 _EXIT_CODES = (
-    "exit codes: 0 done; 1 training diverged; 2 the command, config or data set cannot be used; 130 interrupted"
+    "exit codes: 0 done, or stopped by SIGTERM and saved; 1 training diverged; 2 the command, config or data set "
+    "cannot be used; 130 interrupted"
 )
 
 EXAMPLE = f"""example:
   python training/pipelines/train_classifier.py --config configs/b7.json --data-dir DATA_ROOT --fold 0 --seed 111 \\
       --prefix b7_111_ --output-dir weights --logdir logs/tensorboard/b7_111 --resume auto
 
-several processes (one a GPU), as train.sh does it:
-  torchrun --standalone --nproc_per_node 4 training/pipelines/train_classifier.py --distributed --config ...
+several processes (one a GPU), as train.sh does it; with --max_restarts, all start again when one has died:
+  python training/pipelines/launch.py --standalone --nproc_per_node 4 --max_restarts 3 \\
+      training/pipelines/train_classifier.py --distributed --resume auto --config ...
 
 {_EXIT_CODES}"""
 
@@ -144,6 +146,11 @@ def _add_run(parser: argparse.ArgumentParser, prefix: str = "") -> None:
         "--keep-epochs", type=_from(0), default=5, metavar="N",
         help="per-epoch checkpoints that stay, those of the lowest weighted losses; 0: all (default: %(default)s)",
     )  # fmt: skip
+    add(
+        "--checkpoint-every", type=_from(0), default=500, metavar="STEPS",
+        help="save after so many steps of an epoch, too, should the run be killed; 0: only when SIGTERM comes "
+        "(default: %(default)s)",
+    )  # fmt: skip
     add("--distributed", action="store_true", help="one of several processes, started by torchrun")
     add("--device", choices=["auto", "cpu", "cuda"], default="auto", help="(default: cuda if there)")
     add(
@@ -151,6 +158,12 @@ def _add_run(parser: argparse.ArgumentParser, prefix: str = "") -> None:
         help="O0: float32; O1: float16 autocast with loss scaling; bf16: bfloat16 autocast "
         "(default: O1 on CUDA if the config says fp16, else O0)",
     )  # fmt: skip
+    add(
+        "--accumulate", type=_from(1), metavar="N",
+        help="put each batch through the network in N parts and add up their gradients: for a GPU that is too small "
+        "for the config's batch (batch norms see the parts; default: the config's optimizer.accumulate, else 1)",
+    )  # fmt: skip
+    add("--compile", action="store_true", help="compile the network for training (torch.compile; minutes at the start)")
 
 
 def _add_recipe(parser: argparse.ArgumentParser) -> None:
