@@ -2,9 +2,12 @@
 
 import json
 import os
+import sys
 from pathlib import Path
 
 import pytest
+
+from deepfake.commandline import run_guarded
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared"
@@ -43,6 +46,23 @@ def reference(shared: Path):
 def reference_checkpoint(shared: Path) -> Path:
     """A small checkpoint in the published layout whose scores spread over 0..1."""
     return shared / "reference" / "reference_DeepFakeClassifier_tf_efficientnet_b2_ns_0_last"
+
+
+@pytest.fixture
+def run_main(monkeypatch, capfd):
+    """`run_main(main, argument, ...)`: in this process, the command's exit code, output and errors."""
+
+    def call(main, *arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["command", *map(str, arguments)])
+        try:
+            code = run_guarded(main, sys.stderr.write)
+        except SystemExit as ended:  # argparse's own
+            code = ended.code
+        out, err = capfd.readouterr()
+        assert "Traceback" not in err
+        return code, out, err
+
+    return call
 
 
 @pytest.fixture(scope="module")

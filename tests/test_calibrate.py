@@ -45,16 +45,13 @@ def data(tmp_path):
 
 
 @pytest.fixture
-def run(data, monkeypatch, capsys):
+def run(data, run_main):
     """`run(option, value, ...)` runs the command on the data, in this process -> (exit code, stdout, stderr)."""
 
     def call(*options, predictions=("details.json",), labels="metadata.json", out="x.calibration.json"):
-        words = ["calibrate.py", "--predictions", *(str(data / name) for name in predictions)]
+        words = ["--predictions", *(str(data / name) for name in predictions)]
         words += ["--labels", str(data / labels), "--out", str(data / out), "--bootstrap", "5", *options]
-        monkeypatch.setattr(sys, "argv", words)
-        code = calibrate.run_guarded(calibrate.main, sys.stderr.write)
-        told = capsys.readouterr()
-        return code, told.out, told.err
+        return run_main(calibrate.main, *words)
 
     return call
 
@@ -201,10 +198,9 @@ def _rows(path):
 
 
 @pytest.mark.parametrize("option", [("--false-alarm-rate", "1"), ("--miss-rate", "-0.1"), ("--bootstrap", "0")])
-def test_options_out_of_range(run, capsys, option):
-    with pytest.raises(SystemExit) as stopped:
-        run(*option)
-    assert stopped.value.code == 2 and option[0] in capsys.readouterr().err
+def test_options_out_of_range(run, option):
+    code, _, told = run(*option)
+    assert code == 2 and option[0] in told
 
 
 def test_scores_that_part_the_labels_are_left_as_they_are(run, data):

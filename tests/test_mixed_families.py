@@ -15,7 +15,6 @@ from torch.nn import functional
 
 import predict_folder
 from deepfake.align import align_face
-from deepfake.commandline import run_guarded
 from deepfake.detectors.base import RetinaFaceSettings
 from deepfake.detectors.retinaface import RetinaFace
 from deepfake.models import build_model, published_to_own
@@ -63,19 +62,12 @@ def videos(mini_dfdc, tmp_path_factory) -> Path:
 
 
 @pytest.fixture
-def run(monkeypatch, capfd, weights):
+def run(run_main, weights):
     def call(*arguments: object) -> tuple[int, str, str]:
         words = [str(argument) for argument in arguments]
         if "--weights-dir" not in words:
             words += ["--weights-dir", str(weights)]
-        monkeypatch.setattr(sys, "argv", ["predict_folder.py", *words])
-        try:
-            code = run_guarded(predict_folder.main, sys.stderr.write)
-        except SystemExit as ended:  # argparse's own
-            code = ended.code
-        out, err = capfd.readouterr()
-        assert "Traceback" not in err
-        return code, out, err
+        return run_main(predict_folder.main, *words)
 
     return call
 

@@ -15,7 +15,6 @@ import pytest
 import torch
 
 import predict_folder
-from deepfake.commandline import run_guarded
 from deepfake.detectors import PRESETS
 from deepfake.face_recipes import CropRecipe
 from deepfake.precision import fastest_precision
@@ -53,7 +52,7 @@ def zoo(source, tmp_path_factory) -> Path:
 
 
 @pytest.fixture
-def run(monkeypatch, capfd, weights):
+def run(run_main, weights):
     """`run(argument, ...)`: the command's exit code, output and errors, with the tiny model unless others are named."""
 
     def call(*arguments: object) -> tuple[int, str, str]:
@@ -64,14 +63,7 @@ def run(monkeypatch, capfd, weights):
             words += ["--weights-dir", str(weights)]
         if "--frames" not in words and "--ensemble" not in words:
             words += ["--frames", FRAMES]
-        monkeypatch.setattr(sys, "argv", ["predict_folder.py", *words])
-        try:
-            code = run_guarded(predict_folder.main, sys.stderr.write)
-        except SystemExit as ended:  # argparse's own
-            code = ended.code
-        out, err = capfd.readouterr()
-        assert "Traceback" not in err
-        return code, out, err
+        return run_main(predict_folder.main, *words)
 
     return call
 

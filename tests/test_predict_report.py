@@ -2,14 +2,12 @@
 
 import csv
 import json
-import sys
 from pathlib import Path
 
 import pytest
 
 import predict_folder
 from deepfake.calibration import Calibration, kept_of_models, temper, write_calibration
-from deepfake.commandline import run_guarded
 from deepfake.scoring import MIN_PERSON_FACES
 from tests.clips import cut, draw, gradient
 from tests.predicting import tiny_checkpoint
@@ -40,13 +38,9 @@ def videos(mini_dfdc, tmp_path_factory) -> Path:
 
 
 @pytest.fixture
-def run(monkeypatch, capfd, weights):
+def run(run_main, weights):
     def call(*arguments: object) -> tuple[int, str]:
-        words = ["predict_folder.py", *map(str, arguments), "--weights-dir", str(weights)]
-        monkeypatch.setattr(sys, "argv", words)
-        code = run_guarded(predict_folder.main, sys.stderr.write)
-        err = capfd.readouterr().err
-        assert "Traceback" not in err
+        code, _, err = run_main(predict_folder.main, *arguments, "--weights-dir", weights)
         return code, err
 
     return call

@@ -1,6 +1,5 @@
 """Real faces and small networks to export; files to upload."""
 
-import sys
 from pathlib import Path
 
 import cv2
@@ -8,7 +7,6 @@ import numpy as np
 import pytest
 import torch
 
-from deepfake.commandline import run_guarded
 from deepfake.face_scorer import FaceInput
 from deepfake.spec import ModelSpec
 from export.crops import real_crops
@@ -19,23 +17,6 @@ from tests.clips import cut, draw, gradient
 
 SIZE = 64
 TINY = ModelSpec("DeepFakeClassifier", {"encoder": "test_efficientnet"}, SIZE)
-
-
-@pytest.fixture
-def run(monkeypatch, capfd):
-    """`run(main, argument, ...)`: the command's exit code, output and errors."""
-
-    def call(main, *arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["command", *map(str, arguments)])
-        try:
-            code = run_guarded(main, sys.stderr.write)
-        except SystemExit as ended:  # argparse's own
-            code = ended.code
-        out, err = capfd.readouterr()
-        assert "Traceback" not in err
-        return code, out, err
-
-    return call
 
 
 @pytest.fixture(scope="session")

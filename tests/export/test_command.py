@@ -34,14 +34,14 @@ def weights(checkpoint) -> Path:
 
 
 @pytest.fixture
-def predict(run, clip, tmp_path):
+def predict(run_main, clip, tmp_path):
     """`predict(weights, option, ...)`: the details of the clip, or what was told instead."""
 
     def call(weights: Path, *options: object):
         details = tmp_path / "details.json"
         arguments = [clip, "--weights-dir", weights, "--output", tmp_path / "s.csv", "--details", details]
         models = [] if "--models" in options else ["--models", MODEL]
-        code, _, err = run(predict_folder.main, *arguments, *models, "--frames", 4, "--workers", 1, *options)
+        code, _, err = run_main(predict_folder.main, *arguments, *models, "--frames", 4, "--workers", 1, *options)
         return (json.loads(details.read_text()) if code == 0 else err), code
 
     return call
@@ -92,28 +92,28 @@ def test_the_file_decides_the_precision(predict, weights, precision, code):
 
 
 @pytest.mark.parametrize("with_checkpoint", [True, False])
-def test_maps_need_the_checkpoint(run, clip, weights, tmp_path, with_checkpoint):
+def test_maps_need_the_checkpoint(run_main, clip, weights, tmp_path, with_checkpoint):
     folder = tmp_path / "weights"
     folder.mkdir()
     for name in (f"{MODEL}.onnx", *([MODEL] if with_checkpoint else [])):
         shutil.copy(weights / name, folder)
     options = ["--weights-dir", folder, "--models", MODEL, "--backend", "onnx", "--frames", 2, "--workers", 1]
     report = tmp_path / "report"
-    code, _, err = run(predict_folder.main, clip, *options, "--output", tmp_path / "s.csv", "--report", report)
+    code, _, err = run_main(predict_folder.main, clip, *options, "--output", tmp_path / "s.csv", "--report", report)
     assert code == 0, err
     assert ("no activation maps" in err) != with_checkpoint
     page = next(path for path in report.glob("*.html") if path.name != "index.html").read_text()
     assert ("Where the network looked" in page) == with_checkpoint or ("activation" in page.lower()) == with_checkpoint
 
 
-def test_tensorrt_that_is_not_there_is_told(run, predict, weights, checkpoint, tmp_path):
+def test_tensorrt_that_is_not_there_is_told(run_main, predict, weights, checkpoint, tmp_path):
     try:
         import tensorrt  # noqa: F401
     except ImportError:
         pass
     else:
         pytest.skip("TensorRT is there")
-    code, _, err = run(command.main, checkpoint, "--format", "tensorrt", "--out", tmp_path)
+    code, _, err = run_main(command.main, checkpoint, "--format", "tensorrt", "--out", tmp_path)
     assert code == 2
     assert err.startswith("error: tensorrt is not installed; install it: python -m pip install tensorrt")
     assert list(tmp_path.iterdir()) == []
@@ -131,37 +131,39 @@ def test_tensorrt_that_is_not_there_is_told(run, predict, weights, checkpoint, t
         (["--format", "openvino", "--precision", "bf16", "--tolerance", "1e-12"], "not written: largest difference"),
     ],
 )
-def test_what_cannot_be_exported_is_told(run, checkpoint, tmp_path, arguments, told):
-    code, _, err = run(command.main, checkpoint, *arguments, "--out", tmp_path)
+def test_what_cannot_be_exported_is_told(run_main, checkpoint, tmp_path, arguments, told):
+    code, _, err = run_main(command.main, checkpoint, *arguments, "--out", tmp_path)
     assert code == 2
     assert told in err and err.count("error: ") == 1
     assert list(tmp_path.iterdir()) == []
 
 
-def test_pictures_without_a_face_are_told(run, checkpoint, tmp_path):
+def test_pictures_without_a_face_are_told(run_main, checkpoint, tmp_path):
     import numpy as np
 
     from deepfake.images import write_image
 
     write_image(tmp_path / "grey.png", np.full((64, 64, 3), 128, np.uint8))
-    code, _, err = run(command.main, checkpoint, "--format", "onnx", "--crops", tmp_path, "--out", tmp_path / "out")
+    code, _, err = run_main(
+        command.main, checkpoint, "--format", "onnx", "--crops", tmp_path, "--out", tmp_path / "out"
+    )
     assert code == 2
     assert "no face was found to check on" in err and "--crops" in err
     assert not (tmp_path / "out").exists()
 
 
-def test_a_missing_library_names_the_extra(run, checkpoint, tmp_path, monkeypatch):
+def test_a_missing_library_names_the_extra(run_main, checkpoint, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "onnxscript", None)
-    code, _, err = run(command.main, checkpoint, "--format", "onnx", "--out", tmp_path)
+    code, _, err = run_main(command.main, checkpoint, "--format", "onnx", "--out", tmp_path)
     assert code == 2
     assert "onnxscript" in err and "python -m pip install -e '.[export]'" in err
 
 
-def test_commands_offer_the_formats_that_there_are(run):
-    _, out, _ = run(command.main, "--help")
+def test_commands_offer_the_formats_that_there_are(run_main):
+    _, out, _ = run_main(command.main, "--help")
     assert "{" + ",".join((*FORMATS, TRITON)) + "}" in out
-    _, out, _ = run(predict_folder.main, "--help")
+    _, out, _ = run_main(predict_folder.main, "--help")
     assert "{" + ",".join((TORCH, *FORMATS, TRITON)) + "}" in out
     precisions = {name for made in FORMATS.values() for name in made.PRECISIONS}
-    _, out, _ = run(command.main, "--help")
+    _, out, _ = run_main(command.main, "--help")
     assert precisions == set(out.split("--precision {")[1].split("}")[0].split(","))

@@ -10,12 +10,12 @@ from tests.predicting import tiny_checkpoint
 from tests.triton_server import free_ports
 
 
-def test_an_unreachable_server_is_told_at_once(run, tmp_path):
+def test_an_unreachable_server_is_told_at_once(run_main, tmp_path):
     (tmp_path / "clip.mp4").touch()
     tiny_checkpoint(tmp_path / "tiny")
     (port,) = free_ports(1)
     arguments = [tmp_path / "clip.mp4", "--weights-dir", tmp_path, "--models", "tiny", "--output", tmp_path / "s.csv"]
-    code, _, err = run(predict_folder.main, *arguments, "--backend", "triton", "--url", f"127.0.0.1:{port}")
+    code, _, err = run_main(predict_folder.main, *arguments, "--backend", "triton", "--url", f"127.0.0.1:{port}")
     assert code == 2
     assert f"no Triton server answers at 127.0.0.1:{port}" in err and "--url" in err
     assert not (tmp_path / "s.csv").exists()
@@ -32,14 +32,14 @@ def test_addresses(url):
     assert check_url(url) == url
 
 
-def test_an_address_goes_with_the_backend(run, tmp_path):
-    code, _, err = run(predict_folder.main, tmp_path, "--models", "a", "--url", "localhost:8001")
+def test_an_address_goes_with_the_backend(run_main, tmp_path):
+    code, _, err = run_main(predict_folder.main, tmp_path, "--models", "a", "--url", "localhost:8001")
     assert code == 2 and "--url goes with --backend triton" in err
 
 
-def test_a_missing_client_names_the_extra(run, tmp_path, monkeypatch):
+def test_a_missing_client_names_the_extra(run_main, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "tritonclient", None)
     (tmp_path / "clip.mp4").touch()
-    code, _, err = run(predict_folder.main, tmp_path / "clip.mp4", "--models", "a", "--backend", "triton")
+    code, _, err = run_main(predict_folder.main, tmp_path / "clip.mp4", "--models", "a", "--backend", "triton")
     assert code == 2
     assert "tritonclient is not installed; install it: python -m pip install -e '.[triton]'" in err

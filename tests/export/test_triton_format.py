@@ -270,7 +270,7 @@ def test_tensorrt_computes_in_its_precision_and_takes_float32(job):
         (["--ensemble", "nothing", "--format", "triton"], "nothing"),
     ],
 )
-def test_commands_that_make_no_sense(run, tmp_path, arguments, told):
-    code, _, err = run(command.main, *arguments, "--out", tmp_path / "out")
+def test_commands_that_make_no_sense(run_main, tmp_path, arguments, told):
+    code, _, err = run_main(command.main, *arguments, "--out", tmp_path / "out")
     assert code == 2 and told in err
     assert not (tmp_path / "out").exists()

@@ -88,7 +88,7 @@ def videos(mini_dfdc, tmp_path_factory) -> Path:
 
 
 @pytest.fixture
-def predict(run, weights, videos, tmp_path):
+def predict(run_main, weights, videos, tmp_path):
     """`predict(option, ...)`: exit code, the details by video if there are any, what was told."""
 
     def call(*options: object, models=MODELS[:1]) -> tuple[int, dict, str]:
@@ -96,7 +96,7 @@ def predict(run, weights, videos, tmp_path):
         details.unlink(missing_ok=True)
         arguments = ["--test-dir", videos, "--weights-dir", weights, "--models", *models, "--frames", 10]
         outputs = ["--output", tmp_path / "scores.csv", "--details", details, "--workers", 1]
-        code, _, err = run(predict_folder.main, *arguments, *outputs, *options)
+        code, _, err = run_main(predict_folder.main, *arguments, *outputs, *options)
         return code, json.loads(details.read_text()) if details.exists() else {}, err
 
     return call

@@ -57,17 +57,11 @@ def root(prepared, tmp_path) -> Path:
 
 
 @pytest.fixture
-def command(monkeypatch, capsys):
+def command(run_main):
     """`command(root, "--stats")`: runs the command in this process; its exit code, output and errors."""
 
     def run(root: Path, *arguments: str):
-        monkeypatch.setattr(sys, "argv", ["data_sheets.py", "--root-dir", str(root), *arguments])
-        try:
-            code = data_sheets.run_guarded(data_sheets.main, sys.stderr.write)
-        except SystemExit as stop:  # argparse
-            code = stop.code
-        told = capsys.readouterr()
-        return code, told.out, told.err
+        return run_main(data_sheets.main, "--root-dir", root, *arguments)
 
     return run
 
