@@ -122,6 +122,11 @@ def read_boxes(path: Path) -> BoxFile:
         raise ValueError(f"{path}: not a box file: {error}; remove it and detect again") from error
 
 
+def as_stored(face: Face) -> Face:
+    """A face as the box file gives it back: rounded."""
+    return _face_from_json(_face_to_json(face))
+
+
 def _published_boxes(content: dict[str, Any]) -> BoxFile:
     frames = {}
     for index, boxes in content.items():

@@ -89,8 +89,7 @@ def read_image(path: Path) -> np.ndarray:
     Raises:
         ImageError: missing or no picture.
     """
-    image = _decode(path, cv2.IMREAD_COLOR)
-    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+    return _to_rgb(_decode(path, cv2.IMREAD_COLOR))
 
 
 def read_gray(path: Path) -> np.ndarray:
@@ -135,6 +134,19 @@ def encode_image(image: np.ndarray, suffix: str) -> bytes:
     if not done:
         raise ImageError(f"a picture of shape {image.shape} cannot be written as {suffix}")
     return data.tobytes()
+
+
+def as_written(image: np.ndarray, data: bytes, suffix: str) -> np.ndarray:
+    """An RGB picture as reading the file gives it back that `encode_image` made."""
+    if suffix == ".png":  # nothing is lost
+        return image
+    written = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    assert written is not None, "what was just encoded"
+    return _to_rgb(written)
+
+
+def _to_rgb(image: np.ndarray) -> np.ndarray:
+    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
 
 
 def write_image(path: Path, image: np.ndarray) -> None:
