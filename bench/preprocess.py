@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import multiprocessing
+import resource
 import subprocess
 import sys
 import tempfile
@@ -31,6 +32,8 @@ SCALING_VIDEOS = (10, 100)
 SAMPLE_SECONDS = 0.5
 """Asking for proportional memory costs tens of milliseconds a process: rarely, or the asking is what is measured."""
 
+_NOTHING = 1e-3
+
 ROOT = Path(__file__).resolve().parents[1]
 
 Copy = tuple[VideoRecord, str]
@@ -39,31 +42,51 @@ Copy = tuple[VideoRecord, str]
 
 @dataclass(frozen=True)
 class Measurement:
-    """Wall seconds of one command, and the peak of its process tree's proportional memory."""
+    """Wall seconds of one command, processor seconds and the peak of proportional memory of its process tree."""
 
     seconds: float
-    peak_mib: float
+    processor: float
+    peak_mib: float = 0.0
+
+    @staticmethod
+    def least(runs: Sequence[Measurement]) -> Measurement:
+        """The least of all seconds, the highest peak."""
+        seconds, processor = min(run.seconds for run in runs), min(run.processor for run in runs)
+        return Measurement(seconds, processor, max(run.peak_mib for run in runs))
+
+    @staticmethod
+    def total(runs: Sequence[Measurement]) -> Measurement:
+        """One after the other."""
+        seconds, processor = sum(run.seconds for run in runs), sum(run.processor for run in runs)
+        return Measurement(seconds, processor, max(run.peak_mib for run in runs))
 
 
 @dataclass(frozen=True)
-class Best:
-    """The fastest of several runs, what of it is start-up, and the highest peak."""
+class Cost:
+    """What a command takes, and what of it is start-up."""
 
-    seconds: float
-    start_up: float
-    peak_mib: float
+    whole: Measurement
+    start_up: Measurement
 
     @property
-    def working(self) -> float:
-        """Seconds without start-up."""
-        return max(self.seconds - self.start_up, 1e-3)
+    def working(self) -> Measurement:
+        """Without start-up."""
+        seconds = max(self.whole.seconds - self.start_up.seconds, _NOTHING)
+        return Measurement(seconds, max(self.whole.processor - self.start_up.processor, _NOTHING))
+
+    @staticmethod
+    def total(costs: Sequence[Cost]) -> Cost:
+        """Of commands one after the other."""
+        whole, start_up = [cost.whole for cost in costs], [cost.start_up for cost in costs]
+        return Cost(Measurement.total(whole), Measurement.total(start_up))
 
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description="Preprocesses a data set in a temporary folder (DATA_ROOT stays as it is), in one pass and by the "
         "five steps, and compares with the floor: decoding every frame of every video, one process a core. A "
-        "command's start-up is what it takes over an original and a fake of one frame each.",
+        "command's start-up is what it takes over an original and a fake of one frame each. Where other work has the "
+        "machine, processor time (without start-up) tells more than wall time.",
         epilog="examples:\n  python bench/preprocess.py DATA_ROOT --videos 60 --repeat 3\n"
         "  python bench/preprocess.py DATA_ROOT --videos 60 --scaling",
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -102,43 +125,40 @@ def main() -> None:
 
 def compare_ways(dataset: Dataset, single: Path, args: argparse.Namespace) -> None:
     copies = repeated(dataset, args.videos or len(dataset.videos))
-    videos = [video.path for video, _ in copies]
-    floors: list[tuple[float, int]] = []
+    floors: list[Measurement] = []
     runs: dict[tuple[str, str], list[Measurement]] = {}
     starts: dict[tuple[str, str], list[Measurement]] = {}
+    frames = 0
     for _ in range(args.repeat):
-        floors.append(decode_all(videos, args.workers))
+        floor, frames = decode_all(copies, args.workers)
+        floors.append(floor)
         for way, commands in WAYS.items():
-            for found, measured in (
-                (starts, run_commands(commands, read_copies(single), args.workers, args.preset)),
-                (runs, run_commands(commands, copies, args.workers, args.preset)),
-            ):
-                for command, measurement in measured.items():
-                    found.setdefault((way, command), []).append(measurement)
-    report(len(videos), floors, {key: best(found, starts[key]) for key, found in runs.items()})
+            for found, some in ((starts, read_copies(single)), (runs, copies)):
+                for command, measured in run_commands(commands, some, args.workers, args.preset).items():
+                    found.setdefault((way, command), []).append(measured)
+    costs = {key: Cost(Measurement.least(found), Measurement.least(starts[key])) for key, found in runs.items()}
+    report(len(copies), frames, Measurement.least(floors), costs)
 
 
 def tell_scaling(dataset: Dataset, single: Path, args: argparse.Namespace) -> None:
     copies = repeated(dataset, args.videos or len(dataset.videos))
-    videos = [video.path for video, _ in copies]
-    floors: dict[int, list[tuple[float, int]]] = {}
+    floors: dict[int, list[Measurement]] = {}
     runs: dict[int, list[Measurement]] = {}
     starts: dict[int, list[Measurement]] = {}
     for _ in range(args.repeat):
         for workers in SCALING_WORKERS:
-            floors.setdefault(workers, []).append(decode_all(videos, workers))
+            floors.setdefault(workers, []).append(decode_all(copies, workers)[0])
             starts.setdefault(workers, []).append(run_pass(read_copies(single), workers, args.preset))
             runs.setdefault(workers, []).append(run_pass(copies, workers, args.preset))
     print(f"{'workers':24}{'seconds':>9}{'start-up':>10}{'videos/s':>10}{'gain':>7}{'gain of decoding':>18}")
-    rates = {}
+    seconds = {}
     for workers in SCALING_WORKERS:
-        found = best(runs[workers], starts[workers])
-        rates[workers] = len(videos) / found.working
-        gain = rates[workers] / rates[SCALING_WORKERS[0]]
-        of_decoding = min(floors[SCALING_WORKERS[0]])[0] / min(floors[workers])[0]
-        print(
-            f"{workers:<24}{found.seconds:9.2f}{found.start_up:10.2f}{rates[workers]:10.2f}{gain:7.2f}{of_decoding:18.2f}"
-        )
+        cost = Cost(Measurement.least(runs[workers]), Measurement.least(starts[workers]))
+        seconds[workers] = cost.working.seconds
+        gain = seconds[SCALING_WORKERS[0]] / seconds[workers]
+        of_decoding = Measurement.least(floors[SCALING_WORKERS[0]]).seconds / Measurement.least(floors[workers]).seconds
+        figures = f"{cost.whole.seconds:9.2f}{cost.start_up.seconds:10.2f}{len(copies) / seconds[workers]:10.2f}"
+        print(f"{workers:<24}{figures}{gain:7.2f}{of_decoding:18.2f}")
     print(f"{'videos':24}{'peak MiB':>9}")
     for count in SCALING_VIDEOS:
         some = repeated(dataset, count)
@@ -189,12 +209,14 @@ def read_copies(root: Path) -> list[Copy]:
     return [(video, "") for video in read_dataset(root).videos.values()]
 
 
-def decode_all(videos: list[Path], workers: int) -> tuple[float, int]:
-    """The floor: (wall seconds, frames) of decoding everything."""
-    start = time.perf_counter()
+def decode_all(copies: Sequence[Copy], workers: int) -> tuple[Measurement, int]:
+    """The floor, decoding everything; and the number of frames."""
+    start, before = time.perf_counter(), children_seconds()
     with multiprocessing.get_context("fork").Pool(workers) as pool:
-        frames = sum(pool.imap_unordered(_decode, videos))
-    return time.perf_counter() - start, frames
+        frames = sum(pool.imap_unordered(_decode, [video.path for video, _ in copies]))
+        pool.close()
+        pool.join()
+    return Measurement(time.perf_counter() - start, children_seconds() - before), frames
 
 
 def _decode(video: Path) -> int:
@@ -219,7 +241,7 @@ def command_line(command: str, root: str, workers: int, preset: str) -> list[str
 
 def measure(command: list[str]) -> Measurement:
     """Runs a command and samples the memory of its process tree (shared pages counted once)."""
-    start = time.perf_counter()
+    start, before = time.perf_counter(), children_seconds()
     with tempfile.TemporaryFile() as output:
         process = subprocess.Popen(command, cwd=ROOT, stdout=output, stderr=subprocess.STDOUT)
         peak = 0
@@ -233,7 +255,13 @@ def measure(command: list[str]) -> Measurement:
         if process.returncode != 0:
             output.seek(0)
             sys.exit(f"{' '.join(command)} ended with {process.returncode}:\n{output.read().decode()}")
-    return Measurement(seconds, peak / 2**20)
+    return Measurement(seconds, children_seconds() - before, peak / 2**20)
+
+
+def children_seconds() -> float:
+    """Processor seconds of all processes that this one has started and that have ended, and of theirs."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def tree_memory(pid: int) -> int:
@@ -249,23 +277,27 @@ def tree_memory(pid: int) -> int:
     return total
 
 
-def best(runs: Sequence[Measurement], starts: Sequence[Measurement]) -> Best:
-    return Best(min(run.seconds for run in runs), min(run.seconds for run in starts), max(run.peak_mib for run in runs))
-
-
-def report(videos: int, floors: list[tuple[float, int]], found: dict[tuple[str, str], Best]) -> None:
-    floor, frames = min(floors)
-    print(f"{'':24}{'seconds':>9}{'start-up':>10}{'videos/s':>10}{'peak MiB':>10}{'x floor':>9}")
-    print(f"{'floor: decode all':24}{floor:9.2f}{0:10.2f}{videos / floor:10.2f}{'':10}{1:9.1f}   ({frames} frames)")
+def report(videos: int, frames: int, floor: Measurement, costs: dict[tuple[str, str], Cost]) -> None:
+    print(
+        f"{'':24}{'seconds':>9}{'start-up':>10}{'videos/s':>10}{'x floor':>9}{'processor':>11}{'x floor':>9}{'MiB':>7}"
+    )
+    print(
+        f"{'floor: decode all':24}{floor.seconds:9.2f}{'':10}{videos / floor.seconds:10.2f}{1:9.1f}"
+        f"{floor.processor:11.2f}{1:9.1f}{'':7}   ({frames} frames)"
+    )
     ratios = []
     for way in WAYS:
-        rows = {command: row for (of, command), row in found.items() if of == way}
-        seconds, start_up = sum(row.seconds for row in rows.values()), sum(row.start_up for row in rows.values())
-        whole = Best(seconds, start_up, max(row.peak_mib for row in rows.values()))
-        for name, row in {**rows, way: whole}.items():
-            figures = f"{row.seconds:9.2f}{row.start_up:10.2f}{videos / row.working:10.2f}{row.peak_mib:10.0f}"
-            print(f"{name:24}{figures}{row.working / floor:9.1f}")
-        ratios.append(f"{way} {whole.working / floor:.1f} ({whole.seconds / floor:.1f} with it)")
+        rows = {command: cost for (of, command), cost in costs.items() if of == way}
+        whole = Cost.total(list(rows.values()))
+        for name, cost in {**rows, way: whole}.items():
+            working = cost.working
+            print(
+                f"{name:24}{cost.whole.seconds:9.2f}{cost.start_up.seconds:10.2f}{videos / working.seconds:10.2f}"
+                f"{working.seconds / floor.seconds:9.1f}{working.processor:11.2f}"
+                f"{working.processor / floor.processor:9.1f}{cost.whole.peak_mib:7.0f}"
+            )
+        wall, processor = whole.working.seconds / floor.seconds, whole.working.processor / floor.processor
+        ratios.append(f"{way} {wall:.1f} ({processor:.1f} in processor time)")
     print(f"ratio to floor without start-up: {', '.join(ratios)}")
 
 
