@@ -98,6 +98,11 @@ def write_boxes(path: Path, boxes: BoxFile) -> None:
     atomic.write_text(path, json.dumps(content))
 
 
+def as_stored(face: Face) -> Face:
+    """A face as the box file gives it back: rounded."""
+    return _face_from_json(_face_to_json(face))
+
+
 def read_boxes(path: Path) -> BoxFile:
     """Reads a box file: this project's, or the published bare dictionary in half-size coordinates.
 
@@ -120,11 +125,6 @@ def read_boxes(path: Path) -> BoxFile:
         return BoxFile(frames, None if size is None else (int(size[0]), int(size[1])), dict(content["settings"]))
     except (KeyError, IndexError, TypeError, AttributeError, ValueError) as error:
         raise ValueError(f"{path}: not a box file: {error}; remove it and detect again") from error
-
-
-def as_stored(face: Face) -> Face:
-    """A face as the box file gives it back: rounded."""
-    return _face_from_json(_face_to_json(face))
 
 
 def _published_boxes(content: dict[str, Any]) -> BoxFile:

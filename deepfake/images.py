@@ -89,7 +89,8 @@ def read_image(path: Path) -> np.ndarray:
     Raises:
         ImageError: missing or no picture.
     """
-    return _to_rgb(_decode(path, cv2.IMREAD_COLOR))
+    image = _decode(path, cv2.IMREAD_COLOR)
+    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
 
 
 def read_gray(path: Path) -> np.ndarray:
@@ -142,11 +143,7 @@ def as_written(image: np.ndarray, data: bytes, suffix: str) -> np.ndarray:
         return image
     written = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
     assert written is not None, "what was just encoded"
-    return _to_rgb(written)
-
-
-def _to_rgb(image: np.ndarray) -> np.ndarray:
-    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+    return cv2.cvtColor(written, cv2.COLOR_BGR2RGB)
 
 
 def write_image(path: Path, image: np.ndarray) -> None:
