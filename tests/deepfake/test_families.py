@@ -237,3 +237,10 @@ def test_faces_are_cut_out_as_the_box_file_gives_them(layouts):
     read = cut_crops(video, layout, ".png", keep=True)
     assert kept is not None and read is not None and list(kept) == list(read) == [(0, 0), (5, 0)]
     assert all((kept[name] == read[name]).all() and kept[name].shape[1] == 100 for name in read)
+
+
+def test_crops_of_frames_of_several_sizes_are_left_to_the_reading_that_tells(layouts, monkeypatch):
+    frames = [Frame(i, np.zeros((200 + i, 300, 3), np.uint8)) for i in (0, 5)]
+    monkeypatch.setattr(video_steps, "iter_every", lambda *_, **__: iter(frames))
+    video = read_dataset(layouts[0].root).videos["b"]
+    assert detect_boxes(video, Rounding(), layouts[0], FACTS, keep=True) is None
