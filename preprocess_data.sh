@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # DATA_ROOT in DFDC layout -> boxes, crops, landmarks, diffs, folds.csv. Run again, it does only what is missing.
+# preprocess_videos.py gives the files of the four steps that it does in one, which also run alone, before or after it.
 set -euo pipefail
 
 usage() {
@@ -10,9 +11,9 @@ Environment:
   PYTHON       interpreter (default: python)
   WORKERS      videos worked on at a time (default: one a core)
   SCHEDULER    a Dask cluster to work on: its scheduler's address, or "local" to start one here
-  STEP_ARGS    further arguments of each step but the last, e.g. "--overwrite" or "--retry-failed"
-  DETECT_ARGS  further arguments of detect_original_faces.py, e.g. "--preset published"
-  CROPS_ARGS   further arguments of extract_crops.py, e.g. "--format jpg"
+  STEP_ARGS    further arguments of preprocess_videos.py, e.g. "--overwrite" or "--retry-failed"
+  DETECT_ARGS  those on detection, e.g. "--preset published"
+  CROPS_ARGS   those on crops, e.g. "--format jpg"
   FOLDS_ARGS   further arguments of generate_folds.py, e.g. "--split-by original --n-splits 5"
 
 Exit code 3: complete, but some videos failed (DATA_ROOT/failures lists them).
@@ -47,9 +48,6 @@ step() {
     esac
 }
 
-step detect_original_faces "${shared[@]}" "${detect_args[@]}"
-step extract_crops "${shared[@]}" "${crops_args[@]}"
-step generate_landmarks "${shared[@]}"
-step generate_diffs "${shared[@]}"
+step preprocess_videos "${shared[@]}" "${detect_args[@]}" "${crops_args[@]}"
 step generate_folds --out "$data_root/folds.csv" "${folds_args[@]}"
 exit $some_failed

@@ -99,6 +99,11 @@ def write_boxes(path: Path, boxes: BoxFile) -> None:
     atomic.write_text(path, json.dumps(content))
 
 
+def as_stored(face: Face) -> Face:
+    """A face as the box file gives it back: rounded."""
+    return _face_from_json(_face_to_json(face))
+
+
 def read_boxes(path: Path) -> BoxFile:
     """Reads a box file: this project's, or the published bare dictionary in half-size coordinates.
 

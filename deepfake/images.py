@@ -150,6 +150,13 @@ def encode_image(image: np.ndarray, suffix: str) -> bytes:
     return data.tobytes()
 
 
+def as_written(image: np.ndarray, data: bytes, suffix: str) -> np.ndarray:
+    """An RGB picture as reading the file gives it back that `encode_image` made."""
+    if suffix == ".png":  # nothing is lost
+        return image
+    return decode_image(data, f"a picture just encoded as {suffix}")
+
+
 def write_image(path: Path, image: np.ndarray) -> None:
     """Writes an RGB or grey picture in the format its suffix names. Callers make it atomic."""
     path.write_bytes(encode_image(image, path.suffix))

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from tqdm import tqdm
 
@@ -35,10 +35,14 @@ class Failure:
 
 @dataclass(frozen=True)
 class Cost:
-    """What one video took: seconds of work and bytes of output; None where nobody measured."""
+    """What one video took: seconds of work and bytes of output; None where nobody measured.
+
+    `result` is what the function has returned, for who asks.
+    """
 
     seconds: float | None = None
     bytes: int | None = None
+    result: Any = None
 
 
 UNMEASURED = Cost()
@@ -58,7 +62,7 @@ class Task(Generic[Item]):
     """The work on one video. Picklable if its parts are.
 
     Attributes:
-        function: writes the item's output atomically; a raised exception is that video's failure.
+        function: writes the item's output atomically; a raised exception is that video's failure. Picklable result.
         output: the file or folder that it writes, if that is to be measured.
         prepare: loads what the function takes long to load; called once in a process, before the first item.
     """
@@ -71,12 +75,12 @@ class Task(Generic[Item]):
         """Does the work, and yields what it took, then raises what it raised."""
         start = time.monotonic()
         try:
-            self.function(item)
+            result = self.function(item)
         except Exception:
             yield Cost(time.monotonic() - start)
             raise
         seconds = time.monotonic() - start
-        yield Cost(seconds, None if self.output is None else output_bytes(self.output(item)))
+        yield Cost(seconds, None if self.output is None else output_bytes(self.output(item)), result)
 
 
 @dataclass

@@ -30,6 +30,7 @@ from preprocessing.step import (
     add_device,
     add_run_options,
     choose_device,
+    file_size,
     longest_first,
     make_bare_parser,
     run_main,
@@ -136,7 +137,7 @@ def choose_videos(sources: Sequence[Path], out_dir: Path) -> list[Path]:
     for video in videos.values():
         if folder := folders.intersection(video.resolve().parents):
             raise ValueError(f"{folder.pop()}: the video {video} is in it, so faces cannot be; name another OUT_DIR")
-    return longest_first(list(videos.values()), Path)
+    return longest_first(list(videos.values()), file_size)
 
 
 @dataclass(frozen=True)

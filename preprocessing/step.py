@@ -17,7 +17,7 @@ from deepfake.commandline import EXIT_INTERRUPTED, EXIT_SOME_FAILED, EXIT_USAGE,
 from deepfake.metadata import Dataset, VideoRecord, read_dataset
 from deepfake.paths import FAILURES_DIR, RUNS_DIR, DataRoot, failures_file
 from deepfake.processes import default_workers
-from deepfake.runs import FAILED, Record, Run, find_change, last_entries, new_header, read_runs
+from deepfake.runs import FAILED, Header, Record, Run, find_change, last_entries, new_header, read_runs
 from deepfake.stages import Stage
 from deepfake.workers import Failure, Outcome, Summary, Task, outcomes, output_bytes, run_stream, write_failures
 
@@ -58,21 +58,28 @@ class Work(Generic[Item]):
 
 
 def stage_work(
-    stage: Stage, layout: DataRoot, function: Callable[[VideoRecord], object], settings: Mapping[str, Any], **more: Any
+    stage: Stage,
+    layout: DataRoot,
+    function: Callable[[VideoRecord], object],
+    settings: Mapping[str, Any],
+    source: Work[VideoRecord] | None = None,
+    **more: Any,
 ) -> Work[VideoRecord]:
     """The work of a step over a data root.
 
     Args:
         function: writes one video's output.
         settings: of the step itself; those of what it works on are added.
+        source: the work that makes what it works on, if that is done in the same run: the records tell otherwise.
         more: `prepare` of the task, and other fields of `Work`.
     """
     dataset = read_dataset(layout.root)
     task = Task(function, partial(_stage_output, stage=stage, layout=layout), more.pop("prepare", None))
+    made_with = stage.source_settings(layout) if source is None else {source.step: dict(source.settings)}
     wanted = {
         "items": longest_first(stage.videos(dataset)),
         "failures": orphans(dataset) if stage.works_on_fakes else (),
-        "settings": {**settings, **stage.source_settings(layout)},
+        "settings": {**settings, **made_with},
     }
     return Work(
         step=stage.name,
@@ -88,11 +95,40 @@ def _stage_output(video: VideoRecord, stage: Stage, layout: DataRoot) -> Path:
     return stage.output_of(layout, video.video_id)
 
 
-def run_work(work: Work[Item], args: argparse.Namespace) -> int:
-    """Does the work as the command line says, prints and records what came of it, and returns the exit code.
+@dataclass(frozen=True)
+class Plan(Generic[Item]):
+    """What a run has to do of a step's work.
+
+    Attributes:
+        items: those that it is about.
+        kept: keys of those, of all of the work, that are done and stay as they are.
+        redo_all: those that it does may have outputs of an earlier run.
+    """
+
+    work: Work[Item]
+    items: Sequence[Item]
+    kept: Collection[str]
+    redo_all: bool
+
+    @property
+    def todo(self) -> list[str]:
+        """Keys of those that are to be done."""
+        return [key for item in self.items if (key := self.work.key(item)) not in self.kept]
+
+    def header(self, args: argparse.Namespace, arguments: Sequence[str] | None = None) -> Header:
+        """The header of the run's record. `arguments` are those that the step is called with, unless this is it."""
+        work = self.work
+        facts = {"videos": len(work.items), "skipped": len(self.items) - len(self.todo)}
+        hands = {"workers": args.workers, "scheduler": args.scheduler}
+        given = sys.argv[1:] if arguments is None else list(arguments)
+        return new_header(work.step, work.folder, work.settings, arguments=given, **facts, **hands)
+
+
+def plan_work(work: Work[Item], args: argparse.Namespace) -> Plan[Item]:
+    """What is to be done, as the command line says.
 
     Raises:
-        ValueError: other settings than those of the outputs that are there; or no cluster that can be worked on.
+        ValueError: other settings than those of the outputs that are there.
     """
     runs = read_runs(work.root, work.step, work.folder)
     items = _failed_items(work, runs) if args.retry_failed else work.items
@@ -101,10 +137,21 @@ def run_work(work: Work[Item], args: argparse.Namespace) -> int:
     kept = {key for item in work.items if (key := work.key(item)) not in redone and _output(work, item).exists()}
     if work.is_guarded and not args.mix_settings:
         _check_settings(work, runs, kept)
-    skipped = sum(work.key(item) in kept for item in items)
-    facts = {"videos": len(work.items), "skipped": skipped, "workers": args.workers, "scheduler": args.scheduler}
-    header = new_header(work.step, work.folder, work.settings, arguments=sys.argv[1:], **facts)
-    with _open_team(work, args) as team, Record(work.root, header) as record:
+    return Plan(work, items, kept, redo_all)
+
+
+def run_work(work: Work[Item], args: argparse.Namespace, arguments: Sequence[str] | None = None) -> int:
+    """Does the work as the command line says, prints and records what came of it, and returns the exit code.
+
+    Args:
+        arguments: see `Plan.header`.
+
+    Raises:
+        ValueError: other settings than those of the outputs that are there; or no cluster that can be worked on.
+    """
+    plan = plan_work(work, args)
+    header = plan.header(args, arguments)
+    with open_team(work.task, args, work.all_at_once, work.on_gpu) as team, Record(work.root, header) as record:
 
         def write_down(outcome: Outcome[Item]) -> None:
             cost = outcome.cost
@@ -115,9 +162,9 @@ def run_work(work: Work[Item], args: argparse.Namespace) -> int:
         for failure in work.failures:
             record.add(failure.key, failure.reason)
         summary = run_stream(
-            items,
+            plan.items,
             partial(team, marker=record.path),
-            is_done=lambda item: work.key(item) in kept,
+            is_done=lambda item: work.key(item) in plan.kept,
             key=work.key,
             description=work.step,
             record=write_down,
@@ -146,17 +193,26 @@ def _check_settings(work: Work[Any], runs: Sequence[Run], kept: Collection[str])
 
 
 @contextlib.contextmanager
-def _open_team(work: Work[Item], args: argparse.Namespace) -> Iterator[Callable[..., Iterable[Outcome[Item]]]]:
-    """Who does the work, as a function of the videos to do and of a file that all who do it must see."""
+def open_team(
+    task: Task[Item],
+    args: argparse.Namespace,
+    all_at_once: Callable[[Sequence[Item]], Iterable[Outcome[Item]]] | None = None,
+    on_gpu: bool = False,
+) -> Iterator[Callable[..., Iterable[Outcome[Item]]]]:
+    """Who does the work, as a function of the items to do and of a file that all who do it must see (`marker`).
+
+    Args:
+        all_at_once, on_gpu: see `Work`.
+
+    Raises:
+        ValueError: no cluster that can be worked on.
+    """
     if args.scheduler is None:
-        if work.all_at_once is not None:
-            do_all = work.all_at_once
-        else:
-            do_all = partial(outcomes, task=work.task, workers=args.workers)
+        do_all = partial(outcomes, task=task, workers=args.workers) if all_at_once is None else all_at_once
         yield lambda todo, marker: do_all(todo)
         return
     with cluster.connected(args.scheduler, args.workers) as client:
-        yield partial(cluster.outcomes, task=work.task, client=client, on_gpu=work.on_gpu)
+        yield partial(cluster.outcomes, task=task, client=client, on_gpu=on_gpu)
 
 
 def make_parser(description: str, example: str) -> argparse.ArgumentParser:
@@ -270,13 +326,19 @@ def run_main(main: Callable[[], int]) -> None:
     sys.exit(run_guarded(main, sys.stderr.write))
 
 
-def longest_first(videos: Sequence[Item], path: Callable[[Item], Path] = attrgetter("path")) -> list[Item]:
+def video_size(video: VideoRecord) -> int:
+    """Bytes of its file."""
+    return file_size(video.path)
+
+
+def longest_first(items: Sequence[Item], size: Callable[[Any], int] = video_size) -> list[Item]:
     """Videos by file size, so that no worker is left alone with the longest one at the end; missing files last."""
+    return sorted(items, key=size, reverse=True)
 
-    def size(video: Item) -> int:
-        return path(video).stat().st_size if path(video).is_file() else 0
 
-    return sorted(videos, key=size, reverse=True)
+def file_size(path: Path) -> int:
+    """0 if there is no such file."""
+    return path.stat().st_size if path.is_file() else 0
 
 
 def orphans(dataset: Dataset) -> list[Failure]:

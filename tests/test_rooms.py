@@ -1,7 +1,7 @@
 """Imports point one way: walks the syntax trees and enforces the table of rooms.
 
     deepfake       imports no other room; neither parses arguments nor prints nor exits
-    preprocessing  deepfake; of its own only `step`, never a sibling step
+    preprocessing  deepfake; of its own only `step` and `works`, never a sibling step
     training       deepfake
     kernel_utils   deepfake; export inside of functions
     programs       any room but training and preprocessing
@@ -23,7 +23,7 @@ PROGRAMS = "programs"
 
 MAY_IMPORT = {
     "deepfake": {"deepfake"},
-    "preprocessing": {"deepfake", "preprocessing.step"},
+    "preprocessing": {"deepfake", "preprocessing.step", "preprocessing.works"},
     "training": {"deepfake", "training"},
     "kernel_utils": {"deepfake"},
     PROGRAMS: {"deepfake", "kernel_utils", "export", "visualize", "federated"},

@@ -174,6 +174,19 @@ def test_a_cluster_and_one_that_is_started_here_give_a_local_runs_files(running,
     assert trees[0] == trees[1] and len(trees[0]) == 1 + 6
 
 
+def test_the_one_pass_on_a_cluster_gives_a_local_runs_files(running, small_parts, run_step, tmp_path):
+    trees = []
+    for name, options in (("local", ()), ("away", ("--scheduler", running.address))):
+        root = tmp_path / name
+        root.mkdir()
+        (root / "dfdc_train_part_1").symlink_to(small_parts / "dfdc_train_part_1")
+        done = run_step("preprocess_videos", root, "--workers", "1", "--device", "cpu", *options)
+        assert done.returncode == 0, done.stderr
+        assert "extract_crops: 2 done, 0 skipped" in done.stdout
+        trees.append(tree(root))
+    assert trees[0] == trees[1] and len(trees[0]) == 1 + 6 + 3 + 3
+
+
 def test_ctrl_c_takes_back_what_is_queued_and_the_same_command_goes_on(running, roots, run_step, project_root):
     away = roots[1]
     options = ("--format", "png", "--scheduler", running.address)

@@ -1,0 +1,149 @@
+"""What the steps over a data root do with one video: boxes, crops, landmarks, masks.
+
+A step reads what the one before it wrote. Where that is still in memory it is taken from there: the files are the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from deepfake import atomic
+from deepfake.boxes import BoxFile, Face, as_stored, read_boxes, write_boxes
+from deepfake.crops import CropFolder, CropName, Crops, KeptCrops, cut_out
+from deepfake.detectors import FaceDetector
+from deepfake.diffs import difference_mask
+from deepfake.images import as_written, encode_image, write_image
+from deepfake.landmarks import write_landmarks
+from deepfake.metadata import VideoRecord
+from deepfake.paths import DataRoot, crop_name, diff_name, landmark_name
+from deepfake.video import VideoError, chunked, iter_every, iter_frames
+
+
+def detect_boxes(
+    video: VideoRecord, detector: FaceDetector, layout: DataRoot, facts: dict[str, Any], keep: bool = False
+) -> Crops | None:
+    """Writes one video's box file.
+
+    Args:
+        facts: how faces are found, for the box file; `every` is the distance of the frames that are looked at.
+        keep: cut the crops out on the way.
+
+    Returns:
+        The crops that `cut_crops` would cut out of the video; None if they were not wanted, or are not to be kept.
+
+    Raises:
+        VideoError: unreadable.
+    """
+    found: dict[int, list[Face]] = {}
+    size = None
+    kept = KeptCrops()
+    for batch in chunked(iter_every(video.path, facts["every"], threads=1)):
+        for frame, faces in zip(batch, detector.detect([frame.image for frame in batch])):
+            found[frame.index] = faces
+            if size not in (None, frame.image.shape[:2]):
+                kept.give_up()  # cutting tells what is wrong
+            size = frame.image.shape[0], frame.image.shape[1]
+            for name, crop in cut_out(frame, map(as_stored, faces)) if keep else ():
+                kept.add(name, crop)
+    write_boxes(layout.boxes_file(video.video_id), BoxFile(found, size, facts))
+    return kept.crops if keep else None
+
+
+def cut_crops(
+    video: VideoRecord, layout: DataRoot, suffix: str, crops: Crops | None = None, keep: bool = False
+) -> Crops | None:
+    """Writes all crops of one video.
+
+    Args:
+        suffix: of the pictures.
+        crops: those that `detect_boxes` has cut out: the video is not read again.
+        keep: return the crops as the files hold them.
+
+    Returns:
+        The crops; None if they were not wanted, or are too many to be kept.
+
+    Raises:
+        ValueError: no boxes, an unreadable video, or a fake whose frames are not of its original's size.
+    """
+    pictures = _cut_out_of_video(video, layout) if crops is None else crops.items()
+    kept = KeptCrops()
+    with atomic.atomic_folder(layout.crops / video.video_id) as folder:
+        for name, picture in pictures:
+            data = encode_image(picture, suffix)
+            (folder / crop_name(*name, suffix)).write_bytes(data)
+            if keep:
+                kept.add(name, as_written(picture, data, suffix))
+    return kept.crops if keep else None
+
+
+def find_landmarks(
+    video: VideoRecord, detectors: Sequence[FaceDetector], layout: DataRoot, crops: Crops | None = None
+) -> None:
+    """Writes the landmarks of the largest face of each of one video's crops.
+
+    Args:
+        detectors: each looks where those before it found nothing.
+        crops: the crops; their files are read unless given.
+
+    Raises:
+        ValueError: no crops, or a damaged one.
+    """
+    crops = _read_crops(layout, video.video_id) if crops is None else crops
+    with atomic.atomic_folder(layout.landmarks / video.video_id) as folder:
+        for name, crop in crops.items():
+            points = _largest_face_points(crop, detectors)
+            if points is not None:
+                write_landmarks(folder / landmark_name(*name), points)
+
+
+def compare_crops(fake: VideoRecord, layout: DataRoot, theirs: Crops | None = None, own: Crops | None = None) -> None:
+    """Writes the masks of one fake, for every crop that its original has too.
+
+    Args:
+        theirs: the original's crops; their files are read unless given.
+        own: the fake's, likewise.
+
+    Raises:
+        ValueError: no crops, a damaged one, or two that cannot be compared.
+    """
+    theirs = _read_crops(layout, fake.identity) if theirs is None else theirs
+    own = _read_crops(layout, fake.video_id) if own is None else own
+    with atomic.atomic_folder(layout.diffs / fake.video_id) as folder:
+        for name, crop in own.items():
+            if name in theirs:
+                write_image(folder / diff_name(*name), difference_mask(theirs[name], crop))
+
+
+def _cut_out_of_video(video: VideoRecord, layout: DataRoot) -> Iterator[tuple[CropName, np.ndarray]]:
+    boxes_file = layout.boxes_file(video.identity)
+    if not boxes_file.exists():
+        raise ValueError(f"{boxes_file}: no boxes of {video.identity}; run detect_original_faces.py first")
+    boxes = read_boxes(boxes_file)
+    for frame in iter_frames(video.path, [i for i, faces in boxes.frames.items() if faces], threads=1):
+        _check_size(video, frame.image.shape[:2], boxes)
+        yield from cut_out(frame, boxes.frames[frame.index])
+
+
+def _check_size(video: VideoRecord, size: tuple[int, ...], boxes: BoxFile) -> None:
+    if boxes.size is not None and size != boxes.size:
+        raise VideoError(
+            f"{video.path}: frames of {size[1]}x{size[0]} pixels, but the boxes of {video.identity} are for "
+            f"{boxes.size[1]}x{boxes.size[0]}"
+        )
+
+
+def _read_crops(layout: DataRoot, video_id: str) -> Crops:
+    folder = layout.crops / video_id
+    if not folder.is_dir():
+        raise ValueError(f"{folder}: no crops; run extract_crops.py first")
+    return CropFolder(folder)
+
+
+def _largest_face_points(crop: np.ndarray, detectors: Iterable[FaceDetector]) -> tuple[tuple[float, float], ...] | None:
+    for detector in detectors:
+        if faces := detector.detect([crop])[0]:
+            return faces[0].landmarks
+    return None
