@@ -14,8 +14,8 @@ from typing import Any
 import cv2
 import numpy as np
 import pandas as pd
-from first_augmentation import FirstAugmentation
 
+from bench.first_augmentation import FirstAugmentation
 from deepfake.commandline import positive_int, run_guarded
 from deepfake.folds import CropFiles, FoldRow, read_folds, write_folds
 from deepfake.images import encode_image, read_image

@@ -14,8 +14,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from measuring import processor, tree_memory
-
+from bench.measuring import processor, tree_memory
 from deepfake.commandline import positive_int, run_guarded
 from deepfake.ensemble import Member, weighted_members
 from deepfake.memory import keep_freed_memory

@@ -14,8 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from measuring import tree_memory
-
+from bench.measuring import tree_memory
 from deepfake.commandline import positive_int
 from deepfake.encode import write_video
 from deepfake.metadata import Dataset, VideoRecord, read_dataset
