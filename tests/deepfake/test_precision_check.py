@@ -58,6 +58,14 @@ def test_a_machine_without_fewer_bits_is_not_asked(collector, monkeypatch):
     assert agreeing_scorers([model("a", 1)], collector, "cpu")[0] == FLOAT32
 
 
+def test_portraits_without_a_face_keep_float32(collector, monkeypatch, caplog):
+    monkeypatch.setattr(precision_check, "fastest_precision", lambda device: "bf16")
+    monkeypatch.setattr(precision_check, "read_portrait", lambda person: np.full((200, 200, 3), 128, np.uint8))
+    with caplog.at_level(logging.WARNING):
+        assert agreeing_scorers([model("a", 1)], collector, "cpu")[0] == FLOAT32
+    assert "a computes in float32: no face was found" in caplog.text
+
+
 def test_the_pictures_are_two_faces_sharp_and_blurred(collector):
     (images,) = check_faces(collector).values()
     assert images.shape == (4, 64, 64, 3) and images.dtype == np.uint8
