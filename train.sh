@@ -21,7 +21,8 @@ environment (default):
   RDZV         HOST:PORT of machine 0, where they meet
   MAX_RESTARTS how often a network's processes start again after one has died (0; 3 with NNODES)
   WEIGHTS_DIR  checkpoints (weights)
-  LOGS_DIR     LOGS_DIR/b7_SEED is the log for plot_loss.py (logs)
+  LOGS_DIR     LOGS_DIR/b7_SEED is the log for plot_loss.py, one for all machines: the main process, which may run on
+               any of them, writes it (logs)
   PYTHON       interpreter (python)
 
 A killed run goes on after its last checkpoint (of an epoch, or of every 500th step in one: --checkpoint-every); a
@@ -89,13 +90,10 @@ stopped=""
 trap 'stopped=1; signalled=1; [[ -z "$child" ]] || kill -TERM "$child" 2>/dev/null || true' TERM
 trap 'signalled=1' INT
 
-# Runs a command with its output in a log, too; returns its exit code.
-run_logged() {
-    local log=$1 code tee
-    shift
-    exec 3> >(trap '' TERM INT && exec tee -a "$log")
-    tee=$!
-    "$@" >&3 3>&- &
+# Runs a command; returns its exit code.
+run() {
+    local code
+    "$@" &
     child=$!
     [[ -z "$stopped" ]] || kill -TERM "$child" 2>/dev/null || true
     while true; do
@@ -105,25 +103,22 @@ run_logged() {
         [[ -n "$signalled" ]] || break # else a signal has ended the waiting, not the command
     done
     child=""
-    exec 3>&-
-    wait "$tee" || true
     [[ -z "$stopped" || $code -ne 143 ]] || code=0 # it had not even begun
     return "$code"
 }
 
-mkdir -p "$weights" "$logs"
 for seed in "${seeds[@]}"; do
     name="${recipe}_${seed}"
     launch=("$python" "$pipeline")
     if [[ $nnodes -gt 1 ]]; then
-        launch=("${launcher[@]}" --nnodes "$nnodes" --node_rank "$node_rank" --rdzv_backend c10d
-            --rdzv_endpoint "$RDZV" --rdzv_id "$name" --rdzv_conf "is_host=$is_first" "$pipeline" --distributed)
+        launch=("${launcher[@]}" --nnodes "$nnodes" --rdzv_backend c10d --rdzv_endpoint "$RDZV"
+            --rdzv_id "$name" --rdzv_conf "is_host=$is_first" "$pipeline" --distributed)
     elif [[ $processes -gt 1 || $restarts -gt 0 ]]; then
         launch=("${launcher[@]}" --standalone "$pipeline" --distributed)
     fi
     echo "training $name (log: $logs/$name)"
-    run_logged "$logs/$name" "${launch[@]}" --config "$config" --data-dir "$data_root" "${split[@]}" --seed "$seed" \
-        --device "$device" --prefix "${name}_" --output-dir "$weights" --logdir "$logs/tensorboard/$name" \
+    run "${launch[@]}" --config "$config" --data-dir "$data_root" "${split[@]}" --seed "$seed" --device "$device" \
+        --prefix "${name}_" --output-dir "$weights" --logdir "$logs/tensorboard/$name" --log-file "$logs/$name" \
         --resume auto "$@"
     if [[ -n "$stopped" ]] || compgen -G "$weights/${name}_*_step" >/dev/null; then
         echo "stopped; the same command goes on"

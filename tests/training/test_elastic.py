@@ -18,6 +18,7 @@ import pytest
 import torch
 
 from deepfake.checkpoints import read_checkpoint
+from deepfake.losslog import parse_losses
 from tests.training.conftest import TINY, second_place_config
 from training import checkpointing, engine
 from training.checkpointing import Division, RunFiles
@@ -320,17 +321,34 @@ def free_port() -> int:
         return server.getsockname()[1]
 
 
+def train_sh(project_root: Path, data_root: Path, config: Path, out: Path, **environment: str) -> subprocess.Popen:
+    """One network; its checkpoints have the names of a run that the command began alone."""
+    environment = {
+        **os.environ, "PYTHON": sys.executable, "CONFIG": str(config), "SEEDS": "777", "OMP_NUM_THREADS": "1",
+        "WEIGHTS_DIR": str(out), "LOGS_DIR": str(out / "logs"), **environment,
+    }  # fmt: skip
+    command = ["bash", str(project_root / "train.sh"), str(data_root), "0", "--workers", "0", "--prefix", "classifier_"]
+    return subprocess.Popen(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+
+
+@pytest.fixture(scope="module")
+def whole_of_two(project_root, shared_data_root, config_of_two, tmp_path_factory) -> Path:
+    """The folder of a run of two processes that nothing disturbs."""
+    folder = tmp_path_factory.mktemp("whole_of_two")
+    end(train_sh(project_root, shared_data_root, config_of_two, folder, NPROC="2"))
+    return folder
+
+
 def test_two_ranks_stopped_then_killed_on_two_machines_equal_two_undisturbed(
-    project_root, shared_data_root, config_of_two, tmp_path
+    project_root, shared_data_root, config_of_two, whole_of_two, tmp_path
 ):
     """SIGTERM to the launcher; then two launchers, as on two machines, and SIGKILL to one of the ranks."""
     script = str(project_root / "tests" / "training" / "disturbed_rank.py")
-    whole, out = tmp_path / "whole", tmp_path / "out"
-    whole.mkdir()
+    out = tmp_path / "out"
     out.mkdir()
     standalone = ("--standalone", "--nproc_per_node", "2", script, str(config_of_two), str(shared_data_root))
-    end(launch(project_root, *standalone, str(whole)))
-
     stopped = end(launch(project_root, *standalone, str(out), "SIGTERM", "launcher", "1", "0", "1"))
     assert (out / "sent_SIGTERM").exists() and "stopped in epoch 0 after 2 steps" in stopped
     assert read_checkpoint(out / f"{NAME}_step").extra["epoch_state"]["rows"].shape[0] == 2
@@ -348,7 +366,7 @@ def test_two_ranks_stopped_then_killed_on_two_machines_equal_two_undisturbed(
     output = end(*machines)
     assert (out / "sent_SIGKILL").exists()
     assert "after 0 epochs and 2 steps" in output and "after 1 epochs and 2 steps" in output
-    assert_same_end(out, whole)
+    assert_same_end(out, whole_of_two)
 
 
 def test_train_sh_hands_sigterm_on_and_ends_well(project_root, shared_data_root, config, tmp_path):
@@ -370,6 +388,26 @@ def test_train_sh_hands_sigterm_on_and_ends_well(project_root, shared_data_root,
     assert time.monotonic() - told < 30
     assert "stopped in epoch" in output and "training tiny_2" not in output
     assert "stopped in epoch" in (tmp_path / "logs" / "tiny_1").read_text()
+
+
+def test_train_sh_on_two_machines_equals_two_processes_of_one(
+    project_root, shared_data_root, config_of_two, whole_of_two, tmp_path
+):
+    """The second machine is there first, so the main process is on it; both end well, and there is one log."""
+    meeting = {"NNODES": "2", "RDZV": f"127.0.0.1:{free_port()}", "MAX_RESTARTS": "0"}
+    machines = []
+    for node in ("1", "0"):
+        machines.append(train_sh(project_root, shared_data_root, config_of_two, tmp_path, NODE_RANK=node, **meeting))
+        assert "training two_777" in machines[-1].stdout.readline(), "its launcher begins now"
+    outputs = [end(machine) for machine in machines]
+    assert ["finished 2 epochs" in output for output in outputs] == [True, False]
+    assert not any("the same command goes on" in output for output in outputs)
+    assert_same_end(tmp_path, whole_of_two)
+    assert {path.name for path in tmp_path.iterdir()} == {path.name for path in whole_of_two.iterdir()}
+    one, two = (
+        parse_losses((folder / "logs" / "two_777").read_text().splitlines()) for folder in (whole_of_two, tmp_path)
+    )
+    assert one == two and len(two) == EPOCHS
 
 
 def test_several_machines_need_a_place_to_meet(project_root):

@@ -1,6 +1,7 @@
 """What needs processes of its own: train.sh killed and continued, two ranks over gloo."""
 
 import json
+import logging
 import os
 import signal
 import subprocess
@@ -22,6 +23,7 @@ from training.classifier import ClassifierRecipe
 from training.config import read_config
 from training.datasets.crop_reading import FolderCrops
 from training.engine import Trainer
+from training.pipelines.command import LogFile
 from training.run import RunOptions, run
 
 EPOCHS = 8
@@ -114,6 +116,20 @@ def test_errors_of_users_are_one_line(project_root, tmp_path):
     done = subprocess.run([sys.executable, str(script), *arguments], capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert done.stderr.startswith("error: ") and "none.json" in done.stderr and len(done.stderr.splitlines()) == 1
+
+
+def test_a_log_that_cannot_be_written(project_root, tmp_path, capsys):
+    (tmp_path / "file").touch()
+    script = project_root / "training" / "pipelines" / "train_classifier.py"
+    arguments = ["c.json", "--data-dir", str(tmp_path), "--log-file", str(tmp_path / "file" / "log")]
+    done = subprocess.run([sys.executable, str(script), *arguments], capture_output=True, text=True, check=False)
+    assert done.returncode == 2 and str(tmp_path / "file") in done.stderr and len(done.stderr.splitlines()) == 1
+
+    full = LogFile(Path("/dev/full"))
+    full.emit(logging.makeLogRecord({"msg": "epoch 0"}))
+    assert capsys.readouterr().err == "error: /dev/full: [Errno 28] No space left on device\n"
+    with pytest.raises(OSError):
+        full.stream.close()
 
 
 def train_command(config: Path, root: Path, weights: Path) -> list[str]:

@@ -329,5 +329,8 @@ def test_the_command_lines_defaults_are_the_options_own(tmp_path):
     from training.pipelines.options import parse_args
 
     for config in (["--config", "c.json"], ["c.json"]):
-        parsed = RunOptions(**parse_args([*config, "--data-dir", "d"]))
-        assert dataclasses.replace(parsed, workers=0) == RunOptions(config=Path("c.json"), data_dir=Path("d"))
+        parsed, log_file = parse_args([*config, "--data-dir", "d"])
+        assert log_file is None
+        assert dataclasses.replace(RunOptions(**parsed), workers=0) == RunOptions(
+            config=Path("c.json"), data_dir=Path("d")
+        )

@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 from deepfake.commandline import EXIT_INTERRUPTED, EXIT_USAGE
 from deepfake.memory import keep_freed_memory
@@ -14,11 +15,23 @@ from deepfake.memory import keep_freed_memory
 EXIT_DIVERGED = 1
 
 
-def run_training(train: Callable[[], None]) -> int:
+class LogFile(logging.FileHandler):
+    """Adds to a file, in a folder that is made; where it cannot, says so in one line, and training goes on."""
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        super().__init__(path, encoding="utf-8")
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        print(f"error: {self.baseFilename}: {sys.exc_info()[1]}", file=sys.stderr)
+
+
+def run_training(train: Callable[[], None], log_file: Path | None = None) -> int:
     """Trains, logging to standard output; a user's error is one line.
 
     Args:
         train: imports what takes seconds itself: the command line is known to be good when it is called.
+        log_file: the main process logs to the end of it, too, on whichever machine it is.
 
     Returns:
         The exit code.
@@ -29,17 +42,11 @@ def run_training(train: Callable[[], None]) -> int:
     signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
     # A shell starts what runs in the background deaf to Ctrl-C.
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    main_rank = os.environ.get("RANK", "0") == "0"
-    logging.basicConfig(
-        stream=sys.stdout,
-        format="%(asctime)s %(levelname)s %(message)s",
-        datefmt="%Y-%m-%d %H:%M:%S",
-        level=logging.INFO if main_rank else logging.WARNING,
-    )
     from training.engine import NonFiniteLoss
     from training.stopping import Stopped
 
     try:
+        _start_log(log_file)
         train()
     except NonFiniteLoss as error:
         print(f"error: {error}", file=sys.stderr)
@@ -55,3 +62,16 @@ def run_training(train: Callable[[], None]) -> int:
     finally:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)  # ending already, and with the right code
     return 0
+
+
+def _start_log(log_file: Path | None) -> None:
+    is_main = os.environ.get("RANK", "0") == "0"
+    handlers: list[logging.Handler] = [logging.StreamHandler(sys.stdout)]
+    if is_main and log_file is not None:
+        handlers.append(LogFile(log_file))
+    logging.basicConfig(
+        handlers=handlers,
+        format="%(asctime)s %(levelname)s %(message)s",
+        datefmt="%Y-%m-%d %H:%M:%S",
+        level=logging.INFO if is_main else logging.WARNING,
+    )

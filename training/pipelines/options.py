@@ -38,8 +38,11 @@ WSDAN_EXAMPLE = f"""example, from the weights that train_xception.py made:
 
 {_EXIT_CODES}"""
 
+Parsed = tuple[dict[str, Any], Path | None]
+"""A run's options, and the log file."""
 
-def parse_args(arguments: Sequence[str] | None = None) -> dict[str, Any]:
+
+def parse_args(arguments: Sequence[str] | None = None) -> Parsed:
     """The classifier's options by the names of `training.run.RunOptions`."""
     title = "Trains first place's classifier on the crops of a preprocessed data set."
     parser = _parser("train_classifier.py", title, EXAMPLE)
@@ -49,7 +52,7 @@ def parse_args(arguments: Sequence[str] | None = None) -> dict[str, Any]:
     return _parse(parser, arguments)
 
 
-def parse_xception_args(arguments: Sequence[str] | None = None) -> dict[str, Any]:
+def parse_xception_args(arguments: Sequence[str] | None = None) -> Parsed:
     """Xception's options by the names of `training.run_aligned.AlignedOptions`."""
     parser = _parser("train_xception.py", "Trains second place's Xception on aligned faces.", XCEPTION_EXAMPLE)
     _add_faces(parser)
@@ -58,7 +61,7 @@ def parse_xception_args(arguments: Sequence[str] | None = None) -> dict[str, Any
     return _parse(parser, arguments)
 
 
-def parse_wsdan_args(arguments: Sequence[str] | None = None) -> dict[str, Any]:
+def parse_wsdan_args(arguments: Sequence[str] | None = None) -> Parsed:
     """WS-DAN's options by the names of `training.run_aligned.WSDANOptions`."""
     parser = _parser("train_wsdan.py", "Trains second place's WS-DAN on aligned faces.", WSDAN_EXAMPLE)
     _add_faces(parser)
@@ -85,12 +88,13 @@ def _parser(program: str, description: str, example: str) -> argparse.ArgumentPa
     return parser
 
 
-def _parse(parser: argparse.ArgumentParser, arguments: Sequence[str] | None) -> dict[str, Any]:
+def _parse(parser: argparse.ArgumentParser, arguments: Sequence[str] | None) -> Parsed:
     parsed = vars(parser.parse_args(arguments))
     given = [path for path in (parsed.pop("config_file"), parsed["config"]) if path is not None]
     if len(given) != 1:
         parser.error("the following arguments are required: --config" if not given else "two configs; expected one")
-    return {**parsed, "config": given[0]}
+    log_file = parsed.pop("log_file")
+    return {**parsed, "config": given[0]}, log_file
 
 
 def _add_data(parser: argparse.ArgumentParser) -> None:
@@ -137,6 +141,7 @@ def _add_run(parser: argparse.ArgumentParser, prefix: str = "") -> None:
     add("--prefix", default=prefix, help=f"begins the checkpoints' names (default: {prefix or 'nothing'})")
     add("--output-dir", type=Path, default=Path("weights"), help="for checkpoints (default: %(default)s)")
     add("--logdir", type=Path, default=Path("logs"), help="for TensorBoard scalars (default: %(default)s)")
+    add("--log-file", type=Path, metavar="F", help="add what is logged to this file, too (for plot_loss.py)")
     add("--resume", metavar="CKPT", help="continue from this checkpoint; auto: from the run's own _last, if there")
     add("--from-zero", action="store_true", help="with --resume: take the weights only, start at epoch 0")
     add("--zero-score", action="store_true", help="with --resume: forget the best metric")

@@ -9,14 +9,14 @@ from training.pipelines.options import parse_args
 
 
 def main() -> int:
-    arguments = parse_args()
+    arguments, log_file = parse_args()
 
     def train() -> None:
         from training.run import RunOptions, run
 
         run(RunOptions(**arguments))
 
-    return run_training(train)
+    return run_training(train, log_file)
 
 
 if __name__ == "__main__":

@@ -9,14 +9,14 @@ from training.pipelines.options import parse_wsdan_args
 
 
 def main() -> int:
-    arguments = parse_wsdan_args()
+    arguments, log_file = parse_wsdan_args()
 
     def train() -> None:
         from training.run_aligned import WSDANOptions, run_wsdan
 
         run_wsdan(WSDANOptions(**arguments))
 
-    return run_training(train)
+    return run_training(train, log_file)
 
 
 if __name__ == "__main__":

@@ -9,14 +9,14 @@ from training.pipelines.options import parse_xception_args
 
 
 def main() -> int:
-    arguments = parse_xception_args()
+    arguments, log_file = parse_xception_args()
 
     def train() -> None:
         from training.run_aligned import AlignedOptions, run_xception
 
         run_xception(AlignedOptions(**arguments))
 
-    return run_training(train)
+    return run_training(train, log_file)
 
 
 if __name__ == "__main__":
