@@ -120,7 +120,8 @@ for seed in "${seeds[@]}"; do
     run "${launch[@]}" --config "$config" --data-dir "$data_root" "${split[@]}" --seed "$seed" --device "$device" \
         --prefix "${name}_" --output-dir "$weights" --logdir "$logs/tensorboard/$name" --log-file "$logs/$name" \
         --resume auto "$@"
-    if [[ -n "$stopped" ]] || compgen -G "$weights/${name}_*_step" >/dev/null; then
+    # The signal may have come to another machine, or to the process that trains.
+    if [[ -n "$stopped" ]] || [[ $(tail -n 1 "$logs/$name" 2>/dev/null) == *" stopped in epoch "* ]]; then
         echo "stopped; the same command goes on"
         exit 0
     fi

@@ -390,6 +390,18 @@ def test_train_sh_hands_sigterm_on_and_ends_well(project_root, shared_data_root,
     assert "stopped in epoch" in (tmp_path / "logs" / "tiny_1").read_text()
 
 
+def test_train_sh_begins_no_other_network_when_one_was_stopped_elsewhere(project_root, config, tmp_path):
+    """Also between two epochs, when there is no _step."""
+    python = tmp_path / "python"
+    told = "2026-01-01 00:00:00 INFO stopped in epoch 1 after 0 steps; --resume auto goes on there"
+    python.write_text(f'#!/bin/sh\n[ "$1" = -c ] || echo "{told}" >> {tmp_path / "logs" / "tiny_1"}\n')
+    python.chmod(0o755)
+    (tmp_path / "logs").mkdir()
+    process = train_sh(project_root, tmp_path, config, tmp_path, PYTHON=str(python), SEEDS="1 2")
+    output = end(process)
+    assert "the same command goes on" in output and "training tiny_2" not in output
+
+
 def test_train_sh_on_two_machines_equals_two_processes_of_one(
     project_root, shared_data_root, config_of_two, whole_of_two, tmp_path
 ):
