@@ -62,12 +62,17 @@ def epoch_rows(index, ranks, epoch=0, batch=5, oversample=True):
 
 
 def test_one_rank_has_the_folders_samples(packed, shared_data_root):
-    index = open_shards(packed).table
-    for oversample in (True, False):
-        for epoch in (0, 3):
-            folder = training_rows(read_folds(shared_data_root / "folds.csv"), 0, epoch, 7, oversample)
-            rows = sharded_rows(shares(index, 0, 1), 0, epoch, 7, oversample, len(folder), 1)
-            assert sorted(keys(rows)) == sorted(keys(folder)) and keys(rows) != keys(folder)
+    """Of few shards in the folder's order, too."""
+    few, many = open_shards(packed).table, table(shards=16)
+    for index, folds in ((few, read_folds(shared_data_root / "folds.csv")), (many, many.drop(columns="shard"))):
+        for oversample in (True, False):
+            for epoch in (0, 3):
+                folder = training_rows(folds, 0, epoch, 7, oversample)
+                rows = sharded_rows(shares(index, 0, 1), 0, epoch, 7, oversample, len(folder), 1)
+                assert sorted(keys(rows)) == sorted(keys(folder))
+                assert (keys(rows) == keys(folder)) == (index is few)
+        folder, rows = validation_rows(folds, 0), validation_rows(index, 0)
+        assert keys(rows.iloc[sharded_validation_positions(rows, 0, 1)]) == keys(folder)
 
 
 def test_files_are_read_alike_from_folder_and_shards(packed, shared_data_root):
@@ -205,11 +210,12 @@ def bucket(packed, monkeypatch):
     server.stop()
 
 
-def test_training_from_s3_and_http_is_training_from_the_folder_of_shards(packed, bucket, options):
-    here, there = options(packed, "here"), options(bucket, "s3", workers=2)
-    run(here)
-    run(there)
-    assert same(here, there)
+def test_training_from_s3_and_http_is_training_from_the_folder(shared_data_root, packed, bucket, options):
+    folder, here = options(shared_data_root, "folder"), options(packed, "here")
+    there = options(bucket, "s3", workers=2)
+    for each in (folder, here, there):
+        run(each)
+    assert same(folder, here) and same(here, there)
     with serve(packed) as (url, _):
         web = options(f"{url}/fold0[01]_*.tar", "web")
         run(web)

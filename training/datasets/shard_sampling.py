@@ -2,8 +2,8 @@
 
 Each rank has its shards for the whole run, so a machine keeps copies of its own share only. An epoch of a rank has all
 reals of its shards and as many fakes drawn from them, by the draw that a folder's epoch has; with one rank it is the
-same set of samples. What is at a position follows from (table, seed, epoch, number of ranks): to go on in the middle of
-an epoch means to begin with a later position.
+same set of samples, and in the same order where all shards can be read at a time. What is at a position follows from
+(table, seed, epoch, number of ranks): to go on in the middle of an epoch means to begin with a later position.
 """
 
 from __future__ import annotations
@@ -58,25 +58,32 @@ def sharded_rows(
 ) -> pd.DataFrame:
     """An epoch's rows of all ranks: at its positions (`loading.training_positions`), each finds rows of its shards.
 
-    A rank goes through its shards in random order. Each sample comes at a random moment of the `WINDOW` shards' time
-    that begins with its own shard, so that no more than `WINDOW` shards are mixed, and wanted, at any moment.
+    No more than `WINDOW` shards of a rank are mixed, and wanted, at any moment: where it has more, see `_by_shard`.
     """
     ranks, each = len(dealt), steps * batch_size
     order = np.empty(ranks * each, int)
     rows: list[pd.DataFrame] = []
     for rank, part in enumerate(dealt):
         drawn = training_rows(part, fold, epoch, seed, oversample)
-        rng = np.random.default_rng([seed, epoch, rank, _ORDER])
-        shards = rng.permutation(np.sort(drawn["shard"].unique()))
-        turns = drawn["shard"].map(pd.Series(np.arange(len(shards)), index=shards)).to_numpy()
-        moments = turns + rng.uniform(0, WINDOW, len(drawn))
-        rows.append(drawn.iloc[np.argsort(moments, kind="stable")[:each]])
+        if drawn["shard"].nunique() > WINDOW:
+            drawn = _by_shard(drawn, np.random.default_rng([seed, epoch, rank, _ORDER]))
+        rows.append(drawn.iloc[:each])
         order[training_positions(order.size, steps, batch_size, rank, ranks)] = rank * each + np.arange(each)
     return pd.concat(rows).iloc[order].reset_index(drop=True)
 
 
+def _by_shard(rows: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
+    """The rows, going through their shards in random order: each row comes at a random moment of the `WINDOW` shards'
+    time that begins with its own shard."""
+    shards = rng.permutation(np.sort(rows["shard"].unique()))
+    turns = rows["shard"].map(pd.Series(np.arange(len(shards)), index=shards)).to_numpy()
+    return rows.iloc[np.argsort(turns + rng.uniform(0, WINDOW, len(rows)), kind="stable")]
+
+
 def sharded_validation_positions(rows: pd.DataFrame, rank: int, ranks: int) -> np.ndarray:
-    """Positions of the validation rows in this rank's shards, shard by shard; each position is exactly one rank's."""
+    """Positions of the validation rows in this rank's shards, each exactly one rank's; shard by shard where these are
+    more than `WINDOW`."""
     owners = deal_shards(rows, ranks)
     own = np.flatnonzero((rows["shard"].map(owners) == rank).to_numpy())
-    return own[np.argsort(rows["shard"].to_numpy()[own], kind="stable")]
+    shards = rows["shard"].to_numpy()[own]
+    return own if len(set(shards)) <= WINDOW else own[np.argsort(shards, kind="stable")]
