@@ -206,7 +206,7 @@ def load_predictor(
         device: `auto`, `cpu` or `cuda`.
 
     Raises:
-        ValueError: see `choose_device`, `load_models`, `predict_videos`.
+        ValueError: see `choose_device`, `load_models`, `Predictor`.
     """
     device = choose_device(device)
     models = load_models(members, device, detector)

@@ -31,48 +31,25 @@ from deepfake.scoring_models import ScoringModel, describe_run, exported_precisi
 from deepfake.video import VideoError
 
 
-def predict_videos(
-    videos: Sequence[Path],
-    models: Sequence[ScoringModel],
-    *,
-    device: str = "cpu",
-    precision: str = FLOAT32,
-    compiled: bool = False,
-    workers: int = 1,
-    weights_dir: Path = Path("weights"),
-    aggregate: str = OF_FAMILY,
-) -> Generator[tuple[Path, VideoResult], None, None]:
-    """Scores videos with an ensemble: the weighted mean over models of each model's aggregated face scores.
+class Predictor:
+    """An ensemble with its detectors, made ready once for any number of videos; one call at a time.
 
-    Yields each video once, in the order of completion; a video that cannot be scored has a status that says why.
+    A video's score is the weighted mean over models of each model's aggregated face scores.
 
     Args:
         device: where to score, and on CUDA where to detect.
         precision: a name in PRECISIONS, or AUTO for the device's fastest if the networks keep their scores in it
             (`deepfake.precision_check`). Exported files compute as they were made to, and AUTO alone goes with them.
         compiled: whether torch's networks are compiled, for a minute or more each.
-        workers: processes that decode and, without CUDA, detect ahead of the scoring.
         weights_dir: the folder of the detectors' weights, if they need any.
         aggregate: one of `deepfake.scoring.AGGREGATE_CHOICES`.
-
-    Raises:
-        ValueError: a detector's weights are missing or not its own.
-    """
-    # Made before the first video is asked for: a missing weight file is told before any work.
-    predictor = Predictor(
-        models, device=device, precision=precision, compiled=compiled, weights_dir=weights_dir, aggregate=aggregate
-    )
-    return predictor.predict_all(videos, workers)
-
-
-class Predictor:
-    """An ensemble with its detectors, made ready once for any number of videos; one call at a time.
-
-    Arguments and errors as of `predict_videos`.
 
     Attributes:
         run: what its results depend on (`describe_run`).
         scorers: each model's, by name.
+
+    Raises:
+        ValueError: a detector's weights are missing or not its own.
     """
 
     def __init__(
@@ -95,7 +72,11 @@ class Predictor:
     def predict_all(
         self, videos: Sequence[Path], workers: int = 1, unwanted: Unwanted | None = None
     ) -> Generator[tuple[Path, VideoResult], None, None]:
-        """Yields each video once, in the order of completion, with its result.
+        """Yields each video once, in the order of completion, with its result; a video that cannot be scored has a
+        status that says why.
+
+        Args:
+            workers: processes that decode and, without CUDA, detect ahead of the scoring.
 
         Raises:
             GivenUp: the work is unwanted (`deepfake.processes.stream`); asked between networks too.

@@ -1,6 +1,7 @@
 """What the tests of prediction share: tiny checkpoints, and clips with what a folder of videos may hold."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 from tests.clips import cut, draw, ffmpeg, gradient
@@ -32,6 +33,23 @@ def tiny_checkpoint(path: Path, seed: int = 0, input_size: int = 64, **spec) -> 
     path.parent.mkdir(parents=True, exist_ok=True)
     save_checkpoint(path, described.build(), described)
     return path
+
+
+def on_frames(model, count: int):
+    """A `ScoringModel` that looks at other frames: `count` spread over a video."""
+    from deepfake.faces import FaceSource
+    from deepfake.video import SpreadFrames
+
+    return replace(model, source=FaceSource(frames=SpreadFrames(count)))
+
+
+def make_clips(folder: Path, source: Path) -> Path:
+    """Of a real clip with one face: a.mp4 and b.mp4, a face in each, faceless.mp4, and broken.mp4, no video."""
+    cut(source, folder / "a.mp4", 6)
+    cut(source, folder / "b.mp4", 3)
+    draw(folder / "faceless.mp4", gradient(3))
+    (folder / "broken.mp4").write_bytes((folder / "a.mp4").read_bytes()[:500])
+    return folder
 
 
 def make_zoo(folder: Path, source: Path) -> None:

@@ -14,7 +14,7 @@ from deepfake.ensemble import Member
 from deepfake.face_recipes import AlignRecipe
 from deepfake.face_scorer import FaceScorer
 from deepfake.images import SECOND_PLACE, fit_square, read_image, write_image
-from deepfake.prediction import predict_videos
+from deepfake.prediction import Predictor
 from deepfake.spec import OUTPUT_SOFTMAX, ModelSpec
 from deepfake.video import SpreadFrames, iter_every, probe
 from kernel_utils import load_models
@@ -89,7 +89,7 @@ def test_a_video_gives_pictures_a_sheet_and_a_video(run, inputs, weights, tmp_pa
     assert [entry["frame"] for entry in record["pictures"].values()] == [0, 2, 5]
     # The same faces and scores as prediction's.
     models = load_models([Member(weights / TINY, frames=SpreadFrames(3))])
-    ((_, result),) = predict_videos([inputs / "fünf.mp4"], models)
+    result = Predictor(models).predict(inputs / "fünf.mp4")
     for entry, face in zip(record["pictures"].values(), result.faces):
         assert entry["score"] == pytest.approx(face.scores[TINY], abs=1e-4)
         assert entry["box"] == pytest.approx(face.box, abs=1e-3)

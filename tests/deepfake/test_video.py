@@ -11,9 +11,11 @@ from hypothesis import strategies as st
 from deepfake.images import write_image
 from deepfake.video import (
     EveryFrames,
+    Frame,
     SpreadFrames,
     VideoError,
     VideoInfo,
+    chunked,
     count_frames,
     iter_chosen,
     iter_every,
@@ -311,3 +313,18 @@ def test_memory_does_not_grow_with_length(tmp_path, ffmpeg, project_root):
         peaks.append(kilobytes)
     # 275 frames more would be 250 MB.
     assert peaks[1] - peaks[0] < 40_000
+
+
+def test_frames_pass_a_few_at_a_time():
+    alive, most = 0, 0
+
+    def frames():
+        nonlocal alive, most
+        for i in range(30):
+            alive += 1
+            most = max(most, alive)
+            yield Frame(i, np.zeros((32, 32, 3), np.uint8))
+
+    for chunk in chunked(frames()):
+        alive -= len(chunk)
+    assert most == 4
