@@ -34,12 +34,15 @@ class Agreement:
         return f"largest difference of probability from torch {self.difference:.2g} on {self.faces} faces ({span})"
 
 
-def export_checked(job: ExportJob, path: Path, made: Format, tolerance: float, device: str) -> Agreement:
+def export_checked(
+    job: ExportJob, path: Path, made: Format, tolerance: float, device: str, told_as: Path | None = None
+) -> Agreement:
     """Writes `path` if it computes what the network does; else nothing is left of it.
 
     Args:
         tolerance: largest difference of a probability.
         device: where the file is run, `cpu` or `cuda`.
+        told_as: what a refusal names, where `path` is to be moved; default: `path`.
 
     Raises:
         ExportError: the difference is larger, or see the format's `written`.
@@ -48,7 +51,7 @@ def export_checked(job: ExportJob, path: Path, made: Format, tolerance: float, d
         run, facts = made.open_file(file, device)
         agreement = compare(job, make_scorer(ExportedNetwork(run, facts, made.PLACE)))
         if not agreement.difference <= tolerance:
-            raise ExportError(f"{path}: not written: {agreement}; allowed are {tolerance:g} (--tolerance)")
+            raise ExportError(f"{told_as or path}: not written: {agreement}; allowed are {tolerance:g} (--tolerance)")
     return agreement
 
 

@@ -78,7 +78,7 @@ class Repository:
         name = model_name(job.facts.checkpoint)
         with self._model(name, NETWORK) as folder:
             path = folder / configs.VERSION / configs.MODEL_FILES[self.backend]
-            agreement = export_checked(job, path, self.made, tolerance, device)
+            agreement = export_checked(job, path, self.made, tolerance, device, self.folder / name)
             kind = self._kind
             config = configs.network_config(name, job.facts, file_hash(path), self.backend, kind, self.instances)
             self._finish(folder, config)
