@@ -11,15 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deepfake.commandline import EXIT_INTERRUPTED, EXIT_USAGE, positive_int, run_guarded
-from deepfake.detectors.base import ALIGNING
 from deepfake.ensemble import listed_ensembles, read_ensemble, weighted_members
 from deepfake.memory import keep_freed_memory
+from deepfake.scoring_options import add_host, add_networks
 from deepfake.weights import WeightsError, check_present
 
 if TYPE_CHECKING:
     from visualize.analyst import Analyst
 
-LOOPBACK = "127.0.0.1"
 PORT = 7860
 
 EPILOG = f"""The page offers the models named, and the ensembles of configs/ensembles whose checkpoints are all in the
@@ -37,15 +36,17 @@ def parse_args() -> argparse.Namespace:
         description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add = parser.add_argument
-    add("--weights-dir", type=Path, default=Path("weights"), metavar="DIR", help="default: %(default)s")
+    add_networks(add)
     add(
-        "--models", nargs="+", default=[], metavar="NAME", help="checkpoints in it, offered as an ensemble of their own"
+        "--models",
+        nargs="+",
+        default=[],
+        metavar="NAME",
+        help="checkpoints in the weights folder, as an ensemble of yours",
     )
-    add("--detector", choices=list(ALIGNING), help="finds faces for networks that see aligned ones")
     add("--calibration", type=Path, metavar="FILE", help="of the --models, made by calibrate.py")
     add("--examples", type=Path, metavar="DIR", help="videos and pictures to try (default: two portraits)")
-    add("--device", choices=["auto", "cpu", "cuda"], default="auto", help="default: cuda if there is one")
-    add("--host", default=LOOPBACK, help="address to listen on (default: %(default)s; 0.0.0.0 lets everybody in)")
+    add_host(add)
     add("--port", type=int, default=PORT, help="0: any that is free (default: %(default)s)")
     add("--max-size", type=positive_int, default=200, metavar="MB", help="of an upload (default: %(default)s)")
     add("--max-seconds", type=positive_int, default=600, metavar="S", help="of a video (default: %(default)s)")

@@ -19,6 +19,7 @@ from deepfake.ensemble import Member
 from deepfake.faces import MAX_FACES
 from deepfake.memory import keep_freed_memory
 from deepfake.paths import PICTURE_SUFFIXES, VIDEO_SUFFIXES
+from deepfake.scoring_options import add_networks
 from deepfake.video import EveryFrames, SpreadFrames
 from deepfake.weights import check_present
 
@@ -81,13 +82,7 @@ def parse_args() -> argparse.Namespace:
     add("--input", type=Path, required=True, nargs="+", metavar="PATH", help="videos, pictures, folders of face crops")
     add("--output", type=Path, required=True, metavar="DIR", help="folder of the pictures")
     add("--method", choices=METHODS, help="default: gradcam; WS-DAN: attention, its own maps")
-    add("--weights-dir", type=Path, default=Path("weights"), metavar="DIR", help="default: %(default)s")
-    add(
-        "--detector",
-        choices=list(ALIGNING),
-        help="finds faces for networks that see aligned ones (default: what they were trained with); RetinaFace takes "
-        "its published weights from the weights folder, mtcnn needs none",
-    )
+    add_networks(add)
     add(
         "--frames", type=positive_int, default=FRAMES, metavar="N", help="a video's frames, spread evenly (default: 16)"
     )
@@ -100,7 +95,6 @@ def parse_args() -> argparse.Namespace:
     )
     add("--video", action="store_true", help="the maps over a video's whole frames, too, as an mp4; takes long")
     add("--video-step", type=positive_int, default=1, metavar="K", help="with --video: every K-th frame (default: all)")
-    add("--device", choices=["auto", "cpu", "cuda"], default="auto", help="default: cuda if there is one")
     return parser.parse_args()
 
 

@@ -14,10 +14,10 @@ from deepfake import results as tables
 from deepfake.calibration import Judge, choose_judge, read_calibration
 from deepfake.commandline import EXIT_INTERRUPTED, EXIT_SOME_FAILED, EXIT_USAGE, positive_int, run_guarded
 from deepfake.detectors.base import ALIGNING
-from deepfake.ensemble import Member, listed_ensembles, named_ensemble, weighted_members
 from deepfake.memory import keep_freed_memory
 from deepfake.processes import default_workers
 from deepfake.scoring import AGGREGATE_CHOICES, FRAMES_PER_VIDEO, OF_FAMILY
+from deepfake.scoring_options import add_members, add_networks, chosen_members
 from deepfake.video import SpreadFrames
 from deepfake.weights import check_present
 
@@ -57,21 +57,8 @@ def parse_args() -> argparse.Namespace:
     add = parser.add_argument
     add("videos", nargs="*", type=Path, metavar="VIDEO", help="video files, or folders to search with all below them")
     add("--test-dir", type=Path, metavar="DIR", help="folder of videos, searched with all below it")
-    add("--weights-dir", type=Path, default=Path("weights"), metavar="DIR", help="default: %(default)s")
-    group = parser.add_mutually_exclusive_group(required=True)
-    group.add_argument("--models", nargs="+", metavar="NAME", help="checkpoints in the weights folder, of any family")
-    group.add_argument(
-        "--ensemble",
-        metavar="NAME",
-        help=f"{', '.join(file.stem for file in listed_ensembles())} (configs/ensembles), or a file of yours",
-    )
-    add("--weights", nargs="+", type=float, metavar="W", help="of the models, in their order (default: all equal)")
-    add(
-        "--detector",
-        choices=list(ALIGNING),
-        help="finds faces for networks that see aligned ones (default: what they were trained with); RetinaFace takes "
-        "its published weights from the weights folder, mtcnn needs none",
-    )
+    add_members(parser)
+    add_networks(add)
     add("--output", type=Path, default=Path("submission.csv"), metavar="CSV", help="default: %(default)s")
     add("--details", type=Path, metavar="FILE", help="status, faces, scores by model; .json: and every face")
     add(
@@ -89,7 +76,6 @@ def parse_args() -> argparse.Namespace:
         default=OF_FAMILY,
         help="; ".join(f"{name}: {told}" for name, told in AGGREGATE_CHOICES.items()) + " (default: %(default)s)",
     )
-    add("--device", choices=["auto", "cpu", "cuda"], default="auto", help="default: cuda if there is one")
     add(
         "--precision",
         choices=["auto", "float32", "bf16", "fp16"],
@@ -142,17 +128,9 @@ def main() -> int:
     return EXIT_SOME_FAILED if any(result.score is None for result in results.values()) else 0
 
 
-def choose_members(args: argparse.Namespace) -> list[Member]:
-    """The checkpoints to score with, as the command line says."""
-    if args.ensemble is not None:
-        return named_ensemble(args.ensemble, args.weights_dir)
-    frames = SpreadFrames(args.frames or FRAMES_PER_VIDEO)
-    return weighted_members([args.weights_dir / name for name in args.models], args.weights, frames)
-
-
 def predict(args: argparse.Namespace, videos: dict[str, Path]) -> dict[str, tables.VideoResult]:
     """Scores the videos that no earlier, stopped run has done; writes the tables and the report."""
-    members = choose_members(args)
+    members = chosen_members(args, SpreadFrames(args.frames or FRAMES_PER_VIDEO))
     if args.backend == "torch":
         check_present([member.checkpoint for member in members])
     calibration = read_calibration(args.calibration) if args.calibration else None

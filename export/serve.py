@@ -17,14 +17,14 @@ from typing import TYPE_CHECKING, Any
 from deepfake.calibration import choose_judge, read_calibration
 from deepfake.commandline import EXIT_INTERRUPTED, EXIT_USAGE, index_int, positive_float, run_guarded
 from deepfake.detectors.base import ALIGNING
-from deepfake.ensemble import Member, listed_ensembles, named_ensemble, weighted_members
+from deepfake.ensemble import Member
 from deepfake.memory import keep_freed_memory
+from deepfake.scoring_options import add_host, add_members, add_networks, chosen_members
 from deepfake.weights import check_present
 
 if TYPE_CHECKING:
     from export.answers import Answerer
 
-LOOPBACK = "127.0.0.1"
 PORT = 8000
 TOKEN_VARIABLE = "DEEPFAKE_TOKEN"
 PACKAGE = "deepfake-detection"
@@ -56,16 +56,10 @@ def parse_args() -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("--weights-dir", type=Path, default=Path("weights"), metavar="DIR", help="default: %(default)s")
-    group = parser.add_mutually_exclusive_group(required=True)
-    group.add_argument("--models", nargs="+", metavar="NAME", help="checkpoints in the weights folder, of any family")
-    named = ", ".join(file.stem for file in listed_ensembles())
-    group.add_argument("--ensemble", metavar="NAME", help=f"{named} (configs/ensembles), or a file of yours")
-    add("--weights", nargs="+", type=float, metavar="W", help="of the models, in their order (default: all equal)")
-    add("--detector", choices=list(ALIGNING), help="finds faces for networks that see aligned ones")
+    add_members(parser)
+    add_networks(add)
     add("--calibration", type=Path, metavar="FILE", help="made by calibrate.py")
-    add("--device", choices=["auto", "cpu", "cuda"], default="auto", help="default: cuda if there is one")
-    add("--host", default=LOOPBACK, help="address to listen on (default: %(default)s; 0.0.0.0 lets everybody in)")
+    add_host(add)
     add("--port", type=index_int, default=PORT, help="0: any that is free (default: %(default)s)")
     add("--max-size", type=positive_float, default=200, metavar="MB", help="of an upload (default: %(default)s)")
     add("--max-seconds", type=positive_float, default=600, metavar="S", help="of a video (default: %(default)s)")
@@ -88,7 +82,7 @@ def main() -> int:
     args = parse_args()
     keep_freed_memory()
     token = read_token(args.token_file)
-    members = choose_members(args)
+    members = chosen_members(args)
     check_present([member.checkpoint for member in members])
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
     # Bound first, that a taken port is told before the networks are loaded; until then nobody is listened to.
@@ -104,13 +98,6 @@ def main() -> int:
             log.warning("others can reach this service and it asks for no token; --token-file sets one")
         listen(build_app(service, importlib.metadata.version(PACKAGE), token), place)
     return 0
-
-
-def choose_members(args: argparse.Namespace) -> list[Member]:
-    """The checkpoints to score with, as the command line says."""
-    if args.ensemble is not None:
-        return named_ensemble(args.ensemble, args.weights_dir)
-    return weighted_members([args.weights_dir / name for name in args.models], args.weights)
 
 
 def read_token(file: Path | None) -> str | None:
