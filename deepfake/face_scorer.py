@@ -98,7 +98,7 @@ class FaceScorer:
         self._output = output
         self._input = FaceInput(network, normalization, input_size)
         self._fills_up = compiled
-        self.network = for_inference(network, precision, compiled)
+        self.network = for_inference(network, precision, compiled, input_size)
 
     @torch.inference_mode()
     def __call__(self, images: np.ndarray) -> np.ndarray:

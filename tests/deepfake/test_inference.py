@@ -79,6 +79,26 @@ def test_an_output_read_twice_keeps_its_batch_norm():
     assert folded(x) == pytest.approx(network(x), abs=1e-5)
 
 
+class FixedSize(Small):
+    def forward(self, x):
+        assert x.shape[2:] == (20, 20), "20 pixels"
+        return super().forward(x)
+
+
+@torch.no_grad()
+def test_a_network_of_a_fixed_input_size_is_shown_its_own():
+    network = lively(FixedSize())
+    x = torch.randn(2, 3, 20, 20)
+    folded = fold_batch_norms(network, 20)
+    assert norms(folded) == 1 and folded(x) == pytest.approx(network(x), abs=1e-5)
+    assert not any(module._forward_hooks or module._forward_pre_hooks for module in folded.modules())
+    for size in (None, 30):
+        with pytest.raises(AssertionError, match="20 pixels"):
+            fold_batch_norms(network, size)
+    scores = FaceScorer(network, precision="bf16", input_size=20)(np.zeros((2, 20, 20, 3), np.uint8))
+    assert scores.shape == (2,)
+
+
 @torch.no_grad()
 def test_weights_are_kept_in_the_type_that_computes():
     network = lively(Small())
