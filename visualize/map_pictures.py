@@ -1,4 +1,4 @@
-"""Activation maps as pictures: of faces, on a contact sheet, over whole frames."""
+"""Activation maps as pictures: of faces, on a sheet, over whole frames."""
 
 from __future__ import annotations
 
@@ -13,12 +13,14 @@ from deepfake import atomic
 from deepfake.face_recipes import FaceRecipe
 from deepfake.images import encode_image, write_image
 from visualize.activation import METHODS, overlay
-from visualize.contact_sheet import Cell, contact_sheet
 from visualize.face_maps import MappedFace, in_frame, outline
 from visualize.labels import INK, PAPER, paste, stacked, text_block
+from visualize.sheets import Cell, Row, Sheet, draw_sheet
 
 SHOWN_SIZE = 320
 """Pictures whose longer side is shorter are enlarged to this, so that their labels can be read."""
+COLUMNS = 6
+"""Faces beside each other on a sheet."""
 RECORD = "maps.json"
 """Lists the pictures of a folder. A folder without it is not overwritten."""
 RECORD_FORMAT = 1
@@ -68,8 +70,13 @@ def face_picture(face: MappedFace, method: str) -> np.ndarray:
 
 
 def face_sheet(faces: Sequence[MappedFace], title: Sequence[str], method: str) -> np.ndarray:
-    """All faces with their maps on one picture."""
-    return contact_sheet([Cell(_shown(face), describe(face)) for face in faces], title, legend(method))
+    """All faces with their maps on one picture, (H, W, 3) uint8 RGB, in their order; `title` is one line or more."""
+    cells = []
+    for face in faces:
+        score, where = describe(face)
+        cells.append(Cell(score, _shown(face), [where]))
+    rows = [Row(cells[n : n + COLUMNS], SHOWN_SIZE, columns=COLUMNS) for n in range(0, len(cells), COLUMNS)]
+    return draw_sheet(Sheet(title[0], rows, title[1:], scale=legend(method))).image
 
 
 def paint_frame(image: np.ndarray, faces: Sequence[MappedFace], recipe: FaceRecipe, method: str) -> np.ndarray:

@@ -71,13 +71,14 @@ class Row:
 
 @dataclass(frozen=True)
 class Sheet:
-    """A title, lines of facts, warnings, a legend of colours, and rows of cells."""
+    """A title, lines of facts, warnings, a legend of colours and a picture of their scale, and rows of cells."""
 
     title: str
     rows: Sequence[Row]
     lines: Sequence[str] = ()
     warnings: Sequence[str] = ()
     legend: Sequence[tuple[Colour, str]] = ()
+    scale: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -114,6 +115,8 @@ def _draw_header(sheet: Sheet) -> Image.Image:
     parts += [_text(line, width, 18, WARNING) for line in sheet.warnings]
     if sheet.legend:
         parts.append(_draw_legend(sheet.legend, width))
+    if sheet.scale is not None:
+        parts.append(Image.fromarray(sheet.scale))
     return _stack(parts, 6)
 
 

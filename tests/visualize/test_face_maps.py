@@ -9,7 +9,10 @@ from deepfake.align import TEMPLATE, align_face
 from deepfake.boxes import Face, crop_face, crop_window
 from deepfake.face_recipes import AlignRecipe, CropRecipe
 from deepfake.faces import FoundFace
+from visualize.activation import overlay
 from visualize.face_maps import MappedFace, in_frame, outline
+from visualize.map_pictures import face_sheet, legend
+from visualize.sheets import Sheet, draw_sheet
 
 HEIGHT, WIDTH = 240, 320
 
@@ -25,6 +28,23 @@ def on_frame(face: MappedFace, recipe: AlignRecipe | CropRecipe) -> np.ndarray:
     part, left, top = in_frame(face, recipe, HEIGHT, WIDTH)
     frame[top : top + part.shape[0], left : left + part.shape[1]] = part
     return frame
+
+
+def test_every_face_is_on_the_sheet_in_order():
+    colours = [(20 * number, 200, 255 - 20 * number) for number in range(8)]
+    faces = [
+        MappedFace(f"{n}", np.full((30, 20, 3), c, np.uint8), np.zeros((30, 20)), 0.5) for n, c in enumerate(colours)
+    ]
+    sheet = face_sheet(faces, ["video", "model"], "gradcam")
+    found = []
+    for face in faces:
+        ys, xs = np.nonzero((sheet == overlay(face.picture, face.activation)[0, 0]).all(2))
+        assert np.ptp(ys) + 1 == pytest.approx(1.5 * (np.ptp(xs) + 1), abs=2), "it keeps its shape"
+        found.append((int(ys.min()), int(xs.min())))
+    assert found == sorted(found) and len({top for top, _ in found}) == 2
+    bare = draw_sheet(Sheet("video", [], ["model"]))
+    scaled = draw_sheet(Sheet("video", [], ["model"], scale=legend("gradcam")))
+    assert scaled.image.shape[0] > bare.image.shape[0]
 
 
 @given(
