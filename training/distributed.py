@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 from dataclasses import dataclass
 
@@ -12,6 +13,10 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 _LAUNCHER_VARIABLES = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
+
+_NAMES_OF_SENDING = ("forward_sync_buffers", "broadcast_buffers")
+"""The newer and the older torch's option to send buffers before each forward pass."""
+_SENDING = next(name for name in _NAMES_OF_SENDING if name in inspect.signature(DistributedDataParallel).parameters)
 
 
 @dataclass(frozen=True)
@@ -86,7 +91,7 @@ def wrap(network: nn.Module, ranks: Ranks) -> nn.Module:
     device_ids = [ranks.device] if ranks.device.type == "cuda" else None
     # Training needs no common buffers (`share_buffers` is for validation), and a recipe may go forward several times
     # before it goes backward: buffers sent in between would change under what the first pass has saved.
-    return DistributedDataParallel(network, device_ids=device_ids, broadcast_buffers=False)
+    return DistributedDataParallel(network, device_ids=device_ids, **{_SENDING: False})  # type: ignore[arg-type]
 
 
 def share_buffers(network: nn.Module, ranks: Ranks) -> None:

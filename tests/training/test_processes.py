@@ -95,6 +95,7 @@ def test_two_ranks_validate_like_one(project_root, shared_data_root, environment
     output, errors = process.communicate(timeout=TIMEOUT)
     assert process.returncode == 0, errors
     assert output.count("trained epoch") == 2, "one rank logs"
+    assert "Warning" not in errors, errors
     (last,) = (tmp_path / "weights").glob("*_last")
     checkpoint = read_checkpoint(last)
     config = read_config(Path(environment["CONFIG"]))
