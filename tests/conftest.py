@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from deepfake.commandline import run_guarded
+from tests.clips import cut, draw, gradient
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared"
@@ -46,6 +47,29 @@ def reference(shared: Path):
 def reference_checkpoint(shared: Path) -> Path:
     """A small checkpoint in the published layout whose scores spread over 0..1."""
     return shared / "reference" / "reference_DeepFakeClassifier_tf_efficientnet_b2_ns_0_last"
+
+
+@pytest.fixture(scope="session")
+def face_clips(mini_dfdc: Path, tmp_path_factory) -> Path:
+    """Of a real clip with one face: a.mp4 and b.mp4, a face in each, faceless.mp4, and broken.mp4, no video."""
+    folder = tmp_path_factory.mktemp("face_clips")
+    source = mini_dfdc / "dfdc_train_part_1" / "d0.mp4"
+    cut(source, folder / "a.mp4", 6)
+    cut(source, folder / "b.mp4", 3)
+    draw(folder / "faceless.mp4", gradient(3))
+    (folder / "broken.mp4").write_bytes((folder / "a.mp4").read_bytes()[:500])
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory):
+    """A small network with random weights, ready to score."""
+    from deepfake.ensemble import Member
+    from kernel_utils import load_models
+    from tests.predicting import tiny_checkpoint
+
+    (model,) = load_models([Member(tiny_checkpoint(tmp_path_factory.mktemp("tiny_model") / "tiny"))])
+    return model
 
 
 @pytest.fixture

@@ -43,15 +43,6 @@ def on_frames(model, count: int):
     return replace(model, source=FaceSource(frames=SpreadFrames(count)))
 
 
-def make_clips(folder: Path, source: Path) -> Path:
-    """Of a real clip with one face: a.mp4 and b.mp4, a face in each, faceless.mp4, and broken.mp4, no video."""
-    cut(source, folder / "a.mp4", 6)
-    cut(source, folder / "b.mp4", 3)
-    draw(folder / "faceless.mp4", gradient(3))
-    (folder / "broken.mp4").write_bytes((folder / "a.mp4").read_bytes()[:500])
-    return folder
-
-
 def make_zoo(folder: Path, source: Path) -> None:
     """Good, odd and bad videos, from a real clip with one face."""
     (folder / "sub").mkdir(parents=True)

@@ -1,7 +1,6 @@
 """Video -> faces -> scores -> one number: the names that notebooks import."""
 
 import math
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,31 +17,21 @@ from kernel_utils import (
     predict_on_video,
     predict_on_video_set,
 )
-from tests.predicting import make_clips, on_frames, tiny_checkpoint
+from tests.predicting import on_frames, tiny_checkpoint
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
-@pytest.fixture(scope="module")
-def clips(mini_dfdc, tmp_path_factory) -> Path:
-    return make_clips(tmp_path_factory.mktemp("clips"), mini_dfdc / "dfdc_train_part_1" / "d0.mp4")
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory):
-    return load_models([Member(tiny_checkpoint(tmp_path_factory.mktemp("weights") / "tiny"))])[0]
-
-
-def test_the_reader_spreads_frames(clips):
-    frames, indices = VideoReader().read_frames(clips / "a.mp4", num_frames=3)
+def test_the_reader_spreads_frames(face_clips):
+    frames, indices = VideoReader().read_frames(face_clips / "a.mp4", num_frames=3)
     assert frames.shape == (3, 512, 512, 3) and frames.dtype == np.uint8
     assert indices == [0, 2, 5]
     with pytest.raises(VideoError, match=r"broken\.mp4"):
-        VideoReader().read_frames(clips / "broken.mp4")
+        VideoReader().read_frames(face_clips / "broken.mp4")
 
 
-def test_the_extractor_gives_crops_by_frame(clips):
-    entries = FaceExtractor(VideoReader().read_frames).process_video(clips / "b.mp4")
+def test_the_extractor_gives_crops_by_frame(face_clips):
+    entries = FaceExtractor(VideoReader().read_frames).process_video(face_clips / "b.mp4")
     assert [entry["frame_idx"] for entry in entries] == [0, 1, 2]
     for entry in entries:
         assert (entry["frame_w"], entry["frame_h"]) == (512, 512)
@@ -56,35 +45,37 @@ def extractor():
     return FaceExtractor(lambda path: VideoReader().read_frames(path, 4))
 
 
-def test_one_video_and_a_set_and_the_pipeline_agree(clips, extractor, model):
-    expected = Predictor([on_frames(model, 4)]).predict(clips / "a.mp4").score
-    options = {"input_size": 64, "models": [model.network], "strategy": confident_strategy}
-    assert predict_on_video(extractor, clips / "a.mp4", 16, **options) == pytest.approx(expected, abs=1e-6)
+def test_one_video_and_a_set_and_the_pipeline_agree(face_clips, extractor, tiny_model):
+    expected = Predictor([on_frames(tiny_model, 4)]).predict(face_clips / "a.mp4").score
+    options = {"input_size": 64, "models": [tiny_model.network], "strategy": confident_strategy}
+    assert predict_on_video(extractor, face_clips / "a.mp4", 16, **options) == pytest.approx(expected, abs=1e-6)
     names = ["faceless.mp4", "a.mp4", "broken.mp4", "a.mp4"]
-    scores = predict_on_video_set(extractor, names, num_workers=2, test_dir=clips, frames_per_video=4, **options)
+    scores = predict_on_video_set(extractor, names, num_workers=2, test_dir=face_clips, frames_per_video=4, **options)
     assert scores == pytest.approx([math.nan, expected, math.nan, expected], abs=1e-6, nan_ok=True)
 
 
-def test_videos_without_a_score_are_logged(clips, extractor, model, caplog):
+def test_videos_without_a_score_are_logged(face_clips, extractor, tiny_model, caplog):
     names = ["faceless.mp4", "broken.mp4"]
-    predict_on_video_set(extractor, names, 64, 1, clips, 4, [model.network])
+    predict_on_video_set(extractor, names, 64, 1, face_clips, 4, [tiny_model.network])
     assert "faceless.mp4 has no score: no face was found" in caplog.text
     assert "broken.mp4 has no score: " in caplog.text
-    assert math.isnan(predict_on_video(extractor, clips / "faceless.mp4", 16, 64, [model.network]))
+    assert math.isnan(predict_on_video(extractor, face_clips / "faceless.mp4", 16, 64, [tiny_model.network]))
     with pytest.raises(VideoError):
-        predict_on_video(extractor, clips / "broken.mp4", 16, 64, [model.network])
+        predict_on_video(extractor, face_clips / "broken.mp4", 16, 64, [tiny_model.network])
 
 
-def test_the_ensemble_is_the_mean_of_each_models_aggregate(clips, extractor, model):
+def test_the_ensemble_is_the_mean_of_each_models_aggregate(face_clips, extractor, tiny_model):
     other = nn.Sequential(nn.AvgPool2d(64), nn.Flatten(), nn.Linear(3, 1)).eval()
     options = {"batch_size": 16, "input_size": 64, "strategy": np.max}
-    one, two = (predict_on_video(extractor, clips / "a.mp4", models=[m], **options) for m in (model.network, other))
-    both = predict_on_video(extractor, clips / "a.mp4", models=[model.network, other], **options)
+    one, two = (
+        predict_on_video(extractor, face_clips / "a.mp4", models=[m], **options) for m in (tiny_model.network, other)
+    )
+    both = predict_on_video(extractor, face_clips / "a.mp4", models=[tiny_model.network, other], **options)
     assert both == pytest.approx((one + two) / 2)
     assert one != pytest.approx(two)
 
 
-def test_the_room_for_faces_is_as_published(clips, extractor, model):
+def test_the_room_for_faces_is_as_published(face_clips, extractor, tiny_model):
     seen = []
 
     def strategy(scores):
@@ -92,13 +83,14 @@ def test_the_room_for_faces_is_as_published(clips, extractor, model):
         return float(np.mean(scores))
 
     for room in (5, 4, 2):
-        predict_on_video(extractor, clips / "a.mp4", room, 64, [model.network], strategy)
+        predict_on_video(extractor, face_clips / "a.mp4", room, 64, [tiny_model.network], strategy)
     assert seen == [4, 3, 1]
 
 
-def test_compression_changes_the_faces_a_little(clips, extractor, model):
+def test_compression_changes_the_faces_a_little(face_clips, extractor, tiny_model):
     plain, compressed = (
-        predict_on_video(extractor, clips / "a.mp4", 16, 64, [model.network], np.mean, flag) for flag in (False, True)
+        predict_on_video(extractor, face_clips / "a.mp4", 16, 64, [tiny_model.network], np.mean, flag)
+        for flag in (False, True)
     )
     assert plain != compressed
     assert plain == pytest.approx(compressed, abs=0.1)

@@ -7,32 +7,21 @@ import pytest
 from deepfake import face_stream
 from deepfake.faces import FaceCollector, FaceSource, FaceView
 from deepfake.video import SpreadFrames, VideoError, iter_spread
-from tests.clips import cut, draw, gradient
 
 
-@pytest.fixture(scope="module")
-def clips(mini_dfdc, tmp_path_factory):
-    """A face, no face, no video."""
-    folder = tmp_path_factory.mktemp("clips")
-    cut(mini_dfdc / "dfdc_train_part_1" / "d0.mp4", folder / "a.mp4", 6)
-    draw(folder / "faceless.mp4", gradient(3))
-    (folder / "broken.mp4").write_bytes((folder / "a.mp4").read_bytes()[:500])
-    return folder
-
-
-def test_detecting_beside_the_decoding_processes_finds_the_same(clips):
+def test_detecting_beside_the_decoding_processes_finds_the_same(face_clips):
     """The way taken on CUDA, here with a detector on the CPU."""
     source = FaceSource(frames=SpreadFrames(4))
     view = FaceView(source, 64)
     collector = FaceCollector([view])
-    videos = [clips / name for name in ("a.mp4", "broken.mp4", "faceless.mp4")]
+    videos = [face_clips / name for name in ("a.mp4", "broken.mp4", "faceless.mp4")]
     outcomes = dict(face_stream._ahead(lambda: face_stream._faces_on_cuda(videos, collector, 2), 1))
     assert outcomes.keys() == set(videos)
-    assert isinstance(outcomes[clips / "broken.mp4"], VideoError)
-    direct = collector.collect(iter_spread(clips / "a.mp4", 4))
-    assert outcomes[clips / "a.mp4"].found == direct.found
-    assert (outcomes[clips / "a.mp4"].images[view] == direct.images[view]).all()
-    assert outcomes[clips / "faceless.mp4"].found == {source: []}
+    assert isinstance(outcomes[face_clips / "broken.mp4"], VideoError)
+    direct = collector.collect(iter_spread(face_clips / "a.mp4", 4))
+    assert outcomes[face_clips / "a.mp4"].found == direct.found
+    assert (outcomes[face_clips / "a.mp4"].images[view] == direct.images[view]).all()
+    assert outcomes[face_clips / "faceless.mp4"].found == {source: []}
 
 
 def test_reading_ahead_is_bounded_and_ends_with_its_user():

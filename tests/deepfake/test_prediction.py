@@ -2,7 +2,6 @@
 
 import os
 import signal
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,7 +10,6 @@ from torch import nn
 
 from deepfake import face_stream
 from deepfake.checkpoints import load_model
-from deepfake.ensemble import Member
 from deepfake.face_scorer import FaceScorer
 from deepfake.faces import MAX_FACES, FaceCollector, FaceSource, FaceView
 from deepfake.prediction import Predictor
@@ -19,8 +17,7 @@ from deepfake.processes import stream
 from deepfake.scoring import confident_score
 from deepfake.scoring_models import ScoringModel
 from deepfake.video import iter_spread
-from kernel_utils import load_models
-from tests.predicting import make_clips, on_frames, tiny_checkpoint
+from tests.predicting import on_frames
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -45,16 +42,6 @@ def mini_faces(mini_dfdc):
 def score(reference_checkpoint):
     network, spec = load_model(reference_checkpoint)
     return FaceScorer(network, spec.normalization)
-
-
-@pytest.fixture(scope="module")
-def clips(mini_dfdc, tmp_path_factory) -> Path:
-    return make_clips(tmp_path_factory.mktemp("clips"), mini_dfdc / "dfdc_train_part_1" / "d0.mp4")
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory):
-    return load_models([Member(tiny_checkpoint(tmp_path_factory.mktemp("weights") / "tiny"))])[0]
 
 
 def test_every_frame_and_crop_is_the_published_one(mini_faces, reference):
@@ -101,14 +88,14 @@ class _Broken(nn.Module):
         return x.mean((1, 2, 3))[:, None] * torch.nan
 
 
-def test_a_score_that_is_not_a_number_is_a_status(clips, model):
-    broken = ScoringModel("broken", _Broken(), model.spec, "")
-    result = Predictor([model, broken]).predict(clips / "b.mp4")
+def test_a_score_that_is_not_a_number_is_a_status(face_clips, tiny_model):
+    broken = ScoringModel("broken", _Broken(), tiny_model.spec, "")
+    result = Predictor([tiny_model, broken]).predict(face_clips / "b.mp4")
     assert (result.status, result.score, result.model_scores) == ("failed", None, {})
     assert "broken: the network gave a score that is not a number" in result.reason
 
 
-def test_a_reader_that_dies_costs_its_video_only(clips, model, monkeypatch):
+def test_a_reader_that_dies_costs_its_video_only(face_clips, tiny_model, monkeypatch):
     read = face_stream.iter_chosen
 
     def crash(path, choices, threads):
@@ -117,8 +104,8 @@ def test_a_reader_that_dies_costs_its_video_only(clips, model, monkeypatch):
         return read(path, choices, threads)
 
     monkeypatch.setattr(face_stream, "iter_chosen", crash)
-    videos = [clips / name for name in ("broken.mp4", "a.mp4", "faceless.mp4", "b.mp4")]
-    results = {path.name: result for path, result in Predictor([on_frames(model, 3)]).predict_all(videos)}
+    videos = [face_clips / name for name in ("broken.mp4", "a.mp4", "faceless.mp4", "b.mp4")]
+    results = {path.name: result for path, result in Predictor([on_frames(tiny_model, 3)]).predict_all(videos)}
     assert {name: result.status for name, result in results.items()} == {
         "broken.mp4": "crashed",
         "a.mp4": "ok",
