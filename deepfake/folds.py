@@ -80,7 +80,11 @@ def folds_by_part(videos: Iterable[VideoRecord], n_splits: int = N_SPLITS, parts
 
 def families(videos: Iterable[VideoRecord]) -> dict[str, str]:
     """Video id -> its family: the id of the first original, which its fakes and fakes of these share."""
-    made_from = {video.video_id: video.identity for video in videos}
+    return families_of({video.video_id: video.identity for video in videos})
+
+
+def families_of(made_from: Mapping[str, str]) -> dict[str, str]:
+    """`families` by what each video was made from (itself, for an original)."""
 
     def first(video_id: str) -> str:
         line = [video_id]

@@ -115,7 +115,7 @@ def parse_crop_name(name: str) -> tuple[int, int] | None:
     """(frame, face) of a crop's file name, None if the name is not a crop's."""
     path = Path(name)
     match = _CROP_STEM.fullmatch(path.stem)
-    if match is None or path.suffix not in CROP_SUFFIXES:
+    if path.name != name or match is None or path.suffix not in CROP_SUFFIXES:
         return None
     return int(match[1]), int(match[2])
 

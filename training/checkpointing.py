@@ -134,12 +134,12 @@ class CheckpointStore:
         progress = trainer.progress
         epoch = progress.epoch - 1
         spec = self._spec.with_training(epoch=epoch, metric=metrics.to_dict() if metrics else None)
-        facts = {"epoch": progress.epoch, "bce_best": progress.best}
+        facts = _facts(trainer)
         if metrics is not None:
             save_checkpoint(self.files.epoch(epoch), network, spec, **facts)
             if improved:
                 save_checkpoint(self.files.best, network, spec, **facts)
-        save_checkpoint(self.files.last, network, spec, **facts, **{_STATE: trainer.state()})
+        save_checkpoint(self.files.last, network, spec, **resumable(trainer))
         self.files.step.unlink(missing_ok=True)
         self._remove_old(trainer)
 
@@ -147,9 +147,8 @@ class CheckpointStore:
         """Saves the middle of an epoch: `_step`, in place of an earlier one."""
         progress = trainer.progress
         spec = self._spec.with_training(epoch=progress.epoch, metric=None)
-        facts = {"epoch": progress.epoch, "bce_best": progress.best, _STATE: trainer.state()}
         middle = {_EPOCH_STATE: dict(epoch_state), _DIVISION: asdict(self._division)}
-        save_checkpoint(self.files.step, network, spec, **facts, **middle)
+        save_checkpoint(self.files.step, network, spec, **resumable(trainer), **middle)
 
     def _remove_old(self, trainer: Trainer) -> None:
         if self._keep == 0:
@@ -157,6 +156,15 @@ class CheckpointStore:
         ranked = sorted(trainer.progress.history, key=lambda losses: losses.weighted())
         for losses in ranked[self._keep :]:
             self.files.epoch(losses.epoch).unlink(missing_ok=True)
+
+
+def resumable(trainer: Trainer) -> dict[str, Any]:
+    """What `resume` needs beside the weights, after an epoch."""
+    return {**_facts(trainer), _STATE: trainer.state()}
+
+
+def _facts(trainer: Trainer) -> dict[str, Any]:
+    return {"epoch": trainer.progress.epoch, "bce_best": trainer.progress.best}
 
 
 def resume(checkpoint: Checkpoint, network: nn.Module, trainer: Trainer, from_zero: bool, zero_score: bool) -> None:

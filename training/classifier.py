@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import cached_property
 
 import pandas as pd
 import torch
@@ -62,8 +63,20 @@ class ClassifierRecipe(Recipe):
         self._input = InputNormalizer(config.normalize).to(ranks.device)
         self._sharded = "shard" in table.columns
         self._shares = shares(table, fold, ranks.world_size) if self._sharded else []
-        samples = self._samples()
-        self.steps = steps_per_epoch(samples, config.optimizer.batch_size, ranks.world_size, config.batches_per_epoch)
+
+    @cached_property
+    def samples(self) -> int:
+        """What an epoch of all ranks draws."""
+        if self._sharded:
+            return sharded_samples(self._shares, self._fold, self._seed, self._oversample)
+        return len(training_rows(self._table, self._fold, 0, self._seed, self._oversample))
+
+    @cached_property
+    def steps(self) -> int:  # type: ignore[override]  # worked out when asked for: who only scores has none
+        config = self._config
+        return steps_per_epoch(
+            self.samples, config.optimizer.batch_size, self._ranks.world_size, config.batches_per_epoch
+        )
 
     def train_batches(self, epoch: int, first: int = 0) -> Iterable[Batch]:
         batch_size, ranks = self._config.optimizer.batch_size, self._ranks
@@ -98,12 +111,6 @@ class ClassifierRecipe(Recipe):
 
     def predict(self, network: nn.Module, batch: Batch) -> torch.Tensor:
         return self._logits(network, batch).float().sigmoid()
-
-    def _samples(self) -> int:
-        """What an epoch of all ranks has."""
-        if self._sharded:
-            return sharded_samples(self._shares, self._fold, self._seed, self._oversample)
-        return len(training_rows(self._table, self._fold, 0, self._seed, self._oversample))
 
     def _rows(self, epoch: int) -> pd.DataFrame:
         """What an epoch of all ranks uses, in order; no more, as worker processes copy it."""

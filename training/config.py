@@ -16,6 +16,9 @@ from typing import Any, ClassVar, TypeVar
 
 from deepfake.images import IMAGENET, Normalization
 
+DEFAULT_SEED = 777
+"""Of training, where nothing else is asked for."""
+
 OPTIMIZERS = ("SGD", "Adam", "AdamW")
 SCHEDULE_PARAMS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "poly": (("max_iter",), ("power",)),

@@ -234,7 +234,18 @@ class Trainer:
         self.sums = EpochSums()
 
     def validate(self) -> VideoMetrics:
-        """Metrics over the videos of the validation fold; each sample is scored on exactly one rank.
+        """Metrics over the videos of the validation fold.
+
+        Raises:
+            NonFiniteLoss, Stopped: see `score`.
+        """
+        table, scores = self.recipe.validation, self.score()
+        there = ~np.isnan(scores)
+        return video_metrics(table["video"][there], table["label"][there].to_numpy(), scores[there])
+
+    def score(self) -> np.ndarray:
+        """(n,) float64 probabilities of being fake of the validation fold's samples, NaN where a file is broken; each
+        is scored on exactly one rank.
 
         Raises:
             NonFiniteLoss: the network's scores are no numbers.
@@ -242,9 +253,8 @@ class Trainer:
         """
         network = self.recipe.network.eval()
         distributed.share_buffers(network, self.ranks)
-        table = self.recipe.validation
         # Summed over ranks: row 0 holds probabilities, row 1 how often each was given.
-        scored = torch.zeros(2, len(table), dtype=torch.float64)
+        scored = torch.zeros(2, len(self.recipe.validation), dtype=torch.float64)
         bar = self._bar(self.recipe.validation_batches(), "validation")
         with torch.inference_mode(), closing(self._batches(bar)) as batches:
             for batch in batches:
@@ -259,8 +269,7 @@ class Trainer:
         assert scored[1].max() <= 1, "a validation sample was scored twice"
         if not torch.isfinite(scored[0]).all():
             raise NonFiniteLoss("validation gave a score that is no number: the weights are beyond use")
-        there = scored[1].numpy() == 1
-        return video_metrics(table["video"][there], table["label"][there].to_numpy(), scored[0].numpy()[there])
+        return torch.where(scored[1] == 1, scored[0], math.nan).numpy()
 
     def state(self) -> dict[str, Any]:
         """Everything but weights that continuing after an epoch needs: tensors and plain values."""

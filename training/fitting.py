@@ -17,7 +17,7 @@ from deepfake.models import build_model
 from deepfake.spec import ModelSpec
 from training import distributed
 from training.checkpointing import KEEP_EPOCHS, CheckpointStore, Division, RunFiles, check_same_start, resume
-from training.config import ConfigError, RecipeConfig
+from training.config import DEFAULT_SEED, ConfigError, RecipeConfig
 from training.distributed import Ranks
 from training.engine import EpochReport, Recipe, StepSettings, Trainer
 from training.metrics import VideoMetrics
@@ -25,7 +25,6 @@ from training.scalars import Scalars
 from training.stopping import Stopped, StopRequest
 
 PROJECT = "deepfake-detection"
-DEFAULT_SEED = 777
 CHECKPOINT_STEPS = 500
 """B7 takes minutes for so many steps, and a second to save."""
 
@@ -117,10 +116,10 @@ def train(
                 files.step.unlink(missing_ok=True)  # left by a run that was killed as it ended
                 return
             told = {"file": options.config.name, **config.to_dict()}
-            spec = spec.with_training(config=told, seed=options.seed, version=_version())
+            spec = spec.with_training(config=told, seed=options.seed, version=version())
             store = CheckpointStore(files, spec, division, options.keep_epochs)
             if ranks.is_main:
-                store.write_config({"config": config.to_dict(), "options": options.to_dict(), "version": _version()})
+                store.write_config({"config": config.to_dict(), "options": options.to_dict(), "version": version()})
             with Scalars(options.logdir if ranks.is_main else None, first_step=trainer.progress.epoch) as scalars:
                 fit(trainer, store, scalars, config.epochs, options.test_every, options.checkpoint_every)
     finally:
@@ -199,11 +198,9 @@ def _network(
 ) -> nn.Module:
     if ranks.device.type == "cuda":
         torch.backends.cudnn.benchmark = True  # the input size never changes
-    # Every rank starts from the same weights, and so does the same run tomorrow.
-    torch.manual_seed(options.seed)
     pretrained = config.pretrained and starts_anew and initialize is None and not options.from_scratch
     try:
-        network = build_model(config.network, pretrained=pretrained, **config.model_options)
+        network = build_network(config, options.seed, pretrained)
     except ValueError as error:
         raise ConfigError(f"{options.config}: {error}") from error
     if starts_anew and initialize is not None:
@@ -211,10 +208,25 @@ def _network(
     return distributed.prepare(network, ranks, config.size)
 
 
+def build_network(config: RecipeConfig, seed: int, pretrained: bool) -> nn.Module:
+    """A config's network with random weights, the same for the same seed, or with ImageNet's.
+
+    Raises:
+        ValueError: there is no such network.
+    """
+    torch.manual_seed(seed)
+    return build_model(config.network, pretrained=pretrained, **config.model_options)
+
+
+def default_precision(config: RecipeConfig, ranks: Ranks) -> str:
+    """Of `training.engine.PRECISIONS`: what a config means where `--opt-level` says nothing."""
+    return "O1" if config.fp16 and ranks.device.type == "cuda" else "O0"
+
+
 def _trainer(
     options: FitOptions, config: RecipeConfig, recipe: Recipe, ranks: Ranks, freeze_epochs: int, stop: StopRequest
 ) -> Trainer:
-    precision = options.opt_level or ("O1" if config.fp16 and ranks.device.type == "cuda" else "O0")
+    precision = options.opt_level or default_precision(config, ranks)
     log.info(
         "%s on %s x %d, %s, %d batches of %d an epoch, %d validation crops",
         " ".join([config.network, *map(str, config.model_options.values())]), ranks.device.type, ranks.world_size,
@@ -224,7 +236,8 @@ def _trainer(
     return Trainer(recipe, config.optimizer, ranks, options.seed, settings, freeze_epochs, stop)
 
 
-def _version() -> str:
+def version() -> str:
+    """This project's, as installed."""
     try:
         return metadata.version(PROJECT)
     except metadata.PackageNotFoundError:

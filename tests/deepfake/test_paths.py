@@ -34,7 +34,8 @@ def test_landmarks_and_diffs_are_not_crops(frame, face):
 
 
 @pytest.mark.parametrize("name", ["", "0.png", "0_.png", "_0.png", "0_0", "0_0.gif", "0_0_0.png", "-1_0.png",
-                                  "0_0.png.tmp", ".partial-0_0.png", "a_0.png", " 0_0.png", "٣_٤.png"])  # fmt: skip
+                                  "0_0.png.tmp", ".partial-0_0.png", "a_0.png", " 0_0.png", "٣_٤.png",
+                                  "../0_0.png", "/0_0.png", "./0_0.png", "0_0.png/"])  # fmt: skip
 def test_other_names_are_not_crops(name):
     assert parse_crop_name(name) is None
 

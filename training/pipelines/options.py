@@ -11,6 +11,7 @@ from deepfake.commandline import positive_float
 from deepfake.processes import default_workers
 from deepfake.remote import as_location
 from deepfake.shard_reading import CACHE_GIB
+from training.config import DEFAULT_SEED
 
 _EXIT_CODES = (
     "exit codes: 0 done, or stopped by SIGTERM and saved; 1 training diverged; 2 the command, config or data set "
@@ -137,7 +138,7 @@ def _add_run(parser: argparse.ArgumentParser, prefix: str = "") -> None:
     group = parser.add_argument_group("run")
     add = group.add_argument
     add("--config", type=Path, metavar="JSON", help="the recipe, one of configs/*.json")
-    add("--seed", type=_from(1), default=777, help="draws and augments (default: %(default)s)")
+    add("--seed", type=_from(1), default=DEFAULT_SEED, help="draws and augments (default: %(default)s)")
     add("--prefix", default=prefix, help=f"begins the checkpoints' names (default: {prefix or 'nothing'})")
     add("--output-dir", type=Path, default=Path("weights"), help="for checkpoints (default: %(default)s)")
     add("--logdir", type=Path, default=Path("logs"), help="for TensorBoard scalars (default: %(default)s)")

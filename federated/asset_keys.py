@@ -1,0 +1,60 @@
+"""`assets_keys.json`: the keys of what has been registered with a network, for the next run and for others."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+
+from deepfake import atomic
+from federated.plan import OwnerAssets
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class AssetKeys:
+    """What has been registered.
+
+    Attributes:
+        owners: keys by owner.
+        fingerprints: of the owners' samples (`federated.samples.OwnerData`) as they were registered.
+        plans: keys of compute plans by what was asked for (`federated.registering`).
+    """
+
+    owners: dict[str, OwnerAssets] = field(default_factory=dict)
+    fingerprints: dict[str, str] = field(default_factory=dict)
+    plans: dict[str, str] = field(default_factory=dict)
+
+    def with_owner(self, owner: str, assets: OwnerAssets, fingerprint: str) -> AssetKeys:
+        return replace(
+            self,
+            owners={**self.owners, owner: assets},
+            fingerprints={**self.fingerprints, owner: fingerprint},
+        )
+
+    def with_plan(self, asked: str, plan: str) -> AssetKeys:
+        return replace(self, plans={**self.plans, asked: plan})
+
+
+def read_keys(path: Path) -> AssetKeys:
+    """The keys in a file; none if there is no file.
+
+    Raises:
+        ValueError: something else is in it.
+    """
+    if not path.exists():
+        return AssetKeys()
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if content.pop("format") != FORMAT:
+            raise ValueError(f"not of format {FORMAT}")
+        owners = {name: OwnerAssets(**assets) for name, assets in content.pop("owners").items()}
+        return AssetKeys(owners=owners, **content)
+    except (OSError, KeyError, TypeError, AttributeError, ValueError) as error:
+        raise ValueError(f"{path}: not a file of asset keys ({error})") from error
+
+
+def write_keys(path: Path, keys: AssetKeys) -> None:
+    """Writes the file, atomically."""
+    atomic.write_text(path, json.dumps({"format": FORMAT, **asdict(keys)}, indent=4) + "\n")

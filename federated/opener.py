@@ -1,0 +1,20 @@
+"""What Substra opens an owner's data samples with."""
+
+from __future__ import annotations
+
+import substratools
+
+from federated.fake_data import fake_data
+from federated.samples import OwnerData, open_samples
+from federated.tasks import one_line_errors
+
+
+class FacesOpener(substratools.Opener):
+    """Data samples of `federated.samples`."""
+
+    def get_data(self, folders: list[str]) -> OwnerData:
+        with one_line_errors():
+            return open_samples(folders)
+
+    def fake_data(self, n_samples: int) -> OwnerData:
+        return fake_data(n_samples)

@@ -1,0 +1,69 @@
+"""Registers owners' data samples with a Substra network, starts the compute plan there, and fetches what it made."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from deepfake.commandline import positive_int
+from federated.options import add_recipe, local_settings, run_program
+
+EXAMPLE = """example:
+  export SUBSTRA_OWNER1_TOKEN=... SUBSTRA_OWNER2_TOKEN=... SUBSTRA_AGGREGATOR_TOKEN=...
+  python federated/register.py --config federated/connection.yaml --samples samples --recipe configs/b5.json --rounds 3
+
+Run again, it registers nothing twice: it tells how far the plan is and, when that is done, writes federated.pt.
+
+An owner whose data must not leave registers them at home and hands out assets_keys.json, which holds no secrets:
+  python federated/register.py --config my_connection.yaml --samples my_samples --keys assets_keys.json --data-only"""
+
+
+def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, epilog=EXAMPLE, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add("--config", dest="connection", type=Path, required=True, metavar="YAML", help="see federated/connection.yaml")
+    add("--samples", type=Path, default=Path("federated_samples"), help="owners' data samples (default: %(default)s)")
+    add("--keys", type=Path, default=Path("assets_keys.json"), help="of what is registered (default: %(default)s)")
+    add("--data-only", action="store_true", help="registers data, starts no plan")
+    add(
+        "--aggregator", default="aggregator", metavar="NAME", help="the organisation that averages, and starts the plan"
+    )
+    add("--rounds", type=positive_int, default=3, metavar="N", help="(default: %(default)s)")
+    add("--use-gpu", action="store_true", help="tasks run in containers with CUDA")
+    add("--out", type=Path, default=Path("federated_run"), metavar="OUT", help="(default: %(default)s)")
+    add_recipe(parser, "--recipe", required=False)
+    args = parser.parse_args(arguments)
+    if args.config is None and not args.data_only:
+        parser.error("the following arguments are required: --recipe (or --data-only)")
+    return args
+
+
+def main() -> int:
+    args = parse_args()
+    from federated.plan import require_substra
+
+    require_substra()
+    from federated.network import Network
+    from federated.registering import Asked, register, run_plan
+    from federated.results import format_last
+
+    asked = Asked(Network(args.connection), args.samples, args.keys, args.out)
+    register(asked, print)
+    if args.data_only:
+        print(f"keys: {args.keys}")
+        return 0
+    settings = local_settings(args, args.rounds)
+    state = run_plan(asked, args.aggregator, settings, args.init, args.from_scratch, args.use_gpu, print)
+    print(f"compute plan {state.key}: {state.status}; keys: {args.keys}")
+    if len(state.performances):
+        print(f"after round {state.performances['round'].max()}:\n{format_last(state.performances)}")
+    print("\n".join(f"network: {path}" for path in state.networks) or "run the same command again to see how far it is")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(run_program(main))

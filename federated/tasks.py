@@ -1,0 +1,54 @@
+"""What every task of a Substra run has: a log, and errors that end in one line.
+
+A task runs in a process of its own, which Substra starts. A local run tells it through `RUN_FOLDER` where to keep its
+log and its results; elsewhere the log goes to standard error alone, which Substra keeps.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+RUN_FOLDER = "DEEPFAKE_FEDERATED_RUN"
+_LOG_FORMAT = "%(asctime)s %(levelname)s %(message)s"
+
+
+@contextmanager
+def one_line_errors() -> Iterator[None]:
+    """Inside, a user's error ends the process with one line and exit code 1; so does Ctrl-C."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise SystemExit(1) from None
+    except Exception as error:
+        from training.engine import NonFiniteLoss
+
+        if not isinstance(error, (ValueError, OSError, NonFiniteLoss)):
+            raise
+        logging.getLogger(__name__).error("%s", error)
+        raise SystemExit(1) from None
+
+
+def start_log(owner: str) -> None:
+    """Log lines go to standard error and, in a local run, to `logs/OWNER.log`, unless there is a log already."""
+    handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
+    if (folder := run_folder()) is not None:
+        (folder / "logs").mkdir(parents=True, exist_ok=True)
+        handlers.append(logging.FileHandler(folder / "logs" / f"{owner}.log", encoding="utf-8"))
+    logging.basicConfig(format=_LOG_FORMAT, datefmt="%H:%M:%S", level=logging.INFO, handlers=handlers)
+
+
+def run_folder() -> Path | None:
+    """Where a local run keeps its files; None elsewhere."""
+    folder = os.environ.get(RUN_FOLDER)
+    return Path(folder) if folder else None
+
+
+def finished_folder() -> Path | None:
+    """Where a local run keeps its finished tasks' results."""
+    folder = run_folder()
+    return folder / "finished" if folder is not None else None

@@ -1,0 +1,54 @@
+"""Owners' data samples of a synthetic data set."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from federated.samples import OwnerData, open_samples
+from tests.training.conftest import TINY, make_data_root
+
+ROUND = {**TINY, "batches_per_epoch": 2, "dropout": 0.0}
+
+
+@pytest.fixture(scope="session")
+def federated_root(tmp_path_factory) -> Path:
+    """A data set of ten originals in two folds that nobody writes to."""
+    return make_data_root(tmp_path_factory.mktemp("federated") / "data", identities=10)
+
+
+@pytest.fixture(scope="session")
+def owners(federated_root: Path, tmp_path_factory) -> Path:
+    """Its data samples of two owners, the first with twice as much, that nobody writes to."""
+    out = tmp_path_factory.mktemp("owners") / "samples"
+    generate(federated_root, out, "--shares", 2, 1)
+    return out
+
+
+@pytest.fixture(scope="session")
+def opened(owners: Path) -> dict[str, dict[str, OwnerData]]:
+    """The same, opened: owner -> kind -> data."""
+    return {
+        owner: {kind: open_samples([owners / owner / kind]) for kind in ("train", "test")}
+        for owner in ("owner1", "owner2")
+    }
+
+
+@pytest.fixture(scope="session")
+def config_file(tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("config") / "tiny.json"
+    path.write_text(json.dumps(ROUND))
+    return path
+
+
+def generate(root: Path, out: Path, *options: object) -> None:
+    """generate_data_samples.py in this process, for two owners."""
+    from federated import generate_data_samples
+
+    words = ["generate", "--root-dir", root, "--owners", 2, "--out", out, *options]
+    before, sys.argv = sys.argv, [str(word) for word in words]
+    try:
+        assert generate_data_samples.main() == 0
+    finally:
+        sys.argv = before
