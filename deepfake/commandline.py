@@ -7,6 +7,9 @@ from collections.abc import Callable
 
 from deepfake.processes import OutOfSpace
 
+EXIT_DIVERGED = 1
+"""Training gave no numbers any more."""
+
 EXIT_USAGE = 2
 """The command, its input or the disk cannot be used."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -18,6 +19,8 @@ from federated.splitting import TEST, TRAIN
 POOLED = "pooled"
 ALONE = "{} alone"
 
+log = logging.getLogger(__name__)
+
 
 def baselines(
     owners: Mapping[str, Path], settings: LocalSettings, start: Path, rounds: int, finished: FinishedTasks
@@ -32,6 +35,7 @@ def baselines(
     trainings = {ALONE.format(owner): [folder / TRAIN] for owner, folder in owners.items()}
     trainings[POOLED] = [folder / TRAIN for folder in owners.values()]
     for name, folders in trainings.items():
+        log.info("for comparison: %s", name)
         data = open_samples(folders)
         local = LocalTraining.read(settings, start)
         rows = []

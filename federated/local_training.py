@@ -181,7 +181,10 @@ class LocalTraining:
         recipe = self._recipe(data, validates=True)
         scorer = Trainer(recipe, self.settings.config.optimizer, self._ranks(), self.settings.seed)
         rows = recipe.validation.assign(score=scorer.score())
-        return rows.loc[rows["score"].notna(), list(COLUMNS)].reset_index(drop=True)
+        rows = rows.loc[rows["score"].notna(), list(COLUMNS)].reset_index(drop=True)
+        for video, score in rows.groupby("video")["score"].mean().items():
+            log.debug("%s: %s: %.5f", data.owner, video, score)
+        return rows
 
     def fingerprint(self) -> str:
         """Changes with the weights, what the owner keeps, and the settings."""

@@ -9,12 +9,11 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from deepfake.commandline import index_int, positive_int, run_guarded
+from deepfake.commandline import EXIT_DIVERGED, index_int, positive_int, run_guarded
 from deepfake.memory import keep_freed_memory
 from training.config import DEFAULT_SEED
 
 DEBUG_STEPS = 2
-EXIT_DIVERGED = 1
 
 
 def add_recipe(parser: argparse.ArgumentParser, name: str = "--config", required: bool = True) -> None:
@@ -36,7 +35,7 @@ def add_recipe(parser: argparse.ArgumentParser, name: str = "--config", required
     add("--from-scratch", action="store_true", help="random weights instead of ImageNet's")
     add("--workers", type=index_int, default=0, metavar="N", help="loader processes of a task (default: %(default)s)")
     add("--device", choices=["auto", "cpu", "cuda"], default="auto", help="(default: cuda if there)")
-    add("--debug", action="store_true", help=f"{DEBUG_STEPS} steps an epoch and a full log, to see that it all works")
+    add("--debug", action="store_true", help=f"{DEBUG_STEPS} steps an epoch, to see that it all works")
 
 
 def local_settings(args: argparse.Namespace, rounds: int | None = None):

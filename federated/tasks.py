@@ -13,24 +13,26 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from deepfake.commandline import EXIT_DIVERGED, EXIT_INTERRUPTED, EXIT_USAGE
+
 RUN_FOLDER = "DEEPFAKE_FEDERATED_RUN"
 _LOG_FORMAT = "%(asctime)s %(levelname)s %(message)s"
 
 
 @contextmanager
 def one_line_errors() -> Iterator[None]:
-    """Inside, a user's error ends the process with one line and exit code 1; so does Ctrl-C."""
+    """Inside, a user's error or Ctrl-C ends the process with one line at most, and with the commands' exit code."""
     try:
         yield
     except KeyboardInterrupt:
-        raise SystemExit(1) from None
+        raise SystemExit(EXIT_INTERRUPTED) from None
     except Exception as error:
         from training.engine import NonFiniteLoss
 
         if not isinstance(error, (ValueError, OSError, NonFiniteLoss)):
             raise
         logging.getLogger(__name__).error("%s", error)
-        raise SystemExit(1) from None
+        raise SystemExit(EXIT_DIVERGED if isinstance(error, NonFiniteLoss) else EXIT_USAGE) from None
 
 
 def start_log(owner: str) -> None:

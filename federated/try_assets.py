@@ -43,7 +43,7 @@ def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     train.add_argument("--rounds", type=positive_int, default=1, metavar="N", help="(default: %(default)s)")
     train.add_argument("--model-out", type=Path, required=True, metavar="CKPT", help="the network to write")
     predict.add_argument("--model", type=Path, required=True, metavar="CKPT", help="what train wrote")
-    predict.add_argument("--debug", action="store_true", help="a full log")
+    predict.add_argument("--debug", action="store_true", help="the log tells each video's score, too")
     predict.add_argument("--predictions", type=Path, required=True, metavar="CSV", help="the scores to write")
     score.add_argument("--predictions", type=Path, required=True, metavar="CSV", help="what predict wrote")
     score.add_argument("--out", type=Path, metavar="JSON", help="the metrics to write")
@@ -111,7 +111,8 @@ def _start_log(path: Path | None, debug: bool) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         handlers.append(logging.FileHandler(path, encoding="utf-8"))
     form = "%(asctime)s %(levelname)s %(message)s"
-    logging.basicConfig(format=form, level=logging.DEBUG if debug else logging.INFO, handlers=handlers, force=True)
+    logging.basicConfig(format=form, level=logging.INFO, handlers=handlers, force=True)
+    logging.getLogger("federated").setLevel(logging.DEBUG if debug else logging.INFO)
 
 
 if __name__ == "__main__":

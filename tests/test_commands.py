@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 def _programs() -> list[str]:
     entries = [*ROOT.glob("*.py"), *ROOT.glob("preprocessing/*.py"), *ROOT.glob("bench/*.py")]
-    entries += [*ROOT.glob("training/pipelines/*.py"), *ROOT.glob("visualize/*.py")]
+    entries += [*ROOT.glob("training/pipelines/*.py"), *ROOT.glob("visualize/*.py"), *ROOT.glob("federated/*.py")]
     return sorted(str(path.relative_to(ROOT)) for path in entries if "__main__" in path.read_text(encoding="utf-8"))
 
 

@@ -9,10 +9,8 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from deepfake.commandline import EXIT_INTERRUPTED, EXIT_USAGE
+from deepfake.commandline import EXIT_DIVERGED, EXIT_INTERRUPTED, EXIT_USAGE
 from deepfake.memory import keep_freed_memory
-
-EXIT_DIVERGED = 1
 
 
 class LogFile(logging.FileHandler):
