@@ -135,11 +135,12 @@ def _told(task: Task, name_of: Mapping[str, str]) -> str:
 
 @contextlib.contextmanager
 def _tasks_told(out: Path) -> Iterator[None]:
-    """Inside, tasks know where to keep logs and results, and find this project."""
+    """Inside, tasks know where to keep logs and results, find this project, and leave Ctrl-C to the run."""
     before = {name: os.environ.get(name) for name in (RUN_FOLDER, "PYTHONPATH")}
-    project = str(Path(__file__).resolve().parents[1])
+    here = Path(__file__).resolve().parent
     os.environ[RUN_FOLDER] = str(out)
-    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [project, before["PYTHONPATH"]]))
+    paths = [str(here / "task_startup"), str(here.parent), before["PYTHONPATH"]]
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
     try:
         yield
     finally:

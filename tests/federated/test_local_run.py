@@ -46,8 +46,9 @@ class Program:
     def start(self) -> subprocess.Popen:
         with (self._folder / "output").open("w") as output:
             return subprocess.Popen(
-                self._words, cwd=self._folder, stdout=output, stderr=output, start_new_session=True, text=True
-            )
+                self._words, cwd=self._folder, stdout=output, stderr=output, start_new_session=True, text=True,
+                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # whatever the tests were started with
+            )  # fmt: skip
 
     def run(self) -> tuple[int, str]:
         process = self.start()
@@ -78,7 +79,12 @@ def program(federated_root, config_file, project_root, tmp_path_factory) -> Prog
 
 @pytest.fixture(scope="module")
 def ended(program: Program) -> dict:
-    """A run that is killed in its first round, begun again, loses an owner, is begun again, and ends."""
+    """A run that is interrupted, killed in its first round, loses an owner, is begun again each time, and ends."""
+    process = program.start()
+    program.wait_for(process, lambda: "Compute plan progress" in program.output)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: the task gets it, too
+    interrupted = process.wait(DEADLINE_SECONDS), program.output
+
     process = program.start()
     program.wait_for(process, lambda: len(program.finished()) >= 1)
     os.killpg(process.pid, signal.SIGKILL)
@@ -94,7 +100,8 @@ def ended(program: Program) -> dict:
     kept = {path: path.stat().st_mtime_ns for path in killed}
 
     code, output = program.run()
-    return {"killed": killed, "kept": kept, "lost": (lost_code, lost_output), "end": (code, output)}
+    lost = lost_code, lost_output
+    return {"interrupted": interrupted, "killed": killed, "kept": kept, "lost": lost, "end": (code, output)}
 
 
 @pytest.fixture(scope="module")
@@ -117,6 +124,12 @@ def expected(opened, config_file, tmp_path_factory) -> tuple[LocalTraining, dict
             test: OwnerData = opened[owner]["test"]
             metrics |= {(owner, round_, n): metric(test, state.predict(test)) for n, metric in METRICS.items()}
     return states["owner1"], metrics
+
+
+def test_ctrl_c_ends_in_a_line(ended):
+    code, output = ended["interrupted"]
+    assert code == 130 and "run the same command again to continue" in output
+    assert "Traceback" not in output and "failed" not in output
 
 
 def test_a_lost_owner_ends_the_run_and_is_named(ended, program):
