@@ -23,7 +23,7 @@ from torch import nn
 from torch.nn.utils import clip_grad_norm_
 from torch.utils.flop_counter import FlopCounterMode
 
-from deepfake.folds import read_folds
+from deepfake.folds import FoldRow, read_folds
 from deepfake.models import build_model
 from deepfake.paths import DataRoot
 from deepfake.processes import default_workers
@@ -311,7 +311,7 @@ def make_crops(layout: DataRoot) -> pd.DataFrame:
         (layout.crops / video).mkdir(parents=True, exist_ok=True)
         crop = cv2.resize(rng.integers(0, 256, (40, 40, 3), dtype=np.uint8), (CROP_SIDE, CROP_SIDE))
         cv2.imwrite(str(layout.crops / video / file), crop)
-        rows.append({"video": video, "file": file, "label": n % 2, "original": f"r{n // 8}"})
+        rows.append(FoldRow(video, file, n % 2, f"r{n // 8}", n, 0))
     return pd.DataFrame(rows)
 
 

@@ -19,10 +19,12 @@ def bench(project_root, *arguments):
     )
 
 
-def test_prints_both_ways_and_the_loader(project_root, tmp_path):
+@pytest.mark.parametrize("own_data", [True, False])
+def test_prints_both_ways_and_the_loader(project_root, tmp_path, own_data):
     config = tmp_path / "tiny.json"
     config.write_text(json.dumps(TINY))
-    done = bench(project_root, config, "--peak-tflops", "0.5", "--data-dir", make_data_root(tmp_path / "data"))
+    data = ("--data-dir", make_data_root(tmp_path / "data")) if own_data else ()
+    done = bench(project_root, config, "--peak-tflops", "0.5", *data)
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
     flops = float(re.fullmatch(r"test_efficientnet at 64, batch 4 in 1 part\(s\), CPU, .*, (\S+) GFLOPs an image",
