@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from deepfake import atomic
 from federated.plan import OwnerAssets
+from federated.samples import OwnerData
 
 FORMAT = 1
 
@@ -18,19 +20,21 @@ class AssetKeys:
 
     Attributes:
         owners: keys by owner.
-        fingerprints: of the owners' samples (`federated.samples.OwnerData`) as they were registered.
+        fingerprints, detections: of the owners' samples (`federated.samples.OwnerData`) as they were registered.
         plans: keys of compute plans by what was asked for (`federated.registering`).
     """
 
     owners: dict[str, OwnerAssets] = field(default_factory=dict)
     fingerprints: dict[str, str] = field(default_factory=dict)
+    detections: dict[str, dict[str, Any] | None] = field(default_factory=dict)
     plans: dict[str, str] = field(default_factory=dict)
 
-    def with_owner(self, owner: str, assets: OwnerAssets, fingerprint: str) -> AssetKeys:
+    def with_owner(self, owner: str, assets: OwnerAssets, data: OwnerData) -> AssetKeys:
         return replace(
             self,
             owners={**self.owners, owner: assets},
-            fingerprints={**self.fingerprints, owner: fingerprint},
+            fingerprints={**self.fingerprints, owner: data.fingerprint},
+            detections={**self.detections, owner: data.detection},
         )
 
     def with_plan(self, asked: str, plan: str) -> AssetKeys:

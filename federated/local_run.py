@@ -71,7 +71,7 @@ def run(asked: LocalRun) -> pd.DataFrame:
     data = check_owners(owners)
     out.mkdir(parents=True, exist_ok=True)
     start = out / START
-    write_start(start, asked.settings, data, asked.init, asked.from_scratch)
+    write_start(start, asked.settings, data.detection, asked.init, asked.from_scratch)
     with _tasks_told(out):
         with _working_folder(out / "work"):
             figures = [_federate(asked, owners, start, out)]

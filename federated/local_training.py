@@ -46,11 +46,13 @@ class Update:
     samples: int
 
 
-def write_start(path: Path, settings: LocalSettings, data: OwnerData, init: Path | None, from_scratch: bool) -> None:
+def write_start(
+    path: Path, settings: LocalSettings, detection: dict[str, Any] | None, init: Path | None, from_scratch: bool
+) -> None:
     """Writes the checkpoint that all owners start from.
 
     Args:
-        data: any owner's; how its faces were found goes into the spec.
+        detection: how the owners' faces were found (`OwnerData`); goes into the spec.
         init: a checkpoint to start from; None: ImageNet's weights if the config says so, else random ones.
         from_scratch: random ones whatever the config says.
 
@@ -66,7 +68,7 @@ def write_start(path: Path, settings: LocalSettings, data: OwnerData, init: Path
         options=config.model_options,
         input_size=config.size,
         normalization=config.normalize,
-        crop=crop_recipe(data.detection, data.owner),
+        crop=crop_recipe(detection, "the owners' samples"),
         training={"config": config.to_dict(), "seed": settings.seed, "version": version()},
     )
     save_checkpoint(path, network, spec)

@@ -16,8 +16,11 @@ EXAMPLE = """example:
 
 Run again, it registers nothing twice: it tells how far the plan is and, when that is done, writes federated.pt.
 
-An owner whose data must not leave registers them at home and hands out assets_keys.json, which holds no secrets:
-  python federated/register.py --config my_connection.yaml --samples my_samples --keys assets_keys.json --data-only"""
+Owners who have no token but their own register at home, one after the other, and hand on assets_keys.json, which
+holds no secrets; whoever averages starts the plan; an owner fetches the network:
+  python federated/register.py --config mine.yaml --samples my_samples --data-only
+  python federated/register.py --config mine.yaml --plan-only --recipe configs/b5.json --rounds 3
+  python federated/register.py --config mine.yaml --samples my_samples --recipe configs/b5.json --aggregator owner1"""
 
 
 def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -28,9 +31,14 @@ def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     add("--config", dest="connection", type=Path, required=True, metavar="YAML", help="see federated/connection.yaml")
     add("--samples", type=Path, default=Path("federated_samples"), help="owners' data samples (default: %(default)s)")
     add("--keys", type=Path, default=Path("assets_keys.json"), help="of what is registered (default: %(default)s)")
-    add("--data-only", action="store_true", help="registers data, starts no plan")
+    part = parser.add_mutually_exclusive_group()
+    part.add_argument("--data-only", action="store_true", help="registers data, starts no plan")
+    part.add_argument("--plan-only", action="store_true", help="registers no data: all owners are in --keys")
     add(
-        "--aggregator", default="aggregator", metavar="NAME", help="the organisation that averages, and starts the plan"
+        "--aggregator",
+        default="aggregator",
+        metavar="NAME",
+        help="averages, and starts the plan (default: %(default)s)",
     )
     add("--rounds", type=positive_int, default=3, metavar="N", help="(default: %(default)s)")
     add("--use-gpu", action="store_true", help="tasks run in containers with CUDA")
@@ -51,7 +59,7 @@ def main() -> int:
     from federated.registering import Asked, register, run_plan
     from federated.results import format_last
 
-    asked = Asked(Network(args.connection), args.samples, args.keys, args.out)
+    asked = Asked(Network(args.connection), None if args.plan_only else args.samples, args.keys, args.out)
     register(asked, print)
     if args.data_only:
         print(f"keys: {args.keys}")

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from deepfake.checkpoints import file_hash
 from federated.asset_keys import AssetKeys, read_keys, write_keys
 from federated.local_training import write_start
 from federated.network import Network, Organisation
@@ -27,15 +28,19 @@ class Asked:
 
     Attributes:
         network: the organisations.
-        samples: folder of `generate_data_samples.py`: the owners that are registered from here.
+        samples: folder of `generate_data_samples.py`: the owners that are registered from here; None: no owner is.
         keys: `assets_keys.json`, which may hold more owners, registered elsewhere.
         out: for the network and the metrics.
     """
 
     network: Network
-    samples: Path
+    samples: Path | None
     keys: Path
     out: Path
+
+    def owners(self) -> dict[str, Path]:
+        """Name -> folder of the owners registered from here. Raises ValueError if `samples` holds none."""
+        return owners_in(self.samples) if self.samples is not None else {}
 
 
 @dataclass(frozen=True)
@@ -61,7 +66,7 @@ def register(asked: Asked, tell: Callable[[str], None]) -> AssetKeys:
         ValueError: samples, keys or connection that cannot be used; samples that are no longer those registered.
         NetworkError: an organisation refused or was not there. What has been registered is in `asked.keys`.
     """
-    keys, folders = read_keys(asked.keys), owners_in(asked.samples)
+    keys, folders = read_keys(asked.keys), asked.owners()
     data = {owner: _open(folder) for owner, folder in folders.items()}
     network = asked.network
     if missing := sorted(folders.keys() - set(network.names)):
@@ -75,7 +80,7 @@ def register(asked: Asked, tell: Callable[[str], None]) -> AssetKeys:
                 f"{asked.keys} to register these, too"
             )
         for assets, told in _add_missing(network.organisation(owner), known, folder, list(ids.values())):
-            keys = keys.with_owner(owner, assets, data[owner].fingerprint)
+            keys = keys.with_owner(owner, assets, data[owner])
             write_keys(asked.keys, keys)
             tell(f"{owner}: {told}")
     return keys
@@ -89,7 +94,8 @@ def run_plan(
     settings; writes its metrics so far and, if it is done, the network.
 
     Args:
-        aggregator: the organisation that averages, by its name in the connection file; it starts the plan.
+        aggregator: the organisation that averages, by its name in the connection file; it starts the plan. Of a plan
+            that was started before, the one that is asked.
         init, from_scratch: see `federated.local_training.write_start`.
 
     Raises:
@@ -105,8 +111,7 @@ def run_plan(
     if name not in keys.plans:
         asked.out.mkdir(parents=True, exist_ok=True)
         start = asked.out / START
-        first = next(iter(owners_in(asked.samples).values()))
-        write_start(start, settings, open_samples([first / TRAIN]), init, from_scratch)
+        write_start(start, settings, next(iter(keys.detections.values()), None), init, from_scratch)
         averages = asked.network.id(aggregator)
         tell(f"{aggregator}: starting {settings.rounds} rounds over {', '.join(keys.owners)}")
         with averaging.talking("starting the compute plan") as client:
@@ -126,15 +131,12 @@ def _state(asked: Asked, averaging: Organisation, keys: AssetKeys, plan: str, se
     if len(figures):
         write_figures(figures, asked.out)
     state = PlanState(plan, status, figures, [])
-    if not state.is_done:
-        return state
     # A state is handed out by the organisation that it lies with.
-    own = [owner for owner in owners_in(asked.samples) if owner in keys.owners]
-    networks: list[Path] = []
-    for owner in own:
+    for owner in asked.owners() if state.is_done else ():
         with asked.network.organisation(owner).talking("downloading the network") as client:
-            networks += write_networks({owner: client}, plan, keys.owners, settings, figures, asked.out)
-    return PlanState(plan, status, figures, list(dict.fromkeys(networks)))
+            written = write_networks({owner: client}, plan, keys.owners, settings, figures, asked.out)
+        state.networks.extend(path for path in written if path not in state.networks)
+    return state
 
 
 def _add_missing(organisation: Organisation, known: OwnerAssets, folder: Path, readers: list[str]):
@@ -163,7 +165,7 @@ def _open(folder: Path) -> OwnerData:
 
 def _name(keys: AssetKeys, settings: LocalSettings, init: Path | None, from_scratch: bool) -> str:
     """Of what was asked for: the same name, the same plan."""
-    started = f"{init.name if init else None} {from_scratch}"
+    started = f"{file_hash(init) if init else None} {from_scratch}"
     owners = sorted(assets.dataset for assets in keys.owners.values())
     asked = f"{settings.to_json()} {settings.rounds} {started} {owners}"
     return hashlib.sha256(asked.encode()).hexdigest()[:16]

@@ -80,7 +80,7 @@ def _train(args: argparse.Namespace) -> None:
     from federated.local_training import write_start
 
     data, settings = _data(args), local_settings(args, args.rounds)
-    write_start(args.model_out, settings, data, args.init, args.from_scratch)
+    write_start(args.model_out, settings, data.detection, args.init, args.from_scratch)
     train_alone(settings, args.model_out, data, args.rounds)
     print(f"network after {args.rounds} rounds: {args.model_out}")
 

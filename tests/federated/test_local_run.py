@@ -109,7 +109,7 @@ def expected(opened, config_file, tmp_path_factory) -> tuple[LocalTraining, dict
     """The averaged network and the metrics after each round, computed in this process without Substra."""
     settings = LocalSettings(read_config(config_file), SEED)
     start = tmp_path_factory.mktemp("expected") / "start.pt"
-    write_start(start, settings, opened["owner1"]["train"], None, from_scratch=False)
+    write_start(start, settings, None, None, from_scratch=False)
     states = {owner: LocalTraining.read(settings, start) for owner in opened}
     metrics = {}
     for round_ in range(ROUNDS + 1):

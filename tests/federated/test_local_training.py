@@ -35,7 +35,7 @@ def started(tmp_path, opened):
     def start(settings: LocalSettings) -> LocalTraining:
         path = tmp_path / f"{settings.batch_norm}.pt"
         if not path.exists():
-            write_start(path, settings, opened["owner1"]["train"], None, from_scratch=True)
+            write_start(path, settings, None, None, from_scratch=True)
         return LocalTraining.read(settings, path)
 
     return start
@@ -183,7 +183,7 @@ def test_a_network_starts_where_another_ended(started, opened, tmp_path):
     settings = settings_of()
     (state,) = federate(settings, [opened["owner1"]["train"]], started, 1)
     state.save_weights(tmp_path / "ended.pt", {})
-    write_start(tmp_path / "start.pt", settings, opened["owner1"]["train"], tmp_path / "ended.pt", False)
+    write_start(tmp_path / "start.pt", settings, None, tmp_path / "ended.pt", False)
     begun = LocalTraining.read(settings, tmp_path / "start.pt")
     for ended, now in zip(state.weights(), begun.weights()):
         np.testing.assert_array_equal(ended, now)

@@ -121,7 +121,7 @@ def test_a_run_that_was_interrupted_goes_on(command, servers, tmp_path):
     keys = read_keys(tmp_path / "assets_keys.json")
     known = keys.owners["owner1"]
     half = OwnerAssets(known.organization, known.dataset, known.train, [])
-    write_keys(tmp_path / "assets_keys.json", AssetKeys({"owner1": half}, keys.fingerprints))
+    write_keys(tmp_path / "assets_keys.json", AssetKeys({"owner1": half}, keys.fingerprints, keys.detections))
     before = len(posted(servers["owner1"])), len(posted(servers["owner2"]))
     code, out, _ = command("--data-only")
     assert code == 0 and "keys: assets_keys.json" in out
@@ -142,6 +142,24 @@ def test_an_owner_registers_alone_with_the_others_ids(servers, command, owners, 
     (dataset,) = servers["owner1"].of_kind("data_manager")
     assert set(dataset["permissions"]["authorized_ids"]) == {"Org1", "Org2", "Org3"}
     assert not servers["owner2"].requests and not servers["aggregator"].requests
+
+
+def test_whoever_averages_needs_no_data(servers, command, config_file, tmp_path):
+    assert command("--data-only")[0] == 0
+    before = {owner: posted(servers[owner]) for owner in ("owner1", "owner2")}
+    config = written(tmp_path, {"aggregator": {"url": servers["aggregator"].url}})
+    code, out, err = command(
+        "--plan-only", "--recipe", config_file, "--rounds", 1, config=config, samples=tmp_path / "none"
+    )
+    assert code == 0, err
+    assert "starting 1 rounds over owner1, owner2" in out
+    assert {owner: posted(servers[owner]) for owner in before} == before
+    assert servers["aggregator"].of_kind("task")
+
+
+def test_a_plan_needs_owners(command, config_file):
+    code, _, err = command("--plan-only", "--recipe", config_file)
+    assert code == 2 and "assets_keys.json: no owner's data; register some first" in err
 
 
 def test_tokens_come_from_files_too(servers, command, tmp_path, monkeypatch):
