@@ -14,7 +14,7 @@ from substrafl.strategies.schemas import FedAvgAveragedState, FedAvgSharedState,
 
 from federated.samples import OwnerData
 from federated.settings import LocalSettings
-from federated.tasks import finished_folder, one_line_errors, start_log
+from federated.tasks import begin_task, finished_folder, one_line_errors
 
 if TYPE_CHECKING:
     from torch import nn
@@ -56,7 +56,7 @@ class FederatedClassifier(Algo):
         """Takes the mean of the round before, if there was one, and trains the next."""
         from federated.finished import FinishedTasks
 
-        start_log(data_from_opener.owner)
+        begin_task(data_from_opener.owner)
         with one_line_errors():
             local = self._state()
             if shared_state is not None:
@@ -68,7 +68,7 @@ class FederatedClassifier(Algo):
         """Scores of the owner's crops (`federated.predictions`)."""
         from federated.finished import FinishedTasks
 
-        start_log(data_from_opener.owner)
+        begin_task(data_from_opener.owner)
         with one_line_errors():
             return FinishedTasks(finished_folder()).predict(self._state(), data_from_opener)
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+import signal
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pandas as pd
+import psutil
 
 from federated.baselines import baselines
 from federated.finished import FinishedTasks
@@ -74,7 +77,7 @@ def run(asked: LocalRun) -> pd.DataFrame:
     write_start(start, asked.settings, data.detection, asked.init, asked.from_scratch)
     with _tasks_told(out):
         with _working_folder(out / "work"):
-            figures = [_federate(asked, owners, start, out)]
+            figures = [_beside_ctrl_c(lambda: _federate(asked, owners, start, out))]
         if asked.baselines:
             figures += baselines(owners, asked.settings, start, asked.rounds, FinishedTasks(finished_folder()))
         table = pd.concat(figures, ignore_index=True)
@@ -133,14 +136,34 @@ def _told(task: Task, name_of: Mapping[str, str]) -> str:
     return f"the test after round {round_} at {owner}" if owner != AGGREGATOR else f"the averaging of round {round_}"
 
 
+def _beside_ctrl_c(work: Callable[[], pd.DataFrame]) -> pd.DataFrame:
+    """What `work` returns; Ctrl-C ends the processes that it has started, and then it.
+
+    Ctrl-C reaches a program and its processes alike, and one in the middle of its imports would end in a stack trace:
+    those started from a thread that holds the signal back do not see it.
+    """
+    with ThreadPoolExecutor(1, initializer=lambda: signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})) as thread:
+        future = thread.submit(work)
+        try:
+            while not future.done():
+                wait([future], timeout=0.2)
+        except KeyboardInterrupt:
+            while not future.done():
+                for process in psutil.Process().children(recursive=True):
+                    with contextlib.suppress(psutil.NoSuchProcess):
+                        process.kill()
+                wait([future], timeout=0.2)
+            raise
+        return future.result()
+
+
 @contextlib.contextmanager
 def _tasks_told(out: Path) -> Iterator[None]:
-    """Inside, tasks know where to keep logs and results, find this project, and leave Ctrl-C to the run."""
+    """Inside, tasks know where to keep logs and results, and find this project."""
     before = {name: os.environ.get(name) for name in (RUN_FOLDER, "PYTHONPATH")}
-    here = Path(__file__).resolve().parent
+    project = str(Path(__file__).resolve().parents[1])
     os.environ[RUN_FOLDER] = str(out)
-    paths = [str(here / "task_startup"), str(here.parent), before["PYTHONPATH"]]
-    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [project, before["PYTHONPATH"]]))
     try:
         yield
     finally:

@@ -51,14 +51,20 @@ def local_settings(args: argparse.Namespace, rounds: int | None = None):
 
 def run_program(main: Callable[[], int]) -> int:
     """`deepfake.commandline.run_guarded` for commands that train."""
-    from training.engine import NonFiniteLoss
-
     keep_freed_memory()
     # Told by the programs themselves; of Substra's libraries only what is wrong.
     logging.basicConfig(format="%(levelname)s %(message)s", level=logging.WARNING, stream=sys.stderr)
     logging.getLogger("federated").setLevel(logging.INFO)
-    try:
-        return run_guarded(main, sys.stderr.write)
-    except NonFiniteLoss as error:
-        sys.stderr.write(f"error: {error}\n")
-        return EXIT_DIVERGED
+
+    def trained() -> int:
+        try:
+            return main()
+        except RuntimeError as error:
+            from training.engine import NonFiniteLoss  # takes seconds, which Ctrl-C may interrupt
+
+            if not isinstance(error, NonFiniteLoss):
+                raise
+            sys.stderr.write(f"error: {error}\n")
+            return EXIT_DIVERGED
+
+    return run_guarded(trained, sys.stderr.write)

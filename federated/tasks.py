@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from deepfake.commandline import EXIT_DIVERGED, EXIT_INTERRUPTED, EXIT_USAGE
+from deepfake.memory import keep_freed_memory
 
 RUN_FOLDER = "DEEPFAKE_FEDERATED_RUN"
 _LOG_FORMAT = "%(asctime)s %(levelname)s %(message)s"
@@ -35,8 +36,10 @@ def one_line_errors() -> Iterator[None]:
         raise SystemExit(EXIT_DIVERGED if isinstance(error, NonFiniteLoss) else EXIT_USAGE) from None
 
 
-def start_log(owner: str) -> None:
-    """Log lines go to standard error and, in a local run, to `logs/OWNER.log`, unless there is a log already."""
+def begin_task(owner: str) -> None:
+    """Freed memory is kept, as in all programs that compute; log lines go to standard error and, in a local run, to
+    `logs/OWNER.log`, unless this process has a log."""
+    keep_freed_memory()
     handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
     if (folder := run_folder()) is not None:
         (folder / "logs").mkdir(parents=True, exist_ok=True)
