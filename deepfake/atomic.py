@@ -16,6 +16,11 @@ PARTIAL_PREFIX = ".partial-"
 _REPLACED_PREFIX = ".replaced-"
 
 
+def whole_files(folder: Path, pattern: str) -> list[Path]:
+    """The files in a folder that match, by name, without what a killed run began."""
+    return sorted(path for path in folder.glob(pattern) if not path.name.startswith(PARTIAL_PREFIX))
+
+
 @contextlib.contextmanager
 def atomic_file(path: Path) -> Iterator[Path]:
     """Yields a temporary path beside `path`; on success it becomes `path`, on an exception it is removed."""

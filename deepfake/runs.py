@@ -106,6 +106,9 @@ class Record:
         self._header = header
 
     def __enter__(self) -> Record:
+        # A run that is killed as it begins leaves a name that no later run takes again.
+        for begun in self.path.parent.glob(f"{atomic.PARTIAL_PREFIX}*_{self._header.step}_*.jsonl"):
+            begun.unlink(missing_ok=True)
         with out_of_space(self.path):
             atomic.write_text(self.path, json.dumps({"format": FORMAT, **asdict(self._header)}) + "\n")
             self._file = self.path.open("a", encoding="utf-8")
@@ -142,7 +145,7 @@ def read_runs(root: Path, step: str, folder: str | None = None) -> list[Run]:
     Raises:
         ValueError: a file is damaged, or of another version.
     """
-    runs = [_read_run(path) for path in sorted((root / RUNS_DIR).glob(f"*_{step}_*.jsonl"))]
+    runs = [_read_run(path) for path in atomic.whole_files(root / RUNS_DIR, f"*_{step}_*.jsonl")]
     wanted = [run for run in runs if run.header.step == step and folder in (None, run.header.folder)]
     return sorted(wanted, key=lambda run: run.header.started)
 

@@ -17,6 +17,7 @@ import pandas as pd
 from PIL import Image
 from tqdm import tqdm
 
+from deepfake import atomic
 from deepfake.boxes import read_boxes
 from deepfake.folds import read_folds
 from deepfake.metadata import Dataset, VideoRecord
@@ -295,7 +296,7 @@ def _some_crops(layout: DataRoot, videos: list[str]) -> Iterable[Path]:
 def _failures(layout: DataRoot) -> tuple[dict[str, list[Failure]], list[str]]:
     """Step -> its failures, and what is wrong with lists that cannot be read."""
     failures, damaged = {}, []
-    for path in sorted((layout.root / FAILURES_DIR).glob("*.csv")):
+    for path in atomic.whole_files(layout.root / FAILURES_DIR, "*.csv"):
         try:
             failures[path.stem] = read_failures(path)
         except ValueError as error:

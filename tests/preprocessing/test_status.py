@@ -67,6 +67,16 @@ def test_a_line_is_there_at_once_and_one_torn_by_a_kill_is_left_out(tmp_path):
         read_runs(tmp_path, "extract_crops")
 
 
+@pytest.mark.parametrize("text", ["", '{"format": 1, "st'])
+def test_what_a_run_left_that_was_killed_as_it_began_is_no_record_and_goes_with_the_next(tmp_path, text):
+    whole = write_run(tmp_path, {}, "a")
+    begun = whole.with_name(f".partial-{whole.name.replace('_extract', '_1_extract')}")
+    begun.write_text(text)
+    assert [run.path for run in read_runs(tmp_path, "extract_crops")] == [whole]
+    write_run(tmp_path, {}, "b")
+    assert not begun.exists() and len(read_runs(tmp_path, "extract_crops")) == 2
+
+
 def test_a_run_that_did_nothing_leaves_no_record(tmp_path):
     with pytest.raises(KeyboardInterrupt), Record(tmp_path, header({})):
         raise KeyboardInterrupt
