@@ -1,6 +1,7 @@
 """Owners' data samples of a synthetic data set."""
 
 import json
+import logging
 import sys
 from pathlib import Path
 
@@ -10,6 +11,22 @@ from federated.samples import OwnerData, open_samples
 from tests.training.conftest import TINY, make_data_root
 
 ROUND = {**TINY, "batches_per_epoch": 2, "dropout": 0.0}
+
+
+@pytest.fixture(autouse=True)
+def log_as_before():
+    """Commands that run in this process begin a log, to a stream that ends with the test."""
+    root, own = logging.getLogger(), logging.getLogger("federated")
+    handlers, levels = list(root.handlers), (root.level, own.level)
+    yield
+    for handler in set(root.handlers) - set(handlers):
+        root.removeHandler(handler)
+        handler.close()
+    for handler in handlers:
+        if handler not in root.handlers:
+            root.addHandler(handler)
+    root.setLevel(levels[0])
+    own.setLevel(levels[1])
 
 
 @pytest.fixture(scope="session")
