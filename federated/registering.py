@@ -113,7 +113,7 @@ def run_plan(
         start = asked.out / START
         write_start(start, settings, next(iter(keys.detections.values()), None), init, from_scratch)
         averages = asked.network.id(aggregator)
-        tell(f"{aggregator}: starting {settings.rounds} rounds over {', '.join(keys.owners)}")
+        tell(f"{aggregator}: starting {settings.rounds} round(s) over {', '.join(keys.owners)}")
         with averaging.talking("starting the compute plan") as client:
             plan = start_plan(
                 client, keys.owners, averages, settings, start, settings.rounds, asked.out / "experiment",

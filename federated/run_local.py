@@ -43,7 +43,7 @@ def main() -> int:
     require_substra()
     settings = local_settings(args, args.rounds)
     table = run(LocalRun(args.samples, args.out, settings, args.init, args.from_scratch, args.baselines))
-    print(f"after {args.rounds} rounds:\n{format_last(table)}\nnetwork, performances.csv, rounds.png: {args.out}")
+    print(f"after round {args.rounds}:\n{format_last(table)}\nnetwork, performances.csv, rounds.png: {args.out}")
     return 0
 
 

@@ -82,7 +82,7 @@ def _train(args: argparse.Namespace) -> None:
     data, settings = _data(args), local_settings(args, args.rounds)
     write_start(args.model_out, settings, data.detection, args.init, args.from_scratch)
     train_alone(settings, args.model_out, data, args.rounds)
-    print(f"network after {args.rounds} rounds: {args.model_out}")
+    print(f"network after round {args.rounds}: {args.model_out}")
 
 
 def _predict(args: argparse.Namespace) -> None:

@@ -166,7 +166,7 @@ def test_metrics_of_each_round_at_each_owner_are_told(ended, program, expected):
     assert len(table) == 4 * len(expected[1])
     start = table[(table["round"] == 0) & (table["metric"] == "log_loss")].groupby("owner")["value"]
     np.testing.assert_allclose(start.max(), start.min(), atol=1e-6)  # all begin with the same network
-    assert "pooled" in ended["end"][1] and "after 2 rounds" in ended["end"][1]
+    assert "pooled" in ended["end"][1] and "after round 2" in ended["end"][1]
 
 
 def test_what_a_run_leaves(ended, program):

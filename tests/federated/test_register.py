@@ -152,7 +152,7 @@ def test_whoever_averages_needs_no_data(servers, command, config_file, tmp_path)
         "--plan-only", "--recipe", config_file, "--rounds", 1, config=config, samples=tmp_path / "none"
     )
     assert code == 0, err
-    assert "starting 1 rounds over owner1, owner2" in out
+    assert "starting 1 round(s) over owner1, owner2" in out
     assert {owner: posted(servers[owner]) for owner in before} == before
     assert servers["aggregator"].of_kind("task")
 

@@ -33,7 +33,7 @@ def test_the_assets_one_after_the_other(command, opened, config_file, tmp_path):
     model, scores, figures = tmp_path / "m.pt", tmp_path / "p.csv", tmp_path / "scores.json"
     log = tmp_path / "logs" / "train.log"
     options = ("--config", config_file, "--rounds", 2, "--seed", 111, "--log-path", log)
-    assert "network after 2 rounds" in command("train", "train", *options, "--model-out", model)
+    assert "network after round 2" in command("train", "train", *options, "--model-out", model)
     assert "owner1: round 2, epoch 1: loss" in log.read_text()
     log = tmp_path / "predict.log"
     command("predict", "test", "--model", model, "--predictions", scores, "--debug", "--log-path", log)
