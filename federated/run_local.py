@@ -12,7 +12,7 @@ from federated.options import add_recipe, local_settings, run_program
 
 EXAMPLE = """example:
   python federated/generate_data_samples.py --root-dir DATA_ROOT --owners 2 --out samples
-  python federated/run_local.py --samples samples --config configs/b5.json --rounds 3 --out federated_run
+  python federated/run_local.py --samples samples --config configs/tiny.json --rounds 3 --out federated_run
 
 writes into OUT: federated.pt, the averaged network, which predict_folder.py takes (with --batch-norm local one for
 each owner); performances.csv and rounds.png, log loss, AUC and accuracy at each owner after each round, beside training
