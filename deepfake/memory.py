@@ -1,9 +1,10 @@
-"""How a process keeps the memory that it has freed."""
+"""How a process keeps the memory that it has freed, and gives it back."""
 
 from __future__ import annotations
 
 import ctypes
 import sys
+from typing import Any
 
 # <malloc.h> of the GNU C library.
 _M_TRIM_THRESHOLD, _M_MMAP_MAX, _M_ARENA_MAX = -1, -4, -8
@@ -21,10 +22,21 @@ def keep_freed_memory() -> bool:
     Returns:
         Whether the C library took it: GNU's does, others are left as they are.
     """
-    if not sys.platform.startswith("linux"):
-        return False
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    mallopt = _function("mallopt")
     if mallopt is None:
         return False
     settings = ((_M_MMAP_MAX, 0), (_M_TRIM_THRESHOLD, _NEVER_TRIM), (_M_ARENA_MAX, 1))
     return all(mallopt(name, value) == 1 for name, value in settings)
+
+
+def return_freed_memory() -> None:
+    """Gives what is kept back to the kernel, once: before a fork, after which each page of it would be copied as soon
+    as it is used again. Nothing happens where the C library is not GNU's."""
+    trim = _function("malloc_trim")
+    if trim is not None:
+        trim(0)
+
+
+def _function(name: str) -> Any:
+    """A function of the C library, None if it has none of that name."""
+    return getattr(ctypes.CDLL(None), name, None) if sys.platform.startswith("linux") else None

@@ -23,7 +23,7 @@ from typing import Any, Generic, TypeVar
 
 import cv2
 
-from deepfake.memory import keep_freed_memory
+from deepfake.memory import keep_freed_memory, return_freed_memory
 from deepfake.video import VideoError
 
 Item = TypeVar("Item")
@@ -113,6 +113,7 @@ def stream(
     # OpenCV's threads do not survive a fork, and a child that waits for them hangs: end them first.
     threads = cv2.getNumThreads()
     cv2.setNumThreads(1)
+    return_freed_memory()
     team: list[_Worker[Item]] = []
     try:
         team.extend(_start(function) for _ in range(min(workers, len(items))))
