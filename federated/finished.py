@@ -24,7 +24,7 @@ class FinishedTasks:
     """Trains and scores, unless that has been done.
 
     Args:
-        folder: for the results, two files a task; None: none are kept.
+        folder: for the results, a file a task; None: none are kept.
     """
 
     def __init__(self, folder: Path | None) -> None:

@@ -14,6 +14,7 @@ from deepfake.commandline import index_int, positive_float, positive_int, run_gu
 from deepfake.folds import SEED, read_folds
 from deepfake.paths import DataRoot
 from federated.descriptions import describe
+from federated.options import SAMPLES
 from federated.plan import DESCRIPTION_MD
 from federated.samples import INSIDE, Description, check_sample, write_sample
 from federated.splitting import split_by_owner
@@ -29,7 +30,7 @@ def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     add = parser.add_argument
     add("--root-dir", type=Path, required=True, metavar="DATA_ROOT", help="a data set preprocess_data.sh has been over")
     add("--owners", type=positive_int, default=2, metavar="N", help="how many (default: %(default)s)")
-    add("--out", type=Path, default=Path("federated_samples"), metavar="OUT", help="(default: %(default)s)")
+    add("--out", type=Path, default=SAMPLES, metavar="OUT", help="(default: %(default)s)")
     add("--fold", type=index_int, default=0, help="the fold that owners test with (default: %(default)s)")
     add("--shares", type=positive_float, nargs="+", metavar="X", help="of the crops, one an owner (default: the same)")
     add("--seed", type=int, default=SEED, help="of which originals go where (default: %(default)s)")

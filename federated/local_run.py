@@ -18,9 +18,9 @@ import psutil
 from federated.baselines import baselines
 from federated.finished import FinishedTasks
 from federated.local_training import write_start
-from federated.plan import OwnerAssets, add_dataset, add_sample, owners_in, performances, start_plan
+from federated.plan import START, OwnerAssets, add_dataset, add_sample, owners_in, performances, start_plan
 from federated.results import write_figures, write_networks
-from federated.samples import open_samples
+from federated.samples import OwnerData, open_samples
 from federated.settings import LocalSettings
 from federated.splitting import KINDS, TEST, TRAIN
 from federated.tasks import RUN_FOLDER, finished_folder
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from substra import Client
     from substra.sdk.models import Task
 
-START = "start.pt"
 AGGREGATOR = "aggregator"
 
 
@@ -86,7 +85,7 @@ def run(asked: LocalRun) -> pd.DataFrame:
     return table
 
 
-def check_owners(owners: Mapping[str, Path]):
+def check_owners(owners: Mapping[str, Path]) -> OwnerData:
     """All owners' training data, if everybody's samples can be used together. Raises ValueError if not."""
     open_samples([folder / TEST for folder in owners.values()])
     return open_samples([folder / TRAIN for folder in owners.values()])

@@ -11,9 +11,12 @@ from pathlib import Path
 
 from deepfake.commandline import EXIT_DIVERGED, index_int, positive_int, run_guarded
 from deepfake.memory import keep_freed_memory
-from training.config import DEFAULT_SEED
+from federated.settings import AVERAGE, BATCH_NORMS, LocalSettings
+from training.config import DEFAULT_SEED, TrainConfig, read_config
 
 DEBUG_STEPS = 2
+SAMPLES, RUN = Path("federated_samples"), Path("federated_run")
+"""Where the commands write data samples and runs, unless told."""
 
 
 def add_recipe(parser: argparse.ArgumentParser, name: str = "--config", required: bool = True) -> None:
@@ -28,7 +31,7 @@ def add_recipe(parser: argparse.ArgumentParser, name: str = "--config", required
         help="an owner's epochs a round, of the config's batches_per_epoch at most (default: %(default)s)",
     )  # fmt: skip
     add(
-        "--batch-norm", choices=["average", "local"], default="average",
+        "--batch-norm", choices=BATCH_NORMS, default=AVERAGE,
         help="running means and variances are averaged like weights, or stay with their owner (default: %(default)s)",
     )  # fmt: skip
     add("--init", type=Path, metavar="CKPT", help="start from a checkpoint of this network")
@@ -38,11 +41,8 @@ def add_recipe(parser: argparse.ArgumentParser, name: str = "--config", required
     add("--debug", action="store_true", help=f"{DEBUG_STEPS} steps an epoch, to see that it all works")
 
 
-def local_settings(args: argparse.Namespace, rounds: int | None = None):
-    """The `federated.local_training.LocalSettings` of the options. Raises ConfigError if the config cannot be used."""
-    from federated.settings import LocalSettings
-    from training.config import TrainConfig, read_config
-
+def local_settings(args: argparse.Namespace, rounds: int | None = None) -> LocalSettings:
+    """What the options say of training. Raises ConfigError if the config cannot be used."""
     config = read_config(args.config, TrainConfig)
     if args.debug:
         config = dataclasses.replace(config, batches_per_epoch=DEBUG_STEPS)

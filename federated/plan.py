@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 OPENER = Path(__file__).with_name("opener.py")
 DESCRIPTION_MD = "description.md"
+START = "start.pt"
+"""The checkpoint that all owners start from."""
 DATASET_NAME = "Deepfake detection: face crops"
 PERFORMANCE_COLUMNS = ("training", "owner", "round", "metric", "value")
 FEDERATED = "federated"

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from deepfake.commandline import positive_int
-from federated.options import add_recipe, local_settings, run_program
+from federated.options import RUN, SAMPLES, add_recipe, local_settings, run_program
 
 EXAMPLE = """example:
   export SUBSTRA_OWNER1_TOKEN=... SUBSTRA_OWNER2_TOKEN=... SUBSTRA_AGGREGATOR_TOKEN=...
@@ -29,7 +29,7 @@ def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     )
     add = parser.add_argument
     add("--config", dest="connection", type=Path, required=True, metavar="YAML", help="see federated/connection.yaml")
-    add("--samples", type=Path, default=Path("federated_samples"), help="owners' data samples (default: %(default)s)")
+    add("--samples", type=Path, default=SAMPLES, help="owners' data samples (default: %(default)s)")
     add("--keys", type=Path, default=Path("assets_keys.json"), help="of what is registered (default: %(default)s)")
     part = parser.add_mutually_exclusive_group()
     part.add_argument("--data-only", action="store_true", help="registers data, starts no plan")
@@ -42,7 +42,7 @@ def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     )
     add("--rounds", type=positive_int, default=3, metavar="N", help="(default: %(default)s)")
     add("--use-gpu", action="store_true", help="tasks run in containers with CUDA")
-    add("--out", type=Path, default=Path("federated_run"), metavar="OUT", help="(default: %(default)s)")
+    add("--out", type=Path, default=RUN, metavar="OUT", help="(default: %(default)s)")
     add_recipe(parser, "--recipe", required=False)
     args = parser.parse_args(arguments)
     if args.config is None and not args.data_only:

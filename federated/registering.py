@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,14 +12,15 @@ import pandas as pd
 from deepfake.checkpoints import file_hash
 from federated.asset_keys import AssetKeys, read_keys, write_keys
 from federated.local_training import write_start
-from federated.network import Network, Organisation
-from federated.plan import OwnerAssets, add_dataset, add_sample, owners_in, performances, start_plan
+from federated.network import Network, NetworkError, Organisation
+from federated.plan import START, OwnerAssets, add_dataset, add_sample, owners_in, performances, start_plan
 from federated.results import write_figures, write_networks
 from federated.samples import OwnerData, open_samples
 from federated.settings import LocalSettings
 from federated.splitting import TEST, TRAIN
 
-START = "start.pt"
+_DONE = "PLAN_STATUS_DONE"
+_ENDED_BADLY = ("PLAN_STATUS_FAILED", "PLAN_STATUS_CANCELED")
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ class PlanState:
 
     @property
     def is_done(self) -> bool:
-        return self.status == "PLAN_STATUS_DONE"
+        return self.status == _DONE
 
 
 def register(asked: Asked, tell: Callable[[str], None]) -> AssetKeys:
@@ -100,7 +101,7 @@ def run_plan(
 
     Raises:
         ValueError: no owners, or a connection, config or start that cannot be used.
-        NetworkError: an organisation refused or was not there.
+        NetworkError: an organisation refused or was not there, or the plan failed or was canceled.
     """
     keys = read_keys(asked.keys)
     if not keys.owners:
@@ -130,6 +131,11 @@ def _state(asked: Asked, averaging: Organisation, keys: AssetKeys, plan: str, se
         figures = performances(client, plan, keys.owners)
     if len(figures):
         write_figures(figures, asked.out)
+    if status in _ENDED_BADLY:
+        raise NetworkError(
+            f"compute plan {plan}: {status}; the network's web page shows its tasks' logs. Put it right and delete its "
+            f'entry under "plans" in {asked.keys} to start it anew'
+        )
     state = PlanState(plan, status, figures, [])
     # A state is handed out by the organisation that it lies with.
     for owner in asked.owners() if state.is_done else ():
@@ -139,7 +145,9 @@ def _state(asked: Asked, averaging: Organisation, keys: AssetKeys, plan: str, se
     return state
 
 
-def _add_missing(organisation: Organisation, known: OwnerAssets, folder: Path, readers: list[str]):
+def _add_missing(
+    organisation: Organisation, known: OwnerAssets, folder: Path, readers: list[str]
+) -> Iterator[tuple[OwnerAssets, str]]:
     """Registers what is missing; yields the keys after each step, and what the step was."""
     dataset, train, test = known.dataset, known.train, known.test
     if dataset:

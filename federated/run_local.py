@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from deepfake.commandline import positive_int
-from federated.options import add_recipe, local_settings, run_program
+from federated.options import RUN, SAMPLES, add_recipe, local_settings, run_program
 
 EXAMPLE = """example:
   python federated/generate_data_samples.py --root-dir DATA_ROOT --owners 2 --out samples
@@ -26,9 +26,9 @@ def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("--samples", type=Path, default=Path("federated_samples"), help="owners' data samples (default: %(default)s)")
+    add("--samples", type=Path, default=SAMPLES, help="owners' data samples (default: %(default)s)")
     add("--rounds", type=positive_int, default=3, metavar="N", help="(default: %(default)s)")
-    add("--out", type=Path, default=Path("federated_run"), metavar="OUT", help="(default: %(default)s)")
+    add("--out", type=Path, default=RUN, metavar="OUT", help="(default: %(default)s)")
     add("--no-baselines", dest="baselines", action="store_false", help="no training alone and on pooled data")
     add_recipe(parser)
     return parser.parse_args(arguments)

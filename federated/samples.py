@@ -20,14 +20,13 @@ import pandas as pd
 
 from deepfake import atomic
 from deepfake.folds import COLUMNS, CropFiles, read_folds
-from deepfake.paths import DataRoot
+from deepfake.paths import DataRoot, is_plain_name
 from deepfake.tables import write_table
 from federated.splitting import KINDS
 from training.datasets.crop_reading import CropReader, FolderCrops, as_rows
 
 FORMAT = 1
 SAMPLE_JSON = "sample.json"
-FOLDS_CSV = "folds.csv"
 INSIDE = "."
 """The `root` of a sample that holds its files itself."""
 
@@ -131,7 +130,7 @@ def write_sample(folder: Path, table: pd.DataFrame, description: Description, co
             _copy(files, layout.root, partial)
         content = {"format": FORMAT, **asdict(description), **({"root": INSIDE} if copy else {})}
         (partial / SAMPLE_JSON).write_text(json.dumps(content, indent=4) + "\n", encoding="utf-8")
-        write_table(partial / FOLDS_CSV, COLUMNS, table[list(COLUMNS)].to_numpy().tolist())
+        write_table(DataRoot(partial).folds_csv, COLUMNS, table[list(COLUMNS)].to_numpy().tolist())
 
 
 def check_sample(folder: Path, description: Description, table: pd.DataFrame) -> None:
@@ -183,7 +182,7 @@ def open_samples(folders: Sequence[Path | str]) -> OwnerData:
 def _read(folder: Path) -> tuple[Description, pd.DataFrame]:
     description = _description(folder / SAMPLE_JSON)
     try:
-        table = read_folds(folder / FOLDS_CSV)
+        table = read_folds(DataRoot(folder).folds_csv)
     except ValueError as error:
         raise SampleError(str(error)) from error
     check_sample(folder, description, table)
@@ -200,6 +199,9 @@ def _description(path: Path) -> Description:
         raise SampleError(f"{path}: no readable description of a data sample: {error}") from error
     except (KeyError, TypeError, AttributeError) as error:
         raise SampleError(f"{path}: not the description of a data sample ({error})") from error
+    for name in (description.owner, description.crops_dir):
+        if not is_plain_name(name):  # the owner's names a log
+            raise SampleError(f"{path}: {name!r} is not a plain name")
     if description.kind not in KINDS:
         raise SampleError(f"{path}: kind {description.kind!r}; expected {' or '.join(KINDS)}")
     return description
@@ -241,6 +243,6 @@ def _check_labels(table: pd.DataFrame, owner: str, kind: str) -> None:
 def _fingerprint(folders: Sequence[Path | str]) -> str:
     digest = hashlib.sha256()
     for folder in folders:
-        for name in (SAMPLE_JSON, FOLDS_CSV):
-            digest.update((Path(folder) / name).read_bytes())
+        for path in (Path(folder) / SAMPLE_JSON, DataRoot(Path(folder)).folds_csv):
+            digest.update(path.read_bytes())
     return digest.hexdigest()

@@ -157,6 +157,19 @@ def test_whoever_averages_needs_no_data(servers, command, config_file, tmp_path)
     assert servers["aggregator"].of_kind("task")
 
 
+@pytest.mark.parametrize("status", ["PLAN_STATUS_FAILED", "PLAN_STATUS_CANCELED"])
+def test_a_plan_that_failed_is_told_and_can_be_started_anew(servers, command, config_file, tmp_path, status):
+    options = ("--recipe", config_file, "--rounds", 1)
+    servers["aggregator"].plan_status = status
+    code, _, err = command(*options)
+    assert code == 2 and status in err and 'delete its entry under "plans" in assets_keys.json' in err
+    path = tmp_path / "assets_keys.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "plans": {}}))
+    servers["aggregator"].plan_status = "PLAN_STATUS_DOING"
+    assert command(*options)[0] == 0
+    assert len(servers["aggregator"].of_kind("compute_plan")) == 2
+
+
 def test_a_plan_needs_owners(command, config_file):
     code, _, err = command("--plan-only", "--recipe", config_file)
     assert code == 2 and "assets_keys.json: no owner's data; register some first" in err

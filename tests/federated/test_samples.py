@@ -82,6 +82,8 @@ def test_the_description_tells_counts_and_structure(federated_root, owners):
         (lambda f: told(f, format=99), "not of format 1"),
         (lambda f: told(f, surprise=1), "not the description of a data sample"),
         (lambda f: told(f, kind="validate"), "expected train or test"),
+        (lambda f: told(f, owner="../owner"), "'../owner' is not a plain name"),
+        (lambda f: told(f, crops_dir="/etc"), "'/etc' is not a plain name"),
         (lambda f: told(f, root="/nowhere"), "no such file; is /nowhere where it was"),
         (lambda f: (f / SAMPLE_JSON).write_text("{"), "no readable description"),
         (lambda f: (f / SAMPLE_JSON).unlink(), "no readable description"),
