@@ -28,7 +28,7 @@ from deepfake.face_scorer import FaceScorer
 from deepfake.faces import FaceSource, crop_faces
 from deepfake.images import fit_square
 from deepfake.precision import AUTO, choose_device
-from deepfake.prediction import Predictor
+from deepfake.prediction import Predictor, warm_up
 from deepfake.processes import stream
 from deepfake.scoring import FAKE_THRESHOLD, FRAMES_PER_VIDEO, Aggregation, confident_score, ensemble_score
 from deepfake.scoring_models import TORCH, TRITON, ExportedFile, ScoringModel
@@ -210,7 +210,9 @@ def load_predictor(
     """
     device = choose_device(device)
     models = load_models(members, device, detector)
-    return Predictor(models, device=device, precision=AUTO, weights_dir=weights_dir)
+    predictor = Predictor(models, device=device, precision=AUTO, weights_dir=weights_dir)
+    warm_up(models, predictor.scorers)
+    return predictor
 
 
 def predict_on_video(

@@ -86,8 +86,8 @@ def parse_args() -> argparse.Namespace:
     add(
         "--compile",
         action="store_true",
-        help=f"compiles torch's networks: scores faster, after a minute or more for each; left out, and told, for less "
-        f"than {COMPILED_FROM} videos",
+        help="compiles torch's networks, a minute or more for each: measure first whether it gains anything (README, "
+        f"How fast); left out, and told, for less than {COMPILED_FROM} videos",
     )
     add(
         "--backend",

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 PLAIN = "plain"
 SAMPLE_SECONDS = 0.2
-SWEPT_BATCHES = (1, 2, 4, 8, 16)
+SWEPT_BATCHES = (1, 2, 4, 8)
 MADE_UP = "made_up_weights"
 
 EPILOG = """plain: float32, eager, NCHW, one frame and one face at a time, one video after another, freed memory given
@@ -237,6 +237,7 @@ def timed(stages: dict[str, float], name: str) -> Iterator[None]:
 
 def run_plain(job: Job) -> Measured:
     """What a program does that thinks of no speed: one thing after the other."""
+    from deepfake.prediction import warm_up
     from kernel_utils import load_models
 
     start = time.perf_counter()
@@ -248,14 +249,6 @@ def run_plain(job: Job) -> Measured:
     start = time.perf_counter()
     results = {video: stages.run(video, networks) for video in job.videos}
     return Measured(results, time.perf_counter() - start, setup, stages.seconds)
-
-
-def warm_up(models: Sequence[ScoringModel], networks: Mapping[str, Scorer]) -> None:
-    """One face through each network: what is compiled or allocated once is."""
-    import numpy as np
-
-    for model in models:
-        networks[model.name](np.zeros((1, model.view.size, model.view.size, 3), np.uint8))
 
 
 def plain_scorer(model: ScoringModel) -> Scorer:
@@ -283,7 +276,7 @@ def plain_scorer(model: ScoringModel) -> Scorer:
 
 def run_way(job: Job, way: Way) -> Measured:
     """As predict_folder.py does."""
-    from deepfake.prediction import Predictor
+    from deepfake.prediction import Predictor, warm_up
     from kernel_utils import load_models
 
     keep_freed_memory()
@@ -300,6 +293,7 @@ def run_way(job: Job, way: Way) -> Measured:
 
 def run_stages(job: Job, way: Way) -> Measured:
     """Each stage alone, as a way of torch runs it."""
+    from deepfake.prediction import warm_up
     from deepfake.scoring_models import make_scorer
     from kernel_utils import load_models
 
@@ -433,7 +427,8 @@ def run_batches(job: Job, way: Way, threads: int) -> Measured:
     keep_freed_memory()
     torch.set_num_threads(threads)
     (model, *_) = load_models(job.members, job.device)
-    images = np.zeros((max(SWEPT_BATCHES), model.spec.input_size, model.spec.input_size, 3), np.uint8)
+    images = np.zeros((threads * max(SWEPT_BATCHES), model.spec.input_size, model.spec.input_size, 3), np.uint8)
+    face_scorer.CPU_PIXELS = images.size
     seconds = {}
     for size in SWEPT_BATCHES:
         face_scorer.SCORE_BATCH[job.device] = size

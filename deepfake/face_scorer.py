@@ -11,21 +11,27 @@ from torch import nn
 from torch.nn import functional
 
 from deepfake.images import IMAGENET, Normalization
-from deepfake.models.inference import for_inference
+from deepfake.lanes import shared_lanes
+from deepfake.models.inference import Network, check_can_compile, for_inference
 from deepfake.precision import FLOAT32
 from deepfake.spec import OUTPUT_LOGIT, fake_probability
 
 SCORE_BATCH = {"cpu": 8, "cuda": 64}
-"""Faces a network call: bounds memory; on a CPU larger ones are no faster."""
+"""The most faces a network call, or a request to a network that runs elsewhere: bounds memory."""
+
+CPU_PIXELS = 300_000
+"""The most pixels a network call on a CPU, two pictures of 380 x 380: more are no faster there and take memory."""
 
 
 Scorer = Callable[[np.ndarray], np.ndarray]
 """(n, s, s, 3) uint8 RGB faces -> (n,) float32 probabilities of fake; `FaceScorer` is one."""
 
 
-def batch_size(device: torch.device) -> int:
-    """Faces a network call on a device."""
-    return SCORE_BATCH.get(device.type, SCORE_BATCH["cpu"])
+def batch_size(device: torch.device, side: int) -> int:
+    """Pictures of `side` pixels a side in a network call on a device, at most."""
+    if device.type != "cpu":
+        return SCORE_BATCH.get(device.type, SCORE_BATCH["cpu"])
+    return max(1, min(SCORE_BATCH["cpu"], CPU_PIXELS // side**2))
 
 
 class ScoringError(ValueError):
@@ -59,13 +65,18 @@ class FaceInput:
         self._mean = torch.tensor(normalization.mean, device=self.device)[:, None, None]
         self._std = torch.tensor(normalization.std, device=self.device)[:, None, None]
 
+    def size(self, images: np.ndarray) -> int:
+        """How many of such pictures, (n, s, s, 3), the network is given in one call."""
+        return batch_size(self.device, self._input_size or images.shape[1])
+
     def batches(self, images: np.ndarray) -> Iterator[torch.Tensor]:
         """(n, s, s, 3) uint8 RGB -> (up to SCORE_BATCH, 3, s, s) tensors in the weights' type."""
-        size = batch_size(self.device)
+        size = SCORE_BATCH.get(self.device.type, SCORE_BATCH["cpu"])
         for start in range(0, len(images), size):
-            yield self._normalised(images[start : start + size])
+            yield self.batch(images[start : start + size])
 
-    def _normalised(self, images: np.ndarray) -> torch.Tensor:
+    def batch(self, images: np.ndarray) -> torch.Tensor:
+        """All of them as one tensor."""
         pixels = torch.from_numpy(np.ascontiguousarray(images)).to(self.device).permute(0, 3, 1, 2)
         values = pixels.float() / 255
         if self._input_size not in (None, pixels.shape[-1]):
@@ -77,6 +88,9 @@ class FaceInput:
 class FaceScorer:
     """Scores pictures of faces with one network, in batches, where the network's weights are.
 
+    On a CPU several batches are computed side by side (`deepfake.lanes`). The first call makes the network's form for
+    inference, and compiles it.
+
     Args:
         network: (n, 3, s, s) normalised pictures -> what `output` says, in evaluation mode; or Streaming.
         precision: a name in PRECISIONS; for float32 the network computes in its weights' own type.
@@ -84,6 +98,9 @@ class FaceScorer:
         input_size: see `FaceInput`.
         compiled: see `deepfake.models.inference.for_inference`; short batches are filled up, so that one size is
             compiled.
+
+    Raises:
+        ValueError: compiling is asked for and not possible here.
     """
 
     def __init__(
@@ -95,10 +112,14 @@ class FaceScorer:
         input_size: int | None = None,
         compiled: bool = False,
     ) -> None:
+        if compiled:
+            check_can_compile(next(network.parameters()).device)
         self._output = output
         self._input = FaceInput(network, normalization, input_size)
-        self._fills_up = compiled
-        self.network = for_inference(network, precision, compiled, input_size)
+        self._source = network
+        self.precision = precision
+        self._compiled = compiled
+        self._network: Network | None = None
 
     @torch.inference_mode()
     def __call__(self, images: np.ndarray) -> np.ndarray:
@@ -107,16 +128,47 @@ class FaceScorer:
         Raises:
             ScoringError: a score is not a number.
         """
-        batches = self._input.batches(images)
-        outputs = self.network.stream(batches) if isinstance(self.network, Streaming) else map(self._run, batches)
-        scores = np.concatenate([np.empty(0, np.float32), *map(self._probabilities, outputs)])
+        if isinstance(self._source, Streaming):
+            outputs = self._source.stream(self._input.batches(images))
+            found = [self._probabilities(some) for some in outputs]
+        else:
+            found = self._score_batches(images)
+        scores = np.concatenate([np.empty(0, np.float32), *found])
         if not np.isfinite(scores).all():
             raise ScoringError("the network gave a score that is not a number; try --precision float32")
         return scores
 
-    def _run(self, batch: torch.Tensor) -> torch.Tensor:
-        missing = batch_size(self._input.device) - len(batch) if self._fills_up else 0
-        return self.network(functional.pad(batch, (0, 0, 0, 0, 0, 0, 0, missing)) if missing else batch)[: len(batch)]
+    def _score_batches(self, images: np.ndarray) -> list[np.ndarray]:
+        lanes = shared_lanes() if self._input.device.type == "cpu" else None
+        parts = even_parts(images, self._input.size(images), 1 if lanes is None else lanes.count)
+        if lanes is None:
+            return [self._score(part) for part in parts]
+        first = [] if self._network is not None else lanes.map(self._score, parts[:1])  # alone, while it is made
+        return first + lanes.map(self._score, parts[len(first) :])
+
+    @torch.inference_mode()
+    def _score(self, images: np.ndarray) -> np.ndarray:
+        """Of one network call's pictures."""
+        batch = self._input.batch(images)
+        if self._network is None:
+            self._network = self._for_inference(batch)
+        if self._compiled:
+            missing = self._input.size(images) - len(batch)
+            batch = functional.pad(batch, (0, 0, 0, 0, 0, 0, 0, missing))
+        return self._probabilities(self._network(batch)[: len(images)])
+
+    @torch.inference_mode(False)
+    @torch.no_grad()
+    def _for_inference(self, batch: torch.Tensor) -> Network:
+        return for_inference(self._source, self.precision, batch[:1].clone(), self._compiled)
 
     def _probabilities(self, outputs: torch.Tensor) -> np.ndarray:
         return fake_probability(outputs, self._output).cpu().numpy()
+
+
+def even_parts(images: np.ndarray, most: int, workers: int) -> list[np.ndarray]:
+    """Consecutive parts of at most `most`, as equal as may be, none empty; as many for each of `workers`, if there are
+    enough pictures."""
+    least = -(-len(images) // most)
+    count = min(len(images), -(-least // workers) * workers)
+    return np.array_split(images, count) if count else []

@@ -8,6 +8,8 @@ from collections.abc import Generator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from deepfake.face_scorer import FaceScorer, Scorer, ScoringError
 from deepfake.face_stream import stream_faces
 from deepfake.faces import FaceCollector, FaceSource, VideoFaces
@@ -106,6 +108,12 @@ def _make_scorers(
         if not compiled:
             return precision, scorers
     return precision, {model.name: make_scorer(model, precision, compiled) for model in models}
+
+
+def warm_up(models: Sequence[ScoringModel], scorers: Mapping[str, Scorer]) -> None:
+    """A black picture through each network: what is made once is made, before anybody waits for it."""
+    for model in models:
+        scorers[model.name](np.zeros((1, model.view.size, model.view.size, 3), np.uint8))
 
 
 def score_video(

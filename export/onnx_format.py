@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from deepfake import atomic
+from deepfake.lanes import share
 from export.facts import FLOAT32, ExportError, ExportFacts, again, missing_library
 from export.network import INPUT, OUTPUT, ExportedGraph, ExportJob, Run
 
@@ -104,7 +105,8 @@ def open_file(path: Path, device: str) -> tuple[Run, ExportFacts]:
             "onnxruntime)"
         )
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = torch.get_num_threads()
+    lanes, threads = share(torch.get_num_threads())
+    options.intra_op_num_threads = 1 if threads == 1 else lanes * threads  # the lanes' own, or shared by all that call
     try:
         session = onnxruntime.InferenceSession(
             path.read_bytes(), options, providers=[_CUDA, _CPU] if device == "cuda" else [_CPU]

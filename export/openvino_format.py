@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import torch
 
 from deepfake import atomic
 from deepfake.checkpoints import file_hash
+from deepfake.lanes import share
 from export import onnx_format
 from export.facts import BF16, FLOAT32, INT8, KEYS, ExportError, ExportFacts, again, missing_library
 from export.network import ExportJob, Run
@@ -91,17 +93,22 @@ def open_file(path: Path, device: str) -> tuple[Run, ExportFacts]:
         raise ExportError(f"{weights}: does not belong to {path.name}, or is damaged; {again(name=NAME)}")
     if facts.precision not in PRECISIONS:
         raise ExportError(f"{path}: precision {facts.precision!r} unknown; expected one of {', '.join(PRECISIONS)}")
+    lanes, threads = share(torch.get_num_threads())
     compiled = core.compile_model(
         model,
         "CPU",
         {
             "INFERENCE_PRECISION_HINT": _COMPUTES_IN[facts.precision],
-            "INFERENCE_NUM_THREADS": torch.get_num_threads(),
+            "INFERENCE_NUM_THREADS": lanes * threads,
+            "NUM_STREAMS": lanes,
         },
     )
+    own = threading.local()  # a request computes one batch at a time, and each lane has one under way
 
     def run(batch: torch.Tensor) -> torch.Tensor:
-        return torch.from_numpy(np.array(compiled(batch.cpu().numpy())[0]))
+        if not hasattr(own, "request"):
+            own.request = compiled.create_infer_request()
+        return torch.from_numpy(np.array(own.request.infer([batch.cpu().numpy()])[0]))
 
     return run, facts
 

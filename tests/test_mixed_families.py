@@ -127,6 +127,7 @@ def test_second_places_averaging_is_reproduced(run, videos, weights, tmp_path):
 def test_both_families_in_one_run(run, videos, tmp_path):
     models = (FIRST, "ckpt_e.pth", "xception-hg-2.pth")
     arguments = ("--test-dir", videos, "--models", *models, "--weights", 3, 1, 1, "--detector", "mtcnn", "--frames", 3)
+    arguments += ("--precision", "float32")  # auto asks all networks of a run together
     code, out, _ = run(*arguments, "--output", tmp_path / "s.csv", "--details", tmp_path / "d.json")
     assert code == 3
     assert out.startswith("4 videos: 2 scored, 2 without a score (1 no_face, 1 unreadable; 0.5 in the submission)")
@@ -142,7 +143,15 @@ def test_both_families_in_one_run(run, videos, tmp_path):
         boxes = [[face["box"] for face in found[name]["faces"] if face["recipe"] == recipe] for recipe in (0, 1)]
         assert boxes[0] == boxes[1] and len(boxes[0]) == 3
     for model in models:  # an ensemble changes nothing for its members
-        one = ("--models", model, "--frames", 3, *(("--detector", "mtcnn") if model != FIRST else ()))
+        one = (
+            "--models",
+            model,
+            "--frames",
+            3,
+            "--precision",
+            "float32",
+            *(("--detector", "mtcnn") if model != FIRST else ()),
+        )
         assert run(videos / "face.mp4", *one, "--output", tmp_path / "one.csv")[0] == 0
         alone = float(next(csv.DictReader((tmp_path / "one.csv").open()))["label"])
         assert alone == pytest.approx(found["face.mp4"]["model_scores"][model], abs=2e-6)
@@ -158,6 +167,7 @@ def test_a_mix_of_ensembles_keeps_each_ones_frames(run, videos, tmp_path):
     for name in ("first", "second", "mix"):
         more = () if name == "first" else ("--detector", "mtcnn")
         arguments = (videos / "face.mp4", "--ensemble", tmp_path / f"{name}.json", *more)
+        arguments += ("--precision", "float32")
         assert run(*arguments, "--output", tmp_path / "s.csv", "--details", tmp_path / "d.json")[0] == 0
         (video,) = json.loads((tmp_path / "d.json").read_text())["videos"]
         scores.append(video["score"])

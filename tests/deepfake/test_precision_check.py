@@ -41,7 +41,7 @@ def test_networks_that_keep_their_scores_compute_in_fewer_bits(collector, monkey
     monkeypatch.setattr(precision_check, "fastest_precision", lambda device: "bf16")
     precision, scorers = agreeing_scorers([model("a", 1), model("b", 0.5)], collector, "cpu")
     assert precision == "bf16" and scorers.keys() == {"a", "b"}
-    assert next(scorers["a"].network.parameters()).dtype == torch.bfloat16
+    assert scorers["a"].precision == "bf16"
 
 
 def test_one_network_that_loses_its_scores_keeps_all_in_float32(collector, monkeypatch, caplog):
@@ -49,7 +49,7 @@ def test_one_network_that_loses_its_scores_keeps_all_in_float32(collector, monke
     with caplog.at_level(logging.WARNING):
         precision, scorers = agreeing_scorers([model("a", 1), model("steep", 300)], collector, "cpu")
     assert precision == FLOAT32
-    assert next(scorers["a"].network.parameters()).dtype == torch.float32
+    assert scorers["a"].precision == FLOAT32
     assert "steep computes in float32: in bf16" in caplog.text
 
 

@@ -1,0 +1,101 @@
+"""Convolutions in the form that oneDNN computes fastest on x86 processors: weights in its own order, the activation
+in the same call. The same function, up to rounding."""
+
+from __future__ import annotations
+
+import platform
+from typing import Any, cast
+
+import torch
+from timm.layers import Conv2dSame, pad_same
+from torch import nn
+
+from deepfake.models.folding import Folded, replace_module
+
+PACKED_TYPES = (torch.float32, torch.bfloat16)
+
+_FUSED: dict[type[nn.Module], str] = {nn.SiLU: "swish", nn.ReLU: "relu"}
+"""Activations that oneDNN computes on the way, under its names."""
+_NO_ACTIVATION = "none"
+
+
+def can_pack(device: torch.device, dtype: torch.dtype) -> bool:
+    """Whether convolutions of that type can be packed on a device: on x86 processors, by a torch with oneDNN.
+
+    torch calls the two functions for what `torch.compile` makes of convolutions; they are not part of its public face,
+    so their absence is no error.
+    """
+    return (
+        device.type == "cpu"
+        and dtype in PACKED_TYPES
+        and platform.machine() in ("x86_64", "AMD64")
+        and torch.backends.mkldnn.is_available()
+        and bool(torch.backends.mkldnn.enabled)
+        and hasattr(torch.ops.mkldnn, "_convolution_pointwise")
+        and hasattr(torch.ops.aten, "mkldnn_reorder_conv2d_weight")
+    )
+
+
+def pack_convolutions(folded: Folded) -> nn.Module:
+    """The network of `folded`, which is changed, with each convolution packed for pictures of the size that was seen;
+    others are computed too, more slowly. Convolutions of other classes than torch's and timm's own stay."""
+    network = folded.network
+    modules = dict(network.named_modules())
+    for name, shape in folded.shapes.items():
+        conv = modules[name]
+        if type(conv) not in (nn.Conv2d, Conv2dSame) or conv.padding_mode != "zeros" or isinstance(conv.padding, str):
+            continue
+        activation = _NO_ACTIVATION
+        if (behind := folded.activations.get(name)) is not None:
+            activation = _FUSED.get(type(network.get_submodule(behind)), _NO_ACTIVATION)
+            if activation != _NO_ACTIVATION:
+                replace_module(network, behind, nn.Identity())
+        replace_module(network, name, PackedConv2d(conv, activation, shape))
+    return network
+
+
+class PackedConv2d(nn.Module):
+    """A convolution, and the activation behind it.
+
+    Args:
+        conv: of torch or timm (which pads as TensorFlow does), weights in the type that is to be computed in.
+        activation: a name in `_FUSED`, or none.
+        shape: (n, c, h, w) of what it will be given; n does not matter.
+    """
+
+    def __init__(self, conv: nn.Conv2d, activation: str, shape: torch.Size) -> None:
+        super().__init__()
+        self.pads_same = isinstance(conv, Conv2dSame)
+        self.kernel_size, self.activation = conv.kernel_size, activation
+        self.stride, self.dilation, self.groups = conv.stride, conv.dilation, conv.groups
+        self.padding = (0, 0) if self.pads_same else conv.padding
+        self.dtype = conv.weight.dtype
+        bias = None if conv.bias is None else conv.bias.detach().to(self.dtype)
+        self.register_buffer("bias", bias)
+        with torch.no_grad():
+            # One picture, however many come: the order, and with it the rounding, must not depend on the first batch.
+            one = self._padded(torch.empty(1, *shape[1:], device="meta"))
+            self._weight = torch.ops.aten.mkldnn_reorder_conv2d_weight(
+                conv.weight.detach().to_mkldnn(), self.padding, self.stride, self.dilation, self.groups, one.shape
+            )
+
+    def _padded(self, x: torch.Tensor) -> torch.Tensor:
+        if not self.pads_same:
+            return x
+        # timm wants lists here and takes any sequence.
+        return pad_same(x, cast(Any, self.kernel_size), cast(Any, self.stride), cast(Any, self.dilation))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(n, c, h, w) -> (n, c', h', w') in the weights' type."""
+        return torch.ops.mkldnn._convolution_pointwise(
+            self._padded(x.to(self.dtype)),
+            self._weight,
+            self.bias,
+            self.padding,
+            self.stride,
+            self.dilation,
+            self.groups,
+            self.activation,
+            [],
+            "",
+        )
