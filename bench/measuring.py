@@ -3,9 +3,22 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
+
+FIRST_PAUSE, LONGEST_PAUSE = 0.2, 2.0
+"""Seconds between two looks at the memory. The kernel walks all pages for one, 12 ms a GB and process, and they are of
+the time that is measured."""
+
+
+def pauses() -> Iterator[float]:
+    """Seconds between looks, without end: short ones at first, for what ends soon."""
+    pause = FIRST_PAUSE
+    while True:
+        yield pause
+        pause = min(2 * pause, LONGEST_PAUSE)
 
 
 def tree_memory(pid: int) -> int:

@@ -14,7 +14,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.measuring import processor, tree_memory
+from bench.measuring import pauses, processor, tree_memory
 from deepfake.commandline import positive_int, run_guarded
 from deepfake.ensemble import Member, weighted_members
 from deepfake.memory import keep_freed_memory
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from deepfake.scoring_models import ScoringModel
 
 PLAIN = "plain"
-SAMPLE_SECONDS = 0.2
 SWEPT_BATCHES = (1, 2, 4, 8)
 MADE_UP = "made_up_weights"
 
@@ -214,7 +213,9 @@ def apart(function: Callable[..., Measured], *arguments: Any) -> Measured:
     process.start()
     theirs.close()
     peak = 0
-    while process.is_alive() and not ours.poll(SAMPLE_SECONDS):
+    for pause in pauses():
+        if not process.is_alive() or ours.poll(pause):
+            break
         peak = max(peak, tree_memory(process.pid or 0))
     try:
         measured = ours.recv()

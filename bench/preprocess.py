@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.measuring import tree_memory
+from bench.measuring import pauses, tree_memory
 from deepfake.commandline import positive_int
 from deepfake.encode import write_video
 from deepfake.metadata import Dataset, VideoRecord, read_dataset
@@ -28,8 +28,6 @@ FOLDS = "generate_folds"
 WAYS = {"one pass": (PASS, FOLDS), "five steps": (*STEPS, FOLDS)}
 SCALING_WORKERS = (1, 2)
 SCALING_VIDEOS = (10, 100)
-SAMPLE_SECONDS = 0.5
-"""Asking for proportional memory costs tens of milliseconds a process: rarely, or the asking is what is measured."""
 
 _NOTHING = 1e-3
 
@@ -245,9 +243,9 @@ def measure(command: list[str]) -> Measurement:
     with tempfile.TemporaryFile() as output:
         process = subprocess.Popen(command, cwd=ROOT, stdout=output, stderr=subprocess.STDOUT)
         peak = 0
-        while True:
+        for pause in pauses():
             try:
-                process.wait(SAMPLE_SECONDS)
+                process.wait(pause)
                 break
             except subprocess.TimeoutExpired:
                 peak = max(peak, tree_memory(process.pid))
