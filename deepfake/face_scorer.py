@@ -27,11 +27,15 @@ Scorer = Callable[[np.ndarray], np.ndarray]
 """(n, s, s, 3) uint8 RGB faces -> (n,) float32 probabilities of fake; `FaceScorer` is one."""
 
 
+def most_faces(device: torch.device) -> int:
+    """SCORE_BATCH of a device."""
+    return SCORE_BATCH.get(device.type, SCORE_BATCH["cpu"])
+
+
 def batch_size(device: torch.device, side: int) -> int:
     """Pictures of `side` pixels a side in a network call on a device, at most."""
-    if device.type != "cpu":
-        return SCORE_BATCH.get(device.type, SCORE_BATCH["cpu"])
-    return max(1, min(SCORE_BATCH["cpu"], CPU_PIXELS // side**2))
+    most = most_faces(device)
+    return max(1, min(most, CPU_PIXELS // side**2)) if device.type == "cpu" else most
 
 
 class ScoringError(ValueError):
@@ -71,7 +75,7 @@ class FaceInput:
 
     def batches(self, images: np.ndarray) -> Iterator[torch.Tensor]:
         """(n, s, s, 3) uint8 RGB -> (up to SCORE_BATCH, 3, s, s) tensors in the weights' type."""
-        size = SCORE_BATCH.get(self.device.type, SCORE_BATCH["cpu"])
+        size = most_faces(self.device)
         for start in range(0, len(images), size):
             yield self.batch(images[start : start + size])
 

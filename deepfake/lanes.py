@@ -19,7 +19,7 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 MAX_LANES = 8
-"""Python's lock lets one lane at a time call the next layer: 10 microseconds of each layer's milliseconds."""
+"""Each takes the memory of a batch, and Python's lock lets one at a time call its next layer."""
 
 
 class Lanes:
@@ -58,7 +58,7 @@ class Lanes:
 
 def share(threads: int) -> tuple[int, int]:
     """Threads of torch -> how many lanes, and threads of each: as many lanes as may be, then as few idle threads."""
-    counts = range(max(1, (MAX_LANES + 1) // 2), MAX_LANES + 1) if threads > MAX_LANES else [threads]
+    counts = range(MAX_LANES // 2, MAX_LANES + 1) if threads > MAX_LANES else [threads]
     count = max(counts, key=lambda lanes: (threads // lanes * lanes, lanes))
     return count, threads // count
 

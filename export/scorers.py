@@ -7,6 +7,7 @@ from pathlib import Path
 from deepfake.checkpoints import file_hash
 from deepfake.face_scorer import FaceScorer
 from deepfake.precision import FLOAT32
+from export import onnx_format
 from export.facts import ExportError, again
 from export.formats import FORMATS
 from export.network import ExportedNetwork
@@ -45,7 +46,8 @@ def open_exported(named: Path, backend: str, device: str = "cpu") -> ExportedNet
         raise ExportError(
             f"{path}: was made from another checkpoint than {checkpoint}; {again(checkpoint, backend, path.parent)}"
         )
-    return ExportedNetwork(run, facts, FORMATS[backend].PLACE)
+    place = device if backend == onnx_format.NAME else FORMATS[backend].PLACE  # it alone goes where it is told
+    return ExportedNetwork(run, facts, place)
 
 
 def make_scorer(network: ExportedNetwork) -> FaceScorer:

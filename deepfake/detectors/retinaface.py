@@ -32,7 +32,7 @@ BATCH_PIXELS = 8 << 20
 """Pixels of scaled frames a network call, four frames of 1920x1080: bounds memory."""
 
 EXAMPLE_SIDE = 320
-"""Pixels: convolutions are packed for frames of this size on a CPU; with 128 to 640, others take the same time."""
+"""Pixels: convolutions are packed for frames of this size on a CPU, whatever size comes."""
 
 Sizes = tuple[tuple[int, int], ...]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -24,8 +24,8 @@ class Folded:
     """
 
     network: nn.Module
-    activations: dict[str, str] = field(default_factory=dict)
-    shapes: dict[str, torch.Size] = field(default_factory=dict)
+    activations: dict[str, str]
+    shapes: dict[str, torch.Size]
 
 
 def fold_batch_norms(network: nn.Module, batch: torch.Tensor) -> Folded:

@@ -14,7 +14,7 @@ from torch.nn import functional
 class ChannelGate(nn.Module):
     """Each channel times a factor that follows from the means of all.
 
-    timm takes the means with `Tensor.mean`, which on a CPU sums channels-last bfloat16 five to seven times slower than
+    timm takes the means with `Tensor.mean`, which on a CPU sums channels-last bfloat16 three to six times slower than
     average pooling does.
 
     Args:

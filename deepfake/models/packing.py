@@ -20,9 +20,10 @@ _NO_ACTIVATION = "none"
 
 
 def can_pack(device: torch.device, dtype: torch.dtype) -> bool:
-    """Whether convolutions of that type can be packed on a device: on x86 processors, by a torch with oneDNN.
+    """Whether convolutions of that type can be packed on a device: on x86 processors, by a torch with oneDNN; in
+    bfloat16 with AVX-512, without which oneDNN refuses it.
 
-    torch calls the two functions for what `torch.compile` makes of convolutions; they are not part of its public face,
+    torch calls these functions for what `torch.compile` makes of convolutions; they are not part of its public face,
     so their absence is no error.
     """
     return (
@@ -33,7 +34,13 @@ def can_pack(device: torch.device, dtype: torch.dtype) -> bool:
         and bool(torch.backends.mkldnn.enabled)
         and hasattr(torch.ops.mkldnn, "_convolution_pointwise")
         and hasattr(torch.ops.aten, "mkldnn_reorder_conv2d_weight")
+        and (dtype != torch.bfloat16 or _multiplies_bf16())
     )
+
+
+def _multiplies_bf16() -> bool:
+    asked = "_is_mkldnn_bf16_supported"
+    return hasattr(torch.ops.mkldnn, asked) and bool(getattr(torch.ops.mkldnn, asked)())
 
 
 def pack_convolutions(folded: Folded) -> nn.Module:

@@ -44,3 +44,14 @@ def numbered_clip(ffmpeg) -> Callable[..., Path]:
 def number_of() -> Callable[[np.ndarray], int]:
     """The index that a frame of a numbered clip shows."""
     return lambda image: round(float(image.mean()) / GREY_STEP) - 1
+
+
+@pytest.fixture(scope="session")
+def packs() -> None:
+    """Skips what needs packed convolutions where no processor packs them."""
+    import torch
+
+    from deepfake.models.packing import can_pack
+
+    if not can_pack(torch.device("cpu"), torch.float32):
+        pytest.skip("only x86 processors pack convolutions")

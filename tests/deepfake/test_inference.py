@@ -117,6 +117,7 @@ def test_a_network_of_a_fixed_input_size_is_shown_its_own():
     assert not any(module._forward_hooks or module._forward_pre_hooks for module in network.modules())
 
 
+@pytest.mark.usefixtures("packs")
 @torch.no_grad()
 def test_weights_are_kept_in_the_type_that_computes(monkeypatch):
     network = lively(Small())
@@ -133,6 +134,7 @@ def test_weights_are_kept_in_the_type_that_computes(monkeypatch):
         assert 0 < difference < 0.05
 
 
+@pytest.mark.usefixtures("packs")
 @pytest.mark.parametrize("name, options", ARCHITECTURES)
 @torch.no_grad()
 def test_in_float32_packed_convolutions_compute_the_same(name, options, monkeypatch):
@@ -155,6 +157,7 @@ def test_what_has_no_convolutions_stays_itself():
     assert for_inference(network, "float32", torch.zeros(1, 3, 2, 2)) is network
 
 
+@pytest.mark.usefixtures("packs")
 def test_a_compiled_network_scores_the_same_in_one_shape(monkeypatch):
     monkeypatch.setitem(SCORE_BATCH, "cpu", 4)
     network = lively(Small())

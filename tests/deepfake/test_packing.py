@@ -12,20 +12,33 @@ from timm.models._efficientnet_blocks import SqueezeExcite
 from torch import nn
 from torch.nn import functional
 
+from deepfake.models import packing
 from deepfake.models.folding import Folded
 from deepfake.models.gating import ChannelGate, replace_gates
+from deepfake.models.inference import for_inference
 from deepfake.models.packing import PackedConv2d, can_pack, pack_convolutions
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 CPU = torch.device("cpu")
-needs_packing = pytest.mark.skipif(not can_pack(CPU, torch.float32), reason="only x86 processors pack")
 
 
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="only x86 processors pack")
 def test_this_torch_still_has_what_packs():
-    assert can_pack(CPU, torch.float32) and can_pack(CPU, torch.bfloat16)
+    assert can_pack(CPU, torch.float32)
+    assert can_pack(CPU, torch.bfloat16) == torch.ops.mkldnn._is_mkldnn_bf16_supported()
     assert not can_pack(CPU, torch.float16) and not can_pack(CPU, torch.float64)
     assert not can_pack(torch.device("cuda"), torch.float32)
+
+
+@torch.no_grad()
+def test_a_processor_that_onednn_refuses_bfloat16_computes_it_unpacked(monkeypatch):
+    monkeypatch.setattr(packing, "_multiplies_bf16", lambda: False)
+    assert not can_pack(CPU, torch.bfloat16)
+    network = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.Conv2d(8, 1, 3)).eval()
+    x = torch.randn(1, 3, 12, 12)
+    mixed = for_inference(network, "bf16", x)
+    assert not any(isinstance(module, PackedConv2d) for module in mixed.modules())
+    assert mixed(x).float() == pytest.approx(network(x), abs=0.05)
 
 
 CONVOLUTIONS = st.tuples(
@@ -38,7 +51,7 @@ CONVOLUTIONS = st.tuples(
 )
 
 
-@needs_packing
+@pytest.mark.usefixtures("packs")
 @settings(max_examples=60, deadline=None)
 @given(
     CONVOLUTIONS, st.integers(9, 24), st.integers(9, 24), st.integers(1, 3), st.sampled_from(["none", "swish", "relu"])
@@ -58,7 +71,7 @@ def test_a_packed_convolution_computes_the_same(convolution, height, width, coun
         assert (packed(x) - expected).abs().max() <= 1e-5 * (1 + expected.abs().max())
 
 
-@needs_packing
+@pytest.mark.usefixtures("packs")
 @torch.no_grad()
 def test_the_rounding_is_that_of_the_size_alone():
     """Not of the batch that was seen first: a continued run scores as it began."""
@@ -69,7 +82,7 @@ def test_the_rounding_is_that_of_the_size_alone():
     assert torch.equal(one, many)
 
 
-@needs_packing
+@pytest.mark.usefixtures("packs")
 @torch.no_grad()
 def test_what_is_no_plain_convolution_stays():
     class Own(nn.Conv2d):
