@@ -129,6 +129,9 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> int:
     args = parse_args()
+    import torch
+
+    from deepfake.models.swish import can_swish
     from deepfake.precision import choose_device
 
     device = choose_device(args.device)
@@ -138,6 +141,8 @@ def main() -> int:
         job = Job(list(name_videos(args.videos).values()), members, device, args.workers)
         print(f"{len(job.videos)} videos, {args.frames} frames each; {', '.join(path.name for path in checkpoints)}")
         print(f"{processor()}, {default_workers()} cores; {device}; {job.workers} workers")
+        if device == "cpu":
+            print(f"SiLU in bf16 (torch): {'deepfake/models/_bf16.c' if can_swish(torch.bfloat16) else 'oneDNN'}")
         if args.batches:
             print_batches(job, choose_ways(args, device))
         else:

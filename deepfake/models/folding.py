@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.hooks import RemovableHandle
 from torch.utils.weak import WeakTensorKeyDictionary
+
+from deepfake.models.gating import ChannelGate
 
 
 @dataclass(frozen=True)
@@ -20,11 +23,13 @@ class Folded:
 
     Attributes:
         activations: a convolution -> what has taken the place of its batch norm.
+        gates: such an activation -> the ChannelGate that alone reads what it puts out.
         shapes: a convolution -> the (n, c, h, w) that it was given.
     """
 
     network: nn.Module
     activations: dict[str, str]
+    gates: dict[str, str]
     shapes: dict[str, torch.Size]
 
 
@@ -38,7 +43,9 @@ def fold_batch_norms(network: nn.Module, batch: torch.Tensor) -> Folded:
         batch: (n, 3, h, w) pictures as the network will be given, n >= 1.
     """
     modules = dict(network.named_modules())
-    fed, shapes = _look(network, batch)
+    look = _Look(network)
+    look.at(batch)
+    fed = look.readers_of(nn.Conv2d, nn.BatchNorm2d)
     for conv_name, norm_name in fed.items():
         norm, conv = modules[norm_name], modules[conv_name]
         assert isinstance(norm, nn.BatchNorm2d) and isinstance(conv, nn.Conv2d)
@@ -48,7 +55,7 @@ def fold_batch_norms(network: nn.Module, batch: torch.Tensor) -> Folded:
         )
         conv.register_parameter("bias", bias)
         replace_module(network, norm_name, _activation_of(norm))
-    return Folded(network, fed, shapes)
+    return Folded(network, fed, look.readers_of(nn.BatchNorm2d, ChannelGate), look.shapes)
 
 
 def replace_module(network: nn.Module, name: str, module: nn.Module) -> None:
@@ -65,62 +72,83 @@ def _activation_of(norm: nn.BatchNorm2d) -> nn.Module:
 
 @dataclass
 class _Seen:
-    """Of a tensor: the convolution that made it, and how many operations have read it."""
+    """Of a tensor: the module that made it, and all that have read it, modules by name and operations by number."""
 
-    conv: str | None = None
-    reads: int = 0
+    maker: str | None = None
+    readers: set[str | int] = field(default_factory=set)
 
 
-@torch.no_grad()
-def _look(network: nn.Module, batch: torch.Tensor) -> tuple[dict[str, str], dict[str, torch.Size]]:
-    """Names of convolutions -> the batch norm with running statistics that alone reads its output; -> its input's
-    shape."""
-    inputs: dict[str, _Seen] = {}
-    shapes: dict[str, torch.Size] = {}
-    calls: Counter[str] = Counter()
-    hooks = []
-    reads = _Reads()
+class _Look:
+    """Which convolutions, batch norms with running statistics, and gates of a network read each other's outputs.
 
-    def on_conv(name: str) -> Any:
-        def hook(module: nn.Module, args: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:
-            reads.seen(output).conv = name
-            shapes[name] = args[0].shape
-            calls[name] += 1
+    Attributes:
+        shapes: a convolution -> its input's shape.
+    """
 
-        return hook
+    def __init__(self, network: nn.Module) -> None:
+        self._network = network
+        self._modules = {name: module for name, module in network.named_modules() if _is_watched(module)}
+        self._inputs: dict[str, _Seen] = {}
+        self._calls: Counter[str] = Counter()
+        self.shapes: dict[str, torch.Size] = {}
 
-    def on_norm(name: str) -> Any:
-        def hook(module: nn.Module, args: tuple[torch.Tensor, ...]) -> None:
-            inputs[name] = reads.seen(args[0])
-            calls[name] += 1
+    @torch.no_grad()
+    def at(self, batch: torch.Tensor) -> None:
+        """What happens to a batch."""
+        reads = _Reads()
+        hooks = [hook for name, module in self._modules.items() for hook in self._watch(name, module, reads)]
+        try:
+            with reads:
+                self._network(batch)
+        finally:
+            for handle in hooks:
+                handle.remove()
 
-        return hook
+    def _watch(self, name: str, module: nn.Module, reads: _Reads) -> list[RemovableHandle]:
+        def before(module: nn.Module, args: tuple[torch.Tensor, ...]) -> None:
+            self._inputs[name] = reads.seen(args[0])
+            self._calls[name] += 1
+            if isinstance(module, nn.Conv2d):
+                self.shapes[name] = args[0].shape
+            reads.within.append(name)
 
-    for name, module in network.named_modules():
-        if isinstance(module, nn.Conv2d):
-            hooks.append(module.register_forward_hook(on_conv(name)))
-        elif isinstance(module, nn.BatchNorm2d) and module.track_running_stats and module.affine:
-            hooks.append(module.register_forward_pre_hook(on_norm(name)))
-    try:
-        with reads:
-            network(batch)
-    finally:
-        for handle in hooks:
-            handle.remove()
-    fed = {
-        seen.conv: norm
-        for norm, seen in inputs.items()
-        if seen.conv is not None and seen.reads == 1 and calls[norm] == calls[seen.conv] == 1
-    }
-    return fed, shapes
+        def after(module: nn.Module, args: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:
+            reads.within.pop()
+            reads.seen(output).maker = name
+
+        return [module.register_forward_pre_hook(before), module.register_forward_hook(after)]
+
+    def readers_of(self, makers: type[nn.Module], readers: type[nn.Module]) -> dict[str, str]:
+        """Modules of one class -> those of another that alone read what they put out, each called once."""
+        return {
+            seen.maker: name
+            for name, seen in self._inputs.items()
+            if seen.maker is not None
+            and isinstance(self._modules[name], readers)
+            and isinstance(self._modules[seen.maker], makers)
+            and seen.readers - {seen.maker} == {name}  # who made it may have worked on it in place
+            and self._calls[name] == self._calls[seen.maker] == 1
+        }
+
+
+def _is_watched(module: nn.Module) -> bool:
+    if isinstance(module, nn.BatchNorm2d):
+        return module.track_running_stats and module.affine
+    return isinstance(module, nn.Conv2d | ChannelGate)
 
 
 class _Reads(TorchDispatchMode):
-    """Counts by how many operations each tensor is read, and keeps none of them."""
+    """Notes who reads each tensor, and keeps none of them.
+
+    Attributes:
+        within: names of the modules that are being called, the innermost last: what is read there, they read.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self._seen = WeakTensorKeyDictionary()
+        self._operations = 0
+        self.within: list[str] = []
 
     def seen(self, tensor: torch.Tensor) -> _Seen:
         return self._seen.setdefault(tensor, _Seen())
@@ -128,7 +156,9 @@ class _Reads(TorchDispatchMode):
     def __torch_dispatch__(
         self, operation: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
-        leaves = torch.utils._pytree.tree_leaves((args, kwargs))
-        for tensor in {id(leaf): leaf for leaf in leaves if isinstance(leaf, torch.Tensor)}.values():
-            self.seen(tensor).reads += 1
+        self._operations += 1
+        reader = self.within[-1] if self.within else self._operations
+        for leaf in torch.utils._pytree.tree_leaves((args, kwargs)):
+            if isinstance(leaf, torch.Tensor):
+                self.seen(leaf).readers.add(reader)
         return operation(*args, **(kwargs or {}))

@@ -1,0 +1,139 @@
+"""SiLU and squeeze-and-excitation in bfloat16 on x86 processors, by C of our own (`_bf16.c`): what is left of an
+EfficientNet's time once its convolutions are packed. The C is optional; `can_swish` says whether it is here."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+from collections.abc import Callable
+from functools import cache
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from deepfake.models.folding import Folded, replace_module
+from deepfake.models.gating import ChannelGate
+
+log = logging.getLogger(__name__)
+
+INTERFACE = 1
+"""Of the C that is called here: a library that was built from other sources is not."""
+
+
+def can_swish(dtype: torch.dtype) -> bool:
+    """Whether the C was built and this processor can compute it, in that type."""
+    if dtype != torch.bfloat16:
+        return False
+    kernels = _built()
+    return kernels is not None and kernels.available()
+
+
+@cache
+def _built() -> ModuleType | None:
+    try:
+        kernels = importlib.import_module("deepfake.models._bf16")
+    except ImportError:
+        kernels = None
+    if kernels is not None and kernels.INTERFACE == INTERFACE:
+        return kernels
+    if torch.cpu._is_avx512_bf16_supported():
+        log.warning(
+            "networks in bf16 would be faster with deepfake/models/_bf16.c, which was not built from this version: "
+            "install a C compiler and Python's headers (apt install gcc libc6-dev python3-dev), then the project anew "
+            "(python -m pip install -e .)"
+        )
+    return None
+
+
+def _kernels() -> ModuleType:
+    kernels = _built()
+    assert kernels is not None, "without can_swish there is nothing to call"
+    return kernels
+
+
+def replace_swish(folded: Folded) -> None:
+    """Puts Swish in the place of the SiLUs that alone read what a convolution puts out, and GatedSwish in that of the
+    gates that alone read what such a SiLU does, which goes."""
+    network = folded.network
+    for name in folded.activations.values():
+        if not isinstance(network.get_submodule(name), nn.SiLU):
+            continue
+        gate_name = folded.gates.get(name)
+        gate = None if gate_name is None else network.get_submodule(gate_name)
+        if gate_name is not None and isinstance(gate, ChannelGate):
+            replace_module(network, name, nn.Identity())
+            replace_module(network, gate_name, GatedSwish(gate))
+        else:
+            replace_module(network, name, Swish())
+
+
+class Swish(nn.Module):
+    """SiLU of what nothing else reads: it is overwritten."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(n, c, h, w) -> the same in bfloat16, and in its place if it was bfloat16 in channels-last order."""
+        x = x.to(torch.bfloat16, memory_format=torch.channels_last)
+        _called(swish_)(x)
+        return x
+
+
+class GatedSwish(nn.Module):
+    """SiLU and then the gate, of what nothing else reads: it is overwritten. The means for the gate are taken in the
+    same pass.
+
+    Args:
+        gate: whose layers are used.
+    """
+
+    def __init__(self, gate: ChannelGate) -> None:
+        super().__init__()
+        self.layers = gate.layers
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(n, c, h, w) -> the same in bfloat16, and in its place if it was bfloat16 in channels-last order."""
+        x = x.to(torch.bfloat16, memory_format=torch.channels_last)
+        means = _called(swish_means_)(x)
+        factors = self.layers(means.to(x.dtype)).to(x.dtype)
+        _called(scale_)(x, factors.reshape(x.shape[:2]))
+        return x
+
+
+def swish_(x: torch.Tensor) -> None:
+    """(n, c, h, w) bfloat16 in channels-last order becomes its SiLU."""
+    _kernels().swish(_bits(x.permute(0, 2, 3, 1)))
+
+
+def swish_means_(x: torch.Tensor) -> torch.Tensor:
+    """(n, c, h, w) bfloat16 in channels-last order becomes its SiLU; (n, c, 1, 1) float32 means of that."""
+    n, c, h, w = x.shape
+    sums = torch.zeros(n, c, 1, 1)
+    _kernels().swish_and_sum(_bits(x.permute(0, 2, 3, 1)), sums.numpy(), n)
+    return sums.div_(h * w)
+
+
+def scale_(x: torch.Tensor, factors: torch.Tensor) -> None:
+    """(n, c, h, w) bfloat16 in channels-last order becomes its product with (n, c) bfloat16 factors."""
+    _kernels().scale(_bits(x.permute(0, 2, 3, 1)), _bits(factors.contiguous()), len(x))
+
+
+# What the compiler puts into its graphs, where it cannot look inside.
+_OPERATIONS = {
+    function: torch.library.custom_op(f"deepfake::{function.__name__}", function, mutates_args=("x",))
+    for function in (swish_, swish_means_, scale_)
+}
+_OPERATIONS[swish_].register_fake(lambda x: None)
+_OPERATIONS[swish_means_].register_fake(lambda x: x.new_empty((*x.shape[:2], 1, 1), dtype=torch.float32))
+_OPERATIONS[scale_].register_fake(lambda x, factors: None)
+
+
+def _called(function: Callable[..., Any]) -> Callable[..., Any]:
+    """What to call: the function, which is cheaper, or while compiling the operation that it is."""
+    return _OPERATIONS[function] if torch.compiler.is_compiling() else function
+
+
+def _bits(x: torch.Tensor) -> np.ndarray:
+    """The memory of bfloat16 values, which NumPy does not know, as 16 bits."""
+    return x.view(torch.int16).numpy()
