@@ -131,6 +131,7 @@ def main() -> int:
     args = parse_args()
     import torch
 
+    from deepfake.lanes import share
     from deepfake.models.swish import can_swish
     from deepfake.precision import choose_device
 
@@ -142,7 +143,8 @@ def main() -> int:
         print(f"{len(job.videos)} videos, {args.frames} frames each; {', '.join(path.name for path in checkpoints)}")
         print(f"{processor()}, {default_workers()} cores; {device}; {job.workers} workers")
         if device == "cpu":
-            print(f"SiLU in bf16 (torch): {'deepfake/models/_bf16.c' if can_swish(torch.bfloat16) else 'oneDNN'}")
+            swish = can_swish(torch.bfloat16, share(torch.get_num_threads())[1])
+            print(f"SiLU in bf16 (torch): {'deepfake/models/_bf16.c' if swish else 'oneDNN'}")
         if args.batches:
             print_batches(job, choose_ways(args, device))
         else:

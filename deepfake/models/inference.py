@@ -48,7 +48,7 @@ def for_inference(network: nn.Module, precision: str, batch: torch.Tensor, compi
         folded = fold_batch_norms(network, batch.to(own))
         if reduced:
             _cast(network, dtype)
-        if weights.device.type == "cpu" and can_swish(dtype):
+        if weights.device.type == "cpu" and can_swish(dtype, torch.get_num_threads()):
             replace_swish(folded)
         if packs and not compiled:  # the compiler packs, too
             network = pack_convolutions(folded)

@@ -1,5 +1,5 @@
 """Convolutions in the form that oneDNN computes fastest on x86 processors: weights in its own order, the activation
-in the same call. The same function, up to rounding."""
+in the same call, those of single pixels as matrix products. The same function, up to rounding."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ _FUSED: dict[type[nn.Module], str] = {nn.SiLU: "swish", nn.ReLU: "relu"}
 """Activations that oneDNN computes on the way, under its names."""
 _NO_ACTIVATION = "none"
 
+_NEEDED = ("_convolution_pointwise", "_linear_pointwise", "_reorder_linear_weight")
+
 
 def can_pack(device: torch.device, dtype: torch.dtype) -> bool:
     """Whether convolutions of that type can be packed on a device: on x86 processors, by a torch with oneDNN; in
@@ -32,7 +34,7 @@ def can_pack(device: torch.device, dtype: torch.dtype) -> bool:
         and platform.machine() in ("x86_64", "AMD64")
         and torch.backends.mkldnn.is_available()
         and bool(torch.backends.mkldnn.enabled)
-        and hasattr(torch.ops.mkldnn, "_convolution_pointwise")
+        and all(hasattr(torch.ops.mkldnn, name) for name in _NEEDED)
         and hasattr(torch.ops.aten, "mkldnn_reorder_conv2d_weight")
         and (dtype != torch.bfloat16 or _multiplies_bf16())
     )
@@ -57,11 +59,11 @@ def pack_convolutions(folded: Folded) -> nn.Module:
             activation = _FUSED.get(type(network.get_submodule(behind)), _NO_ACTIVATION)
             if activation != _NO_ACTIVATION:
                 replace_module(network, behind, nn.Identity())
-        replace_module(network, name, PackedConv2d(conv, activation, shape))
+        replace_module(network, name, packed_convolution(conv, activation, shape))
     return network
 
 
-class PackedConv2d(nn.Module):
+def packed_convolution(conv: nn.Conv2d, activation: str, shape: torch.Size) -> nn.Module:
     """A convolution, and the activation behind it.
 
     Args:
@@ -69,6 +71,35 @@ class PackedConv2d(nn.Module):
         activation: a name in `_FUSED`, or none.
         shape: (n, c, h, w) of what it will be given; n does not matter.
     """
+    single_pixels = conv.kernel_size == conv.stride == (1, 1) and conv.groups == 1 and conv.padding in (0, (0, 0))
+    return (PackedProduct if single_pixels else PackedConv2d)(conv, activation, shape)
+
+
+class PackedProduct(nn.Module):
+    """A convolution of single pixels, all channels together, as a product of matrices: see `packed_convolution`.
+
+    With more than one thread, oneDNN's convolution is ten times slower for some of these sizes than for others.
+    """
+
+    def __init__(self, conv: nn.Conv2d, activation: str, shape: torch.Size) -> None:
+        super().__init__()
+        self.activation, self.dtype = activation, conv.weight.dtype
+        self.register_buffer("bias", None if conv.bias is None else conv.bias.detach().to(self.dtype))
+        with torch.no_grad():
+            matrix = conv.weight.detach().flatten(1).contiguous()
+            # One picture's pixels: see PackedConv2d.
+            self._weight = torch.ops.mkldnn._reorder_linear_weight(matrix, shape[2] * shape[3])
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(n, c, h, w) -> (n, c', h, w) in the weights' type."""
+        pixels = x.to(self.dtype).permute(0, 2, 3, 1)
+        flat = pixels.reshape(-1, pixels.shape[-1])
+        y = torch.ops.mkldnn._linear_pointwise(flat, self._weight, self.bias, self.activation, [], "")
+        return y.view(*pixels.shape[:3], -1).permute(0, 3, 1, 2)
+
+
+class PackedConv2d(nn.Module):
+    """Any other convolution: see `packed_convolution`."""
 
     def __init__(self, conv: nn.Conv2d, activation: str, shape: torch.Size) -> None:
         super().__init__()

@@ -16,7 +16,7 @@ from deepfake.models import packing
 from deepfake.models.folding import Folded
 from deepfake.models.gating import ChannelGate, replace_gates
 from deepfake.models.inference import for_inference
-from deepfake.models.packing import PackedConv2d, can_pack, pack_convolutions
+from deepfake.models.packing import PackedConv2d, PackedProduct, can_pack, pack_convolutions, packed_convolution
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 CPU = torch.device("cpu")
@@ -37,7 +37,7 @@ def test_a_processor_that_onednn_refuses_bfloat16_computes_it_unpacked(monkeypat
     network = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.Conv2d(8, 1, 3)).eval()
     x = torch.randn(1, 3, 12, 12)
     mixed = for_inference(network, "bf16", x)
-    assert not any(isinstance(module, PackedConv2d) for module in mixed.modules())
+    assert not any(isinstance(module, PackedConv2d | PackedProduct) for module in mixed.modules())
     assert mixed(x).float() == pytest.approx(network(x), abs=0.05)
 
 
@@ -66,7 +66,8 @@ def test_a_packed_convolution_computes_the_same(convolution, height, width, coun
     x = torch.randn(count, inputs, height, width).contiguous(memory_format=torch.channels_last)
     expected = {"none": lambda y: y, "swish": functional.silu, "relu": functional.relu}[activation](conv(x))
     for seen in (x.shape, torch.Size((1, inputs, 2 * height, width + 5))):  # packed for pictures of other sizes, too
-        packed = PackedConv2d(conv, activation, seen)
+        packed = packed_convolution(conv, activation, seen)
+        assert isinstance(packed, PackedProduct) == (kernel == stride == groups == 1)
         assert packed(x).shape == expected.shape
         assert (packed(x) - expected).abs().max() <= 1e-5 * (1 + expected.abs().max())
 
@@ -76,10 +77,12 @@ def test_a_packed_convolution_computes_the_same(convolution, height, width, coun
 def test_the_rounding_is_that_of_the_size_alone():
     """Not of the batch that was seen first: a continued run scores as it began."""
     torch.manual_seed(0)
-    conv = nn.Conv2d(32, 64, 1).to(torch.bfloat16)
-    x = torch.randn(3, 32, 12, 12).to(torch.bfloat16).contiguous(memory_format=torch.channels_last)
-    one, many = (PackedConv2d(conv, "swish", torch.Size((count, 32, 12, 12)))(x) for count in (1, 7))
-    assert torch.equal(one, many)
+    for kernel in (1, 3):
+        conv = nn.Conv2d(32, 64, kernel).to(torch.bfloat16)
+        x = torch.randn(3, 32, 12, 12).to(torch.bfloat16).contiguous(memory_format=torch.channels_last)
+        one, many = (packed_convolution(conv, "swish", torch.Size((count, 32, 12, 12))) for count in (1, 7))
+        assert torch.equal(one(x), many(x))
+        assert torch.equal(torch.cat([one(part) for part in x.split(1)]), one(x))
 
 
 @pytest.mark.usefixtures("packs")
@@ -90,14 +93,14 @@ def test_what_is_no_plain_convolution_stays():
 
     network = nn.Sequential(
         Own(3, 8, 1), nn.Conv2d(8, 8, 3, padding="same"), nn.Conv2d(8, 8, 3, padding_mode="reflect", padding=1),
-        nn.Conv2d(8, 8, 1), nn.SiLU(), nn.Conv2d(8, 8, 1), nn.Tanh(),
+        nn.Conv2d(8, 8, 1), nn.SiLU(), nn.Conv2d(8, 8, 3), nn.Tanh(),
     )  # fmt: skip
     x = torch.randn(1, 3, 8, 8)
     expected = network(x)
     shapes = {name: torch.Size((1, 8, 8, 8)) for name in "01235"} | {"0": x.shape}
     packed = pack_convolutions(Folded(network, {"3": "4", "5": "6"}, {}, shapes))
     kinds = [type(module) for module in packed]
-    assert kinds == [Own, nn.Conv2d, nn.Conv2d, PackedConv2d, nn.Identity, PackedConv2d, nn.Tanh]
+    assert kinds == [Own, nn.Conv2d, nn.Conv2d, PackedProduct, nn.Identity, PackedConv2d, nn.Tanh]
     assert packed(x) == pytest.approx(expected, abs=1e-5)
 
 

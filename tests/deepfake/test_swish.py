@@ -19,7 +19,6 @@ from deepfake.face_scorer import FaceScorer
 from deepfake.models import inference, swish
 from deepfake.models.gating import ChannelGate
 from deepfake.models.inference import for_inference
-from deepfake.models.packing import PackedConv2d
 from deepfake.models.registry import build_model
 from deepfake.models.swish import GatedSwish, Swish, can_swish
 from tests.deepfake.test_inference import lively
@@ -32,7 +31,7 @@ GUARD = 0x4040
 
 @pytest.fixture(scope="module")
 def kernels():
-    if not can_swish(BF16):
+    if not can_swish(BF16, 1):
         pytest.skip("the C was not built, or this processor has no AVX-512 BF16")
     return swish._kernels()
 
@@ -42,6 +41,11 @@ def test_it_was_built_where_it_can_be():
     if not (shutil.which("cc") and headers.is_file()):
         pytest.skip("no C compiler, or no headers of Python")
     assert swish._built() is not None, "missing or of other sources: python -m pip install -e ."
+
+
+def test_it_is_for_bfloat16_and_few_threads(kernels):
+    assert can_swish(BF16, swish.MOST_THREADS) and not can_swish(BF16, swish.MOST_THREADS + 1)
+    assert not can_swish(torch.float32, 1) and not can_swish(torch.float16, 1)
 
 
 def bits(values: torch.Tensor) -> np.ndarray:
@@ -146,8 +150,8 @@ def test_a_network_with_gates_computes_the_same(kernels, monkeypatch):
     own = for_inference(network, "bf16", x[:1])
     kinds = [type(module) for module in own.modules()]
     assert kinds.count(GatedSwish) == 16 and ChannelGate not in kinds
-    assert kinds.count(Swish) == 17 and "swish" not in {m.activation for m in own.modules() if type(m) is PackedConv2d}
-    monkeypatch.setattr(inference, "can_swish", lambda dtype: False)
+    assert kinds.count(Swish) == 17 and "swish" not in {getattr(m, "activation", None) for m in own.modules()}
+    monkeypatch.setattr(inference, "can_swish", lambda dtype, threads: False)
     onednn = for_inference(network, "bf16", x[:1])
     assert not any(isinstance(module, Swish | GatedSwish) for module in onednn.modules())
     expected = network(x)
@@ -206,8 +210,8 @@ def test_without_the_c_or_with_another_one_torch_computes(found, monkeypatch, ca
     monkeypatch.setattr(swish.importlib, "import_module", load)
     swish._built.cache_clear()
     try:
-        assert not can_swish(torch.float32) and not caplog.messages
-        assert not can_swish(BF16)
+        assert not can_swish(torch.float32, 1) and not can_swish(BF16, 16) and not caplog.messages
+        assert not can_swish(BF16, 1)
         if torch.cpu._is_avx512_bf16_supported():
             assert "pip install -e ." in caplog.text
         network = lively(build_model("DeepFakeClassifier", encoder="tf_efficientnet_b0_ns"))
