@@ -22,7 +22,6 @@ log = logging.getLogger(__name__)
 INTERFACE = 1
 """Of the C that is called here: a library that was built from other sources is not."""
 
-
 MOST_THREADS = 2
 """The C computes in one thread. With two of torch's, oneDNN's SiLU is as fast; with more it is faster."""
 
@@ -59,8 +58,8 @@ def _kernels() -> ModuleType:
 
 
 def replace_swish(folded: Folded) -> None:
-    """Puts Swish in the place of the SiLUs that alone read what a convolution puts out, and GatedSwish in that of the
-    gates that alone read what such a SiLU does, which goes."""
+    """Puts Swish in the place of each SiLU that alone reads what a convolution puts out. Where a gate alone reads what
+    that SiLU puts out, one GatedSwish takes the place of both."""
     network = folded.network
     for name in folded.activations.values():
         if not isinstance(network.get_submodule(name), nn.SiLU):
