@@ -23,7 +23,7 @@ INTERFACE = 1
 """Of the C that is called here: a library that was built from other sources is not."""
 
 MOST_THREADS = 2
-"""The C computes in one thread. With two of torch's, oneDNN's SiLU is as fast; with more it is faster."""
+"""The C computes in one thread. With two of torch's, oneDNN's SiLU was as fast; with more it is taken, unmeasured."""
 
 
 def can_swish(dtype: torch.dtype, threads: int) -> bool:
