@@ -211,6 +211,8 @@ def load_predictor(
     device = choose_device(device)
     models = load_models(members, device, detector)
     predictor = Predictor(models, device=device, precision=AUTO, weights_dir=weights_dir)
+    if predictor.check is not None:
+        log.log(logging.INFO if predictor.check.kept else logging.WARNING, "computing in %s", predictor.check.told())
     warm_up(models, predictor.scorers)
     return predictor
 

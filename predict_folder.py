@@ -14,6 +14,7 @@ from deepfake import results as tables
 from deepfake.calibration import Judge, choose_judge, read_calibration
 from deepfake.commandline import EXIT_INTERRUPTED, EXIT_SOME_FAILED, EXIT_USAGE, positive_int, run_guarded
 from deepfake.detectors.base import ALIGNING
+from deepfake.journal import begun_run
 from deepfake.memory import keep_freed_memory
 from deepfake.processes import default_workers
 from deepfake.scoring import AGGREGATE_CHOICES, FRAMES_PER_VIDEO, OF_FAMILY
@@ -80,8 +81,8 @@ def parse_args() -> argparse.Namespace:
         "--precision",
         choices=["auto", "float32", "bf16", "fp16"],
         default="auto",
-        help="auto: what the machine is fastest in (bf16 where the CPU multiplies it, fp16 on CUDA) if scores of two "
-        "portraits stay within 0.01 of float32's, else float32 (default: %(default)s)",
+        help="auto: what the machine is fastest in (bf16 where the CPU multiplies it, fp16 on CUDA) if the scores of "
+        "some videos, tried first, stay within 0.01 of float32's, else float32 (default: %(default)s)",
     )
     add(
         "--compile",
@@ -136,10 +137,13 @@ def predict(args: argparse.Namespace, videos: dict[str, Path]) -> dict[str, tabl
     calibration = read_calibration(args.calibration) if args.calibration else None
     from deepfake.precision import choose_device  # torch takes seconds: not for --help or a mistyped folder
     from deepfake.prediction import Predictor
+    from deepfake.scoring_models import describe_run
     from kernel_utils import load_models
 
     device = choose_device(args.device)
     models = load_models(members, device, ALIGNING.get(args.detector), args.backend, args.url)
+    # A calibration that does not fit is told before the work that begins with a predictor.
+    judge = choose_judge(calibration, describe_run(models, device, args.precision, args.aggregate))
     predictor = Predictor(
         models,
         device=device,
@@ -147,14 +151,19 @@ def predict(args: argparse.Namespace, videos: dict[str, Path]) -> dict[str, tabl
         compiled=worth_compiling(args, len(videos)),
         weights_dir=args.weights_dir,
         aggregate=args.aggregate,
+        workers=args.workers,
+        videos=list(videos.values()),
+        begun=None if args.overwrite else begun_run(args.output),
     )
-    judge = choose_judge(calibration, predictor.run)
+    if predictor.check is not None:
+        hint = f"; --precision {predictor.check.precision} takes it all the same" if not predictor.check.kept else ""
+        print(f"{predictor.check.told()}{hint}", file=sys.stderr)
     journal = tables.ResultJournal(args.output, predictor.run, videos.values())
     found = {} if args.overwrite else journal.results()
     if found:
         print(f"continuing: {len(found)} of {len(videos)} videos are done already", file=sys.stderr)
     todo = [path for path in videos.values() if path not in found]
-    stream = predictor.predict_all(todo, args.workers)
+    stream = predictor.predict_all(todo)
     with contextlib.closing(stream), journal:
         for path, result in tqdm(stream, total=len(videos), initial=len(found), unit="video", smoothing=0):
             found[path] = result

@@ -291,11 +291,11 @@ def run_way(job: Job, way: Way) -> Measured:
     start = time.perf_counter()
     models = load_models(job.members, job.device, backend=way.backend)
     precision = way.precision if way.backend == "torch" else "auto"
-    predictor = Predictor(models, device=job.device, precision=precision, compiled=way.compiled)
+    predictor = Predictor(models, device=job.device, precision=precision, compiled=way.compiled, workers=job.workers)
     warm_up(models, predictor.scorers)
     setup = time.perf_counter() - start
     start = time.perf_counter()
-    results = dict(predictor.predict_all(job.videos, job.workers))
+    results = dict(predictor.predict_all(job.videos))
     return Measured(results, time.perf_counter() - start, setup)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from queue import Queue
@@ -20,7 +20,7 @@ PREFETCHED_VIDEOS = 2
 
 def stream_faces(
     videos: Sequence[Path], collector: FaceCollector, device: str, workers: int, unwanted: Unwanted | None = None
-) -> Iterator[tuple[Path, VideoFaces | Exception]]:
+) -> Generator[tuple[Path, VideoFaces | Exception], None, None]:
     """Each video with its faces, or with the error that kept them away."""
     if device == "cpu":
 

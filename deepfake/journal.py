@@ -21,6 +21,20 @@ SUFFIX = ".journal"
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
+def journal_of(output: Path) -> Path:
+    """Where the journal of the run that makes a file stands."""
+    return output.with_name(output.name + SUFFIX)
+
+
+def begun_run(output: Path) -> dict[str, Any] | None:
+    """What identifies the stopped run that was to make a file; None if there is none, or nobody can tell."""
+    path = journal_of(output)
+    try:
+        return json.loads(whole_lines(path)[0])["run"]
+    except (OSError, ValueError, LookupError, TypeError):
+        return None
+
+
 class Journal:
     """The journal of one run. Use it as a context manager around `add`.
 
@@ -30,7 +44,7 @@ class Journal:
     """
 
     def __init__(self, output: Path, run: dict[str, Any]) -> None:
-        self.path = output.with_name(output.name + SUFFIX)
+        self.path = journal_of(output)
         self._header = json.dumps({"run": run}, sort_keys=True)
         self._entries: dict[str, Any] = {}
 

@@ -1,72 +1,121 @@
-"""Whether networks may compute in fewer bits: those that keep their scores may."""
+"""Whether networks may compute in fewer bits: those that keep their scores may.
+
+Tried on faces before a run: of the videos that it is to score, or, where none are known yet, of two portraits.
+"""
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import cv2
 import numpy as np
+from tqdm import tqdm
 
-from deepfake.face_scorer import FaceScorer
-from deepfake.faces import FaceCollector, FaceView
+from deepfake.face_scorer import FaceScorer, ScoringError
+from deepfake.faces import FaceCollector, FaceView, VideoFaces
 from deepfake.portraits import PERSONS, read_portrait
-from deepfake.precision import FLOAT32, REDUCED_TOLERANCE, fastest_precision
+from deepfake.precision import FLOAT32, PORTRAITS, REDUCED_TOLERANCE, PrecisionCheck
 from deepfake.scoring_models import ScoringModel, make_scorer
-from deepfake.video import Frame
+from deepfake.video import Frame, spread_indices
 
-log = logging.getLogger(__name__)
+EXAMPLE_SHARE, FEWEST_EXAMPLES, MOST_EXAMPLES = 8, 2, 8
+"""One video in eight gives examples, at least two and at most eight videos: a face costs four times as much in float32,
+so that a run takes about a tenth longer at most, and a long one nothing to speak of."""
+EXAMPLE_FACES = 4
+"""A video's faces that are examples: most are alike."""
 
 BLUR_SIGMA = 3.0
-"""Pixels: each face is looked at blurred too, as crude fakes are."""
+"""Pixels: each portrait is looked at blurred too, as crude fakes are."""
+
+Examples = Mapping[FaceView, Sequence[np.ndarray]]
+"""By view, of each video in which faces were found, (n, size, size, 3) uint8 RGB pictures, n >= 1."""
 
 
-def agreeing_scorers(
-    models: Sequence[ScoringModel], collector: FaceCollector, device: str
-) -> tuple[str, dict[str, FaceScorer]]:
-    """The precision that a device computes fastest in, if all models keep their scores in it, else float32.
-
-    Scores of four pictures, two portraits sharp and blurred, may differ by REDUCED_TOLERANCE from float32's: few, but
-    the same on each run, so that a continued run scores as it began. Where no face is found in them, nothing is known
-    of fewer bits, and float32 it is.
-
-    Returns:
-        The precision, and each model's scorer by name.
-    """
-    exact = {model.name: make_scorer(model, FLOAT32) for model in models}  # not called here: costs no memory yet
-    precision = fastest_precision(device)
-    if precision == FLOAT32:
-        return FLOAT32, exact
-    faces = check_faces(collector)
-    fast = {}
-    for model in models:
-        if not len(faces[model.view]):
-            log.warning(
-                "%s computes in float32: no face was found in two portraits to try %s on", model.name, precision
-            )
-            return FLOAT32, exact
-        fast[model.name] = make_scorer(model, precision)
-        difference = largest_difference(make_scorer(model, FLOAT32), fast[model.name], faces[model.view])
-        if not difference <= REDUCED_TOLERANCE:
-            log.warning(
-                "%s computes in float32: in %s scores of two portraits are off by %.2g, more than %g",
-                *(model.name, precision, difference, REDUCED_TOLERANCE),
-            )
-            return FLOAT32, exact
-    return precision, fast
+def example_videos(videos: Sequence[Path]) -> list[Path]:
+    """Of the videos that a run scores those whose faces are examples, spread evenly: the same of the same videos."""
+    count = min(len(videos), max(FEWEST_EXAMPLES, min(MOST_EXAMPLES, len(videos) // EXAMPLE_SHARE)))
+    return [videos[i] for i in spread_indices(len(videos), count)]
 
 
-def check_faces(collector: FaceCollector) -> Mapping[FaceView, np.ndarray]:
-    """By view (n, size, size, 3) uint8 RGB faces of the two portraits, sharp, then blurred."""
+def video_examples(found: Iterable[VideoFaces]) -> Examples:
+    """A few faces of each video, spread evenly over those that are scored."""
+    examples: dict[FaceView, list[np.ndarray]] = {}
+    for faces in found:
+        for view, images in faces.images.items():
+            if len(images):
+                examples.setdefault(view, []).append(images[spread_indices(len(images), EXAMPLE_FACES)])
+    return examples
+
+
+def portrait_examples(collector: FaceCollector) -> Examples:
+    """The faces of two portraits, sharp and blurred, each for itself."""
     chosen = frozenset(collector.choices)
     found = collector.collect(Frame(i, read_portrait(person), chosen) for i, person in enumerate(PERSONS))
-    return {view: np.concatenate([images, *map(_blurred, images)]) for view, images in found.images.items()}
+    return {
+        view: [form[None] for image in images for form in (image, cv2.GaussianBlur(image, (0, 0), BLUR_SIGMA))]
+        for view, images in found.images.items()
+        if len(images)
+    }
 
 
-def largest_difference(expected: FaceScorer, other: FaceScorer, images: np.ndarray) -> float:
-    """Of the probabilities of (n, s, s, 3) uint8 RGB faces, n >= 1."""
-    return float(np.abs(expected(images) - other(images)).max())
+def try_precision(
+    models: Sequence[ScoringModel], precision: str, source: str, examples: Examples
+) -> tuple[PrecisionCheck, dict[str, FaceScorer]]:
+    """Scores examples in fewer bits and in float32, with one network after the other, until one is off too far.
+
+    Where a network has no example, nothing is known of fewer bits, and they are not kept.
+
+    Args:
+        precision: the fewer bits.
+        source: where the examples are from, VIDEOS or PORTRAITS.
+
+    Returns:
+        What was seen, and the scorers in fewer bits by network: of all, if the run computes in them.
+    """
+    own = [examples.get(model.view, []) for model in models]
+    check = PrecisionCheck(precision, source, min(map(len, own)), min(sum(map(len, faces)) for faces in own))
+    fast: dict[str, FaceScorer] = {}
+    if not check.faces:
+        return check, fast
+    worst = _Difference(0.0, 0.0, models[0].name)
+    with tqdm(models, f"trying {precision}", unit="network", leave=False, disable=source == PORTRAITS) as progress:
+        for model, faces in zip(progress, own):
+            fast[model.name] = make_scorer(model, precision)
+            worst = max(worst, _difference(model, fast[model.name], faces))
+            if worst.of_video > REDUCED_TOLERANCE:
+                break
+    seen = replace(
+        check,
+        video_difference=_number(worst.of_video),
+        face_difference=_number(worst.of_face),
+        network=worst.network,
+        kept=worst.of_video <= REDUCED_TOLERANCE,
+    )
+    return seen, fast
 
 
-def _blurred(image: np.ndarray) -> np.ndarray:
-    return cv2.GaussianBlur(image, (0, 0), BLUR_SIGMA)[None]
+@dataclass(frozen=True, order=True)
+class _Difference:
+    """The fields of `PrecisionCheck` for one network; infinite without a number."""
+
+    of_video: float
+    of_face: float
+    network: str
+
+
+def _difference(model: ScoringModel, fast: FaceScorer, faces: Sequence[np.ndarray]) -> _Difference:
+    """Between a network's scores in float32 and in fewer bits, of each video's faces."""
+    images = np.concatenate(faces)
+    try:
+        off = fast(images) - make_scorer(model, FLOAT32)(images)
+    except ScoringError:
+        return _Difference(math.inf, math.inf, model.name)
+    videos = np.split(off, np.cumsum([len(own) for own in faces])[:-1])
+    return _Difference(max(abs(float(own.mean())) for own in videos), float(np.abs(off).max()), model.name)
+
+
+def _number(value: float) -> float | None:
+    return value if math.isfinite(value) else None

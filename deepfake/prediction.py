@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
+from dataclasses import fields
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from tqdm import tqdm
 
 from deepfake.face_scorer import FaceScorer, Scorer, ScoringError
 from deepfake.face_stream import stream_faces
 from deepfake.faces import FaceCollector, FaceSource, VideoFaces
 from deepfake.persons import link_persons
-from deepfake.precision import AUTO, FLOAT32
-from deepfake.precision_check import agreeing_scorers
+from deepfake.precision import AUTO, FLOAT32, PORTRAITS, VIDEOS, PrecisionCheck, fastest_precision
+from deepfake.precision_check import example_videos, portrait_examples, try_precision, video_examples
 from deepfake.processes import Unwanted, WorkerDied, check_wanted
 from deepfake.results import (
     CRASHED,
@@ -28,6 +31,7 @@ from deepfake.results import (
     VideoResult,
     most_scored,
 )
+from deepfake.runs import plain
 from deepfake.scoring import AGGREGATIONS, MAX_PERSON, OF_FAMILY, ensemble_score, max_person_score
 from deepfake.scoring_models import ScoringModel, describe_run, exported_precision, make_scorer
 from deepfake.video import VideoError
@@ -45,9 +49,14 @@ class Predictor:
         compiled: whether torch's networks are compiled, for a minute or more each.
         weights_dir: the folder of the detectors' weights, if they need any.
         aggregate: one of `deepfake.scoring.AGGREGATE_CHOICES`.
+        workers: processes that decode and, without CUDA, detect ahead of the scoring.
+        videos: what is to be scored: AUTO tries fewer bits on the faces of some of them, which are found once and kept
+            until `predict_all` scores them. Without any it tries two portraits.
+        begun: `run` of a stopped run that this one may continue: if all else is the same, AUTO chooses as that did.
 
     Attributes:
         run: what its results depend on (`describe_run`).
+        check: what AUTO saw of fewer bits; None if it tried none.
         scorers: each model's, by name.
 
     Raises:
@@ -63,51 +72,85 @@ class Predictor:
         compiled: bool = False,
         weights_dir: Path = Path("weights"),
         aggregate: str = OF_FAMILY,
+        workers: int = 1,
+        videos: Sequence[Path] = (),
+        begun: Mapping[str, Any] | None = None,
     ) -> None:
         self.models = models
         self._device = device
         self._aggregate = aggregate
+        self._workers = workers
         self._collector = FaceCollector([model.view for model in models], device, weights_dir)
-        precision, self.scorers = _make_scorers(models, self._collector, device, precision, compiled)
-        self.run = describe_run(models, device, precision, aggregate, compiled)
+        self._found: dict[Path, VideoFaces | Exception] = {}
+        self.check: PrecisionCheck | None = None
+        self.scorers: dict[str, FaceScorer] = {}
+        describe = partial(describe_run, models, device, aggregate=aggregate, compiled=compiled)
+        if models[0].exported is not None:
+            precision = exported_precision(models, precision)
+        elif precision == AUTO:
+            precision = fastest_precision(device)
+            if precision != FLOAT32:  # else there is nothing to try
+                self.check = _check_of(begun, precision, describe) or self._try(precision, videos)
+                precision = self.check.chosen
+        if compiled or not self.scorers:
+            self.scorers = {model.name: make_scorer(model, precision, compiled) for model in models}
+        self.run = describe(precision, check=self.check)
 
     def predict_all(
-        self, videos: Sequence[Path], workers: int = 1, unwanted: Unwanted | None = None
+        self, videos: Sequence[Path], unwanted: Unwanted | None = None
     ) -> Generator[tuple[Path, VideoResult], None, None]:
         """Yields each video once, in the order of completion, with its result; a video that cannot be scored has a
         status that says why.
-
-        Args:
-            workers: processes that decode and, without CUDA, detect ahead of the scoring.
 
         Raises:
             GivenUp: the work is unwanted (`deepfake.processes.stream`); asked between networks too.
         """
         once = list(dict.fromkeys(videos))
-        for path, outcome in stream_faces(once, self._collector, self._device, workers, unwanted):
-            if isinstance(outcome, VideoFaces):
-                yield path, score_video(outcome, self.models, self.scorers, self._aggregate, unwanted)
-            else:
-                yield path, failed_result(outcome)
+        known = [path for path in once if path in self._found]
+        for path in known:
+            yield path, self._result(self._found.pop(path), unwanted)
+        further = [path for path in once if path not in set(known)]
+        for path, outcome in stream_faces(further, self._collector, self._device, self._workers, unwanted):
+            yield path, self._result(outcome, unwanted)
 
     def predict(self, video: Path, unwanted: Unwanted | None = None) -> VideoResult:
         """One video's result; see `predict_all`."""
-        with contextlib.closing(self.predict_all([video], unwanted=unwanted)) as results:
+        with contextlib.closing(self.predict_all([video], unwanted)) as results:
             ((_, result),) = results
         return result
 
+    def _try(self, precision: str, videos: Sequence[Path]) -> PrecisionCheck:
+        """Whether the models keep their scores in fewer bits; if so, these are their scorers."""
+        if videos:
+            chosen = example_videos(videos)
+            stream = stream_faces(chosen, self._collector, self._device, self._workers)
+            with contextlib.closing(stream), tqdm(desc="finding faces", total=len(chosen), leave=False) as bar:
+                for path, outcome in stream:
+                    self._found[path] = outcome
+                    bar.update()
+            in_order = [found for path in chosen if isinstance(found := self._found[path], VideoFaces)]
+            check, scorers = try_precision(self.models, precision, VIDEOS, video_examples(in_order))
+        else:
+            check, scorers = try_precision(self.models, precision, PORTRAITS, portrait_examples(self._collector))
+        if check.kept:
+            self.scorers = scorers
+        return check
 
-def _make_scorers(
-    models: Sequence[ScoringModel], collector: FaceCollector, device: str, precision: str, compiled: bool
-) -> tuple[str, dict[str, FaceScorer]]:
-    """In which precision the models compute, and each one's scorer by name."""
-    if models[0].exported is not None:
-        return exported_precision(models, precision), {model.name: make_scorer(model, FLOAT32) for model in models}
-    if precision == AUTO:
-        precision, scorers = agreeing_scorers(models, collector, device)
-        if not compiled:
-            return precision, scorers
-    return precision, {model.name: make_scorer(model, precision, compiled) for model in models}
+    def _result(self, outcome: VideoFaces | Exception, unwanted: Unwanted | None) -> VideoResult:
+        if isinstance(outcome, VideoFaces):
+            return score_video(outcome, self.models, self.scorers, self._aggregate, unwanted)
+        return failed_result(outcome)
+
+
+def _check_of(
+    begun: Mapping[str, Any] | None, precision: str, describe: Callable[..., dict[str, Any]]
+) -> PrecisionCheck | None:
+    """What a stopped run saw of fewer bits, if this one would be the same with it."""
+    content = (begun or {}).get("settings", {}).get("precision_check")
+    if content is None or content.keys() != {field.name for field in fields(PrecisionCheck)}:
+        return None
+    check = PrecisionCheck(**content)
+    return check if check.precision == precision and plain(describe(check.chosen, check=check)) == begun else None
 
 
 def warm_up(models: Sequence[ScoringModel], scorers: Mapping[str, Scorer]) -> None:

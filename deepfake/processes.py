@@ -170,10 +170,28 @@ def _start(function: Callable[[Item], Iterable[Any]]) -> _Worker[Item]:
     context = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
     ours, theirs = context.Pipe()
     process = context.Process(target=_serve, args=(theirs, function, os.getpid()), daemon=True)  # type: ignore[attr-defined]
-    process.start()
+    with _later_interrupt():
+        process.start()
     # Held open here, it would hide the death of its process.
     theirs.close()
     return _Worker(process, ours)
+
+
+@contextlib.contextmanager
+def _later_interrupt() -> Iterator[None]:
+    """Ctrl-C waits until the end: what Python calls around a fork would print it and go on, here and in the child."""
+    before = signal.getsignal(signal.SIGINT)
+    if before is None or threading.current_thread() is not threading.main_thread():  # neither ours nor raised here
+        yield
+        return
+    pressed: list[int] = []
+    signal.signal(signal.SIGINT, lambda number, _: pressed.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+        if pressed:
+            signal.raise_signal(signal.SIGINT)
 
 
 def _assign(team: list[_Worker[Item]], todo: deque[Item]) -> None:

@@ -13,7 +13,7 @@ from deepfake.face_recipes import recipe_to_dict
 from deepfake.face_scorer import FaceScorer
 from deepfake.faces import FaceSource, FaceView
 from deepfake.images import Normalization
-from deepfake.precision import AUTO, FLOAT32
+from deepfake.precision import AUTO, FLOAT32, PrecisionCheck
 from deepfake.scoring import AGGREGATIONS, MAX_PERSON, OF_FAMILY
 from deepfake.spec import ModelSpec
 
@@ -105,8 +105,13 @@ def describe_run(
     precision: str,
     aggregate: str = OF_FAMILY,
     compiled: bool = False,
+    check: PrecisionCheck | None = None,
 ) -> dict[str, Any]:
-    """What the results of a run depend on beside the videos, as plain JSON values."""
+    """What the results of a run depend on beside the videos, as plain JSON values.
+
+    Args:
+        check: why it computes in `precision`, if that was tried.
+    """
     sources = list(dict.fromkeys(model.source for model in models))
     described = []
     for model in models:
@@ -132,6 +137,7 @@ def describe_run(
             "backend": models[0].exported.backend if models[0].exported else TORCH,
             "device": device,
             "precision": precision,
+            "precision_check": None if check is None else asdict(check),
             "compiled": compiled,
             "aggregate": aggregate,
             "ensemble": "weighted mean over models of their aggregated face scores",

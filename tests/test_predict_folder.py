@@ -364,6 +364,32 @@ def test_a_changed_video_is_scored_again(stopped, many, run):
     assert "continuing: 2 of 8" in run("--test-dir", many, "--output", stopped)[2]
 
 
+def test_a_continued_run_computes_as_it_began(many, run, tmp_path, monkeypatch, request):
+    monkeypatch.setattr("deepfake.prediction.fastest_precision", lambda device: "bf16")
+    stopped = request.getfixturevalue("stopped")
+    began = Path(f"{stopped}.journal").read_text().splitlines()[0]
+    assert '"precision": "bf16"' in began
+
+    def never(*_):
+        raise AssertionError("tried again")
+
+    monkeypatch.setattr("deepfake.prediction.try_precision", never)
+    code, _, err = run("--test-dir", many, "--output", stopped, "--details", tmp_path / "d.json")
+    assert code == 3 and "continuing: 3 of 8" in err
+    assert "bf16: scores of 4 faces of 1 video are " in err
+    settings = json.loads((tmp_path / "d.json").read_text())["settings"]
+    assert settings == json.loads(began)["run"]["settings"]
+
+
+def test_fewer_bits_that_would_change_scores_are_told(many, run, weights, tmp_path, monkeypatch):
+    monkeypatch.setattr("deepfake.prediction.fastest_precision", lambda device: "bf16")
+    monkeypatch.setattr("deepfake.precision_check.REDUCED_TOLERANCE", 0.0)
+    code, _, err = run("--test-dir", many, "--output", tmp_path / "s.csv")
+    assert code == 3
+    assert f"float32: in bf16 scores of {MODEL} are off by " in err
+    assert "; --precision bf16 takes it all the same" in err
+
+
 def test_a_full_disk_is_told_and_loses_nothing(many, weights, run, project_root, tmp_path):
     probe = subprocess.run(["unshare", "-rm", "true"], capture_output=True)
     if probe.returncode != 0:

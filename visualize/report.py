@@ -21,6 +21,7 @@ from deepfake import atomic
 from deepfake.boxes import crop_face
 from deepfake.calibration import Judge
 from deepfake.images import fit_square
+from deepfake.precision import PrecisionCheck
 from deepfake.processes import WorkerDied, apart
 from deepfake.quality import SMALL_FACE, bits_per_pixel, reasons_for_doubt, sharpness
 from deepfake.results import PersonScore, ScoredFace, VideoResult, judged, video_to_json
@@ -228,8 +229,15 @@ class Reporter:
             # Who was seen once or twice in a crowd is in the table.
             "timelines": [self._timeline(p, result, pictures, fps) for p in result.persons if not _note(p, result)],
             "top": top,
+            "precision": self._precision(),
             "colours": [css(person) for person in range(len(result.persons))],
         }
+
+    def _precision(self) -> str:
+        """What the networks computed in, and how that was found to do."""
+        settings = self._run["settings"]
+        seen = settings["precision_check"]
+        return PrecisionCheck(**seen).told() if seen else settings["precision"]
 
     def _timeline(
         self, person: PersonScore, result: VideoResult, pictures: Pictures, fps: float | None

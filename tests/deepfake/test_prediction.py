@@ -2,18 +2,21 @@
 
 import os
 import signal
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from deepfake import face_stream
+from deepfake import face_stream, prediction
 from deepfake.checkpoints import load_model
 from deepfake.face_scorer import FaceScorer
 from deepfake.faces import MAX_FACES, FaceCollector, FaceSource, FaceView
+from deepfake.precision import AUTO, FLOAT32
 from deepfake.prediction import Predictor
 from deepfake.processes import stream
+from deepfake.runs import plain
 from deepfake.scoring import confident_score
 from deepfake.scoring_models import ScoringModel
 from deepfake.video import iter_spread
@@ -113,3 +116,82 @@ def test_a_reader_that_dies_costs_its_video_only(face_clips, tiny_model, monkeyp
         "b.mp4": "ok",
     }
     assert "died" in results["broken.mp4"].reason
+
+
+@pytest.fixture
+def fast_in_bf16(monkeypatch):
+    """A machine that takes fewer bits; calls of `stream_faces` by what they were given."""
+    streamed = []
+    monkeypatch.setattr(prediction, "fastest_precision", lambda device: "bf16")
+    find = prediction.stream_faces
+
+    def record(videos, *more):
+        streamed.append([path.name for path in videos])
+        return find(videos, *more)
+
+    monkeypatch.setattr(prediction, "stream_faces", record)
+    return streamed
+
+
+@pytest.fixture
+def four(face_clips):
+    return [face_clips / name for name in ("a.mp4", "faceless.mp4", "b.mp4", "broken.mp4")]
+
+
+def scores(results):
+    return {path.name: (result.status, result.score) for path, result in results}
+
+
+def test_fewer_bits_are_tried_on_the_videos_and_their_faces_found_once(four, tiny_model, fast_in_bf16):
+    model = on_frames(tiny_model, 3)
+    predictor = Predictor([model], precision=AUTO, videos=four)
+    assert predictor.check.kept and (predictor.check.videos, predictor.check.faces) == (1, 3)
+    settings = predictor.run["settings"]
+    assert settings["precision"] == "bf16"
+    assert settings["precision_check"]["face_difference"] == predictor.check.face_difference > 0
+    found = scores(predictor.predict_all(four))
+    assert fast_in_bf16 == [["a.mp4", "broken.mp4"], ["faceless.mp4", "b.mp4"]]
+    assert found == scores(Predictor([model], precision="bf16").predict_all(four))
+    assert found["broken.mp4"] == ("unreadable", None)
+    assert scores(predictor.predict_all(four)) == found, "a second time all are read again"
+
+
+def test_a_network_that_loses_its_scores_computes_in_float32(four, tiny_model, fast_in_bf16):
+    rough = replace(on_frames(tiny_model, 3), network=_Rough(tiny_model.network).eval())
+    predictor = Predictor([rough], precision=AUTO, videos=four)
+    assert not predictor.check.kept and predictor.run["settings"]["precision"] == FLOAT32
+    assert scores(predictor.predict_all(four)) == scores(Predictor([rough]).predict_all(four))
+
+
+class _Rough(nn.Module):
+    """Another network in fewer bits."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+        self.conv = nn.Conv2d(3, 1, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.network(x) + (1 if self.conv(x).dtype == torch.bfloat16 else 0)
+
+
+def test_a_continued_run_chooses_as_it_began(four, tiny_model, fast_in_bf16):
+    model = on_frames(tiny_model, 3)
+    begun = plain(Predictor([model], precision=AUTO, videos=four[:1]).run)
+    fast_in_bf16.clear()
+    assert plain(Predictor([model], precision=AUTO, videos=four, begun=begun).run) == begun
+    assert fast_in_bf16 == []
+    # What was seen of other networks, or in other settings, says nothing of these.
+    for other in (replace(model, sha256="0"), on_frames(tiny_model, 2)):
+        fast_in_bf16.clear()
+        Predictor([other], precision=AUTO, videos=four, begun=begun)
+        assert fast_in_bf16 == [["a.mp4", "broken.mp4"]]
+    fast_in_bf16.clear()
+    run = plain(Predictor([model], precision=FLOAT32, videos=four, begun=begun).run)
+    assert fast_in_bf16 == [] and run["settings"]["precision_check"] is None
+
+
+def test_without_videos_two_portraits_are_tried(tiny_model, fast_in_bf16):
+    check = Predictor([on_frames(tiny_model, 3)], precision=AUTO).check
+    assert check.kept and (check.source, check.faces) == ("portraits", 4)
+    assert fast_in_bf16 == []

@@ -405,3 +405,21 @@ def test_work_apart_gives_its_value_or_its_error():
 
 def _raise(error: Exception) -> None:
     raise error
+
+
+def test_ctrl_c_while_a_worker_is_started_is_not_lost():
+    script = """
+import os, signal
+from deepfake.processes import stream
+
+def press():
+    signal.raise_signal(signal.SIGINT)
+
+os.register_at_fork(before=press, after_in_parent=press, after_in_child=press)
+try:
+    print(sum(part.last for part in stream([1, 2], lambda item: [item], workers=1)))
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
+    assert (done.stdout, done.stderr, done.returncode) == ("interrupted\n", "", 0)

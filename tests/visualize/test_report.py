@@ -3,6 +3,7 @@
 import base64
 import json
 import re
+from dataclasses import asdict
 from html.parser import HTMLParser
 from urllib.parse import unquote
 
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 
 from deepfake.calibration import Uncalibrated
+from deepfake.precision import VIDEOS, PrecisionCheck
 from deepfake.results import NO_FACE, OK, UNREADABLE, PersonScore, ScoredFace, VideoResult
 from tests.clips import draw, gradient
 from visualize.report import TOO_FEW, Highlight, Reporter, draw_poster
@@ -22,7 +24,7 @@ RUN = {
         {"name": "b", "weight": 1.0, "architecture": "Y", "sha256": "cd" * 32, **MODEL},
     ],
     "crop_recipes": [{"kind": "crop", "detector": "mtcnn"}],
-    "settings": {"device": "cpu", "precision": "float32", "aggregate": "family"},
+    "settings": {"device": "cpu", "precision": "float32", "precision_check": None, "aggregate": "family"},
 }
 LEFT, RIGHT = (20.0, 40.0, 120.0, 160.0), (180.0, 40.0, 280.0, 160.0)
 EVIL = '<script>alert("x")</script>'
@@ -86,6 +88,15 @@ def test_the_page_says_what_was_found(video, tmp_path):
     for image in parsed.images:
         data = base64.b64decode(image.split(",")[1])
         assert cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) is not None
+
+
+def test_the_page_says_what_was_computed_in_and_why(video, tmp_path):
+    plain = read(Reporter(tmp_path, RUN, Uncalibrated()).write("clip.mp4", video, RESULT))
+    assert "Computed in float32." in plain.text
+    check = PrecisionCheck("bf16", VIDEOS, 8, 32, 0.0004, 0.003, "a", kept=True)
+    run = {**RUN, "settings": {**RUN["settings"], "precision": "bf16", "precision_check": asdict(check)}}
+    tried = read(Reporter(tmp_path, run, Uncalibrated()).write("clip.mp4", video, RESULT))
+    assert f"Computed in {check.told()}." in tried.text
 
 
 def test_the_json_says_the_same(video, tmp_path):
