@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from substra.sdk.models import Task
 
 AGGREGATOR = "aggregator"
+"""The organisation that averages, beside the owners: none of them may be called that."""
 
 
 class FailedTask(ValueError):
@@ -69,6 +70,8 @@ def run(asked: LocalRun) -> pd.DataFrame:
         NonFiniteLoss: a baseline's training diverged.
     """
     owners = {name: folder.resolve() for name, folder in owners_in(asked.samples).items()}
+    if AGGREGATOR in owners:
+        raise ValueError(f"{owners[AGGREGATOR]}: the organisation that averages is called that; rename the folder")
     out = asked.out.resolve()
     data = check_owners(owners)
     out.mkdir(parents=True, exist_ok=True)

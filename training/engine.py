@@ -23,6 +23,7 @@ from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 from tqdm import tqdm
 
 from deepfake.losslog import EpochLoss
+from deepfake.models.inference import check_can_compile
 from training import distributed
 from training.config import OptimizerConfig
 from training.datasets.batch import Batch
@@ -156,6 +157,9 @@ class Trainer:
         settings: how a step is computed.
         freeze_epochs: the encoder stands still, statistics included, for that many epochs.
         stop: asks to stop between two batches; then all ranks stop.
+
+    Raises:
+        ValueError: compiling is asked for, and there is no compiler.
     """
 
     def __init__(
@@ -169,6 +173,8 @@ class Trainer:
         stop: StopRequest | None = None,
     ) -> None:
         settings = settings or StepSettings()
+        if settings.compile:
+            check_can_compile(ranks.device)
         on_cuda = ranks.device.type == "cuda"
         self.recipe = recipe
         self.ranks = ranks

@@ -8,6 +8,7 @@ what lies between them is C of our own in bfloat16; compiled on demand.
 from __future__ import annotations
 
 import copy
+import os
 import shutil
 from collections.abc import Callable
 
@@ -57,10 +58,18 @@ def for_inference(network: nn.Module, precision: str, batch: torch.Tensor, compi
     return _Compiled(network, weights.device) if compiled else network
 
 
+_COMPILERS = {
+    "cpu": ("CXX", "C++ compiler (g++)", ("g++", "clang++", "c++")),
+    "cuda": ("CC", "C compiler (gcc)", ("gcc", "clang", "cc")),
+}
+"""What torch.compile takes, by type of device: for the code itself, or for what starts Triton's kernels."""
+
+
 def check_can_compile(device: torch.device) -> None:
-    """Raises ValueError if networks cannot be compiled for a device: on a CPU that takes a C++ compiler."""
-    if device.type == "cpu" and not any(map(shutil.which, ("g++", "clang++", "c++"))):
-        raise ValueError("compiling networks for this CPU takes a C++ compiler (g++), and none is installed")
+    """Raises ValueError if networks cannot be compiled for a device, for want of a compiler."""
+    variable, told, names = _COMPILERS.get(device.type, ("", "", ()))
+    if names and not os.environ.get(variable) and not any(map(shutil.which, names)):
+        raise ValueError(f"compiling networks for {device.type} takes a {told}, and none is installed")
 
 
 class MixedPrecision(nn.Module):

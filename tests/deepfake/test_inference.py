@@ -12,7 +12,7 @@ from torch.nn import functional
 from deepfake.face_scorer import SCORE_BATCH, FaceScorer
 from deepfake.models import inference
 from deepfake.models.folding import fold_batch_norms
-from deepfake.models.inference import for_inference
+from deepfake.models.inference import check_can_compile, for_inference
 from deepfake.models.packing import PackedConv2d
 from deepfake.models.registry import build_model
 
@@ -174,5 +174,11 @@ def test_a_compiled_network_scores_the_same_in_one_shape(monkeypatch):
 
 def test_compiling_without_a_compiler_is_told(monkeypatch):
     monkeypatch.setenv("PATH", "")
-    with pytest.raises(ValueError, match=r"C\+\+ compiler"):
+    for variable in ("CC", "CXX"):
+        monkeypatch.delenv(variable, raising=False)
+    with pytest.raises(ValueError, match=r"for cpu takes a C\+\+ compiler \(g\+\+\), and none is installed"):
         FaceScorer(lively(Small()), compiled=True)
+    with pytest.raises(ValueError, match=r"for cuda takes a C compiler \(gcc\)"):
+        check_can_compile(torch.device("cuda"))
+    monkeypatch.setenv("CXX", "mine")
+    check_can_compile(torch.device("cpu"))

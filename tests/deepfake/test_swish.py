@@ -203,7 +203,8 @@ def test_compiled_networks_call_it_too(kernels, beside):
 
 @pytest.mark.parametrize("found", [None, SimpleNamespace(INTERFACE=swish.INTERFACE + 1, available=lambda: True)])
 def test_without_the_c_or_with_another_one_torch_computes(found, monkeypatch, caplog):
-    caplog.set_level(logging.WARNING)  # what quantises leaves handlers at ERROR
+    caplog.set_level(logging.WARNING)  # some library of other tests leaves handlers at ERROR
+
     def load(name):
         if found is None:
             raise ImportError(name)

@@ -196,6 +196,7 @@ def other_detector(samples: Path) -> None:
         (other_detector, "found with other settings than those of"),
         (lambda s: shutil.copytree(s / "owner1", s / "owner3"), "is in another sample, too"),
         (lambda s: (s / "owner2" / "train" / "folds.csv").unlink(), "not a fold table"),
+        (lambda s: (s / "owner2").rename(s / "aggregator"), "the organisation that averages is called that"),
     ],
 )
 def test_samples_that_cannot_be_used_stop_a_run_before_it_begins(

@@ -180,6 +180,15 @@ def test_a_compiled_network_trains_to_the_same_weights_under_the_same_names(
         torch.testing.assert_close(ends[0][key], ends[1][key])
 
 
+def test_compiling_without_a_compiler_is_told_before_training(shared_data_root, tmp_path, tiny_config, monkeypatch):
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.delenv("CXX", raising=False)
+    out = tmp_path / "out"
+    options = RunOptions(tiny_config, shared_data_root, output_dir=out, logdir=out, device="cpu", epochs=1)
+    with pytest.raises(ValueError, match="none is installed"):
+        run(dataclasses.replace(options, compile=True))
+
+
 @pytest.mark.parametrize(("kind", "momentum"), [("SGD", 0.9), ("AdamW", 0.0)])
 def test_a_fused_optimiser_computes_the_same(kind, momentum):
     config = OptimizerConfig(2, kind, 0.05, ScheduleConfig("constant", "epoch", 1), momentum, 1e-4, momentum > 0)
