@@ -230,7 +230,7 @@ def _serve(connection: Connection, function: Callable[[Any], Iterable[Any]], par
     # Ctrl-C reaches the whole process group; the parent alone decides.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     keep_freed_memory()
-    threading.Thread(target=_die_with, args=(parent,), daemon=True).start()
+    end_with(parent)
     # Collecting what the parent left would free its CUDA memory from the wrong process.
     gc.freeze()
     cap_threads(_THREADS)
@@ -263,8 +263,16 @@ def cap_threads(threads: int) -> None:
         sys.modules["torch"].set_num_threads(threads)
 
 
-def _die_with(parent: int) -> None:
-    """Ends this worker when its parent was killed: nobody would stop it otherwise."""
+def end_with(parent: int) -> None:
+    """Ends this process, from a thread, when its parent has: after a kill nobody would stop it otherwise.
+
+    Args:
+        parent: the parent's id, asked for where it was still there.
+    """
+    threading.Thread(target=_wait_for_end, args=(parent,), daemon=True).start()
+
+
+def _wait_for_end(parent: int) -> None:
     while os.getppid() == parent:
         time.sleep(_PARENT_CHECK_SECONDS)
     os._exit(1)

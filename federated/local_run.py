@@ -23,7 +23,7 @@ from federated.results import write_figures, write_networks
 from federated.samples import OwnerData, open_samples
 from federated.settings import LocalSettings
 from federated.splitting import KINDS, TEST, TRAIN
-from federated.tasks import RUN_FOLDER, finished_folder
+from federated.tasks import RUN_FOLDER, RUN_PROCESS, finished_folder
 
 if TYPE_CHECKING:
     from substra import Client
@@ -162,9 +162,10 @@ def _beside_ctrl_c(work: Callable[[], pd.DataFrame]) -> pd.DataFrame:
 @contextlib.contextmanager
 def _tasks_told(out: Path) -> Iterator[None]:
     """Inside, tasks know where to keep logs and results, and find this project."""
-    before = {name: os.environ.get(name) for name in (RUN_FOLDER, "PYTHONPATH")}
+    before = {name: os.environ.get(name) for name in (RUN_FOLDER, RUN_PROCESS, "PYTHONPATH")}
     project = str(Path(__file__).resolve().parents[1])
     os.environ[RUN_FOLDER] = str(out)
+    os.environ[RUN_PROCESS] = str(os.getpid())
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [project, before["PYTHONPATH"]]))
     try:
         yield

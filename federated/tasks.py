@@ -15,8 +15,11 @@ from pathlib import Path
 
 from deepfake.commandline import EXIT_DIVERGED, EXIT_INTERRUPTED, EXIT_USAGE
 from deepfake.memory import keep_freed_memory
+from deepfake.processes import end_with
 
 RUN_FOLDER = "DEEPFAKE_FEDERATED_RUN"
+RUN_PROCESS = "DEEPFAKE_FEDERATED_PROCESS"
+"""The id of the process that a local run's tasks are children of; where they find another, it was killed."""
 _LOG_FORMAT = "%(asctime)s %(levelname)s %(message)s"
 
 
@@ -38,10 +41,11 @@ def one_line_errors() -> Iterator[None]:
 
 def begin_task(owner: str) -> None:
     """Freed memory is kept, as in all programs that compute; log lines go to standard error and, in a local run, to
-    `logs/OWNER.log`, unless this process has a log."""
+    `logs/OWNER.log`, unless this process has a log. A task of a local run ends with the program that has started it."""
     keep_freed_memory()
     handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
     if (folder := run_folder()) is not None:
+        end_with(int(os.environ[RUN_PROCESS]))
         (folder / "logs").mkdir(parents=True, exist_ok=True)
         handlers.append(logging.FileHandler(folder / "logs" / f"{owner}.log", encoding="utf-8"))
     logging.basicConfig(format=_LOG_FORMAT, datefmt="%H:%M:%S", level=logging.INFO, handlers=handlers)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import psutil
 import pytest
 import torch
 
@@ -87,8 +88,14 @@ def ended(program: Program) -> dict:
 
     process = program.start()
     program.wait_for(process, lambda: len(program.finished()) >= 1)
-    os.killpg(process.pid, signal.SIGKILL)
+    running = psutil.Process(process.pid)
+    ended_task = running.children()
+    program.wait_for(process, lambda: set(running.children()) - set(ended_task))
+    tasks = running.children()
+    process.kill()  # it alone: its task is to notice
     process.wait()
+    _, alive = psutil.wait_procs(tasks, timeout=60)
+    orphans = [*alive, *sorted(program.finished())[1:]]
     killed = {path: path.stat().st_mtime_ns for path in program.finished()}
 
     process = program.start()
@@ -101,7 +108,14 @@ def ended(program: Program) -> dict:
 
     code, output = program.run()
     lost = lost_code, lost_output
-    return {"interrupted": interrupted, "killed": killed, "kept": kept, "lost": lost, "end": (code, output)}
+    return {
+        "interrupted": interrupted,
+        "orphans": orphans,
+        "killed": killed,
+        "kept": kept,
+        "lost": lost,
+        "end": (code, output),
+    }
 
 
 @pytest.fixture(scope="module")
@@ -138,6 +152,10 @@ def test_a_lost_owner_ends_the_run_and_is_named(ended, program):
     assert "the training of round 1 at owner2 failed" in output and "run the same command again" in output
     assert "folds.csv: not a fold table" in output  # why
     assert "Traceback" not in output
+
+
+def test_no_task_outlives_a_killed_run(ended):
+    assert ended["orphans"] == [], "the second task neither went on nor left a result"
 
 
 def test_finished_tasks_outlive_the_run(ended, program):
