@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from deepfake.commandline import EXIT_INTERRUPTED, EXIT_USAGE, positive_int, run_guarded
 from deepfake.ensemble import listed_ensembles, read_ensemble, weighted_members
 from deepfake.memory import keep_freed_memory
-from deepfake.scoring_options import add_host, add_networks
+from deepfake.scoring_options import add_host, add_networks, add_precision
 from deepfake.weights import WeightsError, check_present
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ def parse_args() -> argparse.Namespace:
     )
     add = parser.add_argument
     add_networks(add)
+    add_precision(add, "two portraits")
     add(
         "--models",
         nargs="+",
@@ -97,6 +98,7 @@ def build_analyst(args: argparse.Namespace) -> Analyst:
         weights_dir=args.weights_dir,
         device=args.device,
         detector=args.detector,
+        precision=args.precision,
         max_seconds=args.max_seconds,
         calibration=(next(iter(offered)), args.calibration) if args.calibration else None,
     )

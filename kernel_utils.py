@@ -199,18 +199,20 @@ def load_predictor(
     device: str = "auto",
     detector: AnySettings | None = None,
     weights_dir: Path = Path("weights"),
+    precision: str = AUTO,
 ) -> Predictor:
     """Loads an ensemble for good: what serves one file after the other.
 
     Args:
         device: `auto`, `cpu` or `cuda`.
+        precision: see `Predictor`.
 
     Raises:
         ValueError: see `choose_device`, `load_models`, `Predictor`.
     """
     device = choose_device(device)
     models = load_models(members, device, detector)
-    predictor = Predictor(models, device=device, precision=AUTO, weights_dir=weights_dir)
+    predictor = Predictor(models, device=device, precision=precision, weights_dir=weights_dir)
     if predictor.check is not None:
         log.log(logging.INFO if predictor.check.kept else logging.WARNING, "computing in %s", predictor.check.told())
     warm_up(models, predictor.scorers)

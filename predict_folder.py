@@ -18,7 +18,7 @@ from deepfake.journal import begun_run
 from deepfake.memory import keep_freed_memory
 from deepfake.processes import default_workers
 from deepfake.scoring import AGGREGATE_CHOICES, FRAMES_PER_VIDEO, OF_FAMILY
-from deepfake.scoring_options import add_members, add_networks, chosen_members
+from deepfake.scoring_options import add_members, add_networks, add_precision, chosen_members
 from deepfake.video import SpreadFrames
 from deepfake.weights import check_present
 
@@ -77,13 +77,7 @@ def parse_args() -> argparse.Namespace:
         default=OF_FAMILY,
         help="; ".join(f"{name}: {told}" for name, told in AGGREGATE_CHOICES.items()) + " (default: %(default)s)",
     )
-    add(
-        "--precision",
-        choices=["auto", "float32", "bf16", "fp16"],
-        default="auto",
-        help="auto: what the machine is fastest in (bf16 where the CPU multiplies it, fp16 on CUDA) if the scores of "
-        "some videos, tried first, stay within 0.01 of float32's, else float32 (default: %(default)s)",
-    )
+    add_precision(add, "some videos, tried first,")
     add(
         "--compile",
         action="store_true",

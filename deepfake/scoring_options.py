@@ -1,4 +1,4 @@
-"""The options of all commands that score: which networks, where they are, and what finds their faces.
+"""The options of commands that score: which networks, where they are, what finds their faces, how they compute.
 
 Functions take a parser, or a parser's or a group's `add_argument`; nothing is parsed here.
 """
@@ -27,6 +27,21 @@ def add_networks(add: Callable[..., object]) -> None:
         "its published weights from the weights folder, mtcnn needs none",
     )
     add("--device", choices=["auto", "cpu", "cuda"], default="auto", help="default: cuda if there is one")
+
+
+def add_precision(add: Callable[..., object], tried_on: str) -> None:
+    """`--precision`, as `deepfake.prediction.Predictor` takes it.
+
+    Args:
+        tried_on: whose scores are to stay with fewer bits, in words.
+    """
+    add(
+        "--precision",
+        choices=["auto", "float32", "bf16", "fp16"],
+        default="auto",
+        help="auto: what the machine is fastest in (bf16 where the CPU multiplies it, fp16 on CUDA) if the scores of "
+        f"{tried_on} stay within 0.01 of float32's, else float32 (default: %(default)s)",
+    )
 
 
 def add_members(parser: Any) -> None:

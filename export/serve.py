@@ -19,7 +19,7 @@ from deepfake.commandline import EXIT_INTERRUPTED, EXIT_USAGE, index_int, positi
 from deepfake.detectors.base import ALIGNING
 from deepfake.ensemble import Member
 from deepfake.memory import keep_freed_memory
-from deepfake.scoring_options import add_host, add_members, add_networks, chosen_members
+from deepfake.scoring_options import add_host, add_members, add_networks, add_precision, chosen_members
 from deepfake.weights import check_present
 
 if TYPE_CHECKING:
@@ -58,6 +58,7 @@ def parse_args() -> argparse.Namespace:
     add = parser.add_argument
     add_members(parser)
     add_networks(add)
+    add_precision(add, "two portraits")
     add("--calibration", type=Path, metavar="FILE", help="made by calibrate.py")
     add_host(add)
     add("--port", type=index_int, default=PORT, help="0: any that is free (default: %(default)s)")
@@ -124,7 +125,8 @@ def build_answerer(args: argparse.Namespace, members: list[Member]) -> Answerer:
     from export.answers import Answerer
     from kernel_utils import load_predictor  # torch takes seconds: not for --help or a mistyped name
 
-    predictor = load_predictor(members, args.device, ALIGNING.get(args.detector), args.weights_dir)
+    detector = ALIGNING.get(args.detector)
+    predictor = load_predictor(members, args.device, detector, args.weights_dir, args.precision)
     return Answerer(predictor, choose_judge(calibration, predictor.run), args.max_seconds)
 
 

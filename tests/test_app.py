@@ -41,7 +41,7 @@ def server(tmp_path_factory, project_root):
     folder = tmp_path_factory.mktemp("app")
     tiny_checkpoint(folder / "tiny")
     command = [sys.executable, str(project_root / "app.py"), "--weights-dir", str(folder), "--models", "tiny"]
-    command += ["--port", "0", "--max-seconds", str(MAX_SECONDS), "--max-size", "2"]
+    command += ["--port", "0", "--max-seconds", str(MAX_SECONDS), "--max-size", "2", "--precision", "bf16"]
     log = folder / "log"
     with log.open("w") as out:
         process = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT, cwd=folder)
@@ -117,6 +117,7 @@ def test_a_real_clip_gets_its_verdict_and_pictures(page, files):
     poster.scroll_into_view_if_needed()
     assert poster.is_visible() and poster.evaluate("image => image.naturalWidth") > 300
     assert "Where the networks looked" in shown.locator("body").inner_text()
+    assert "Computed in bf16." in shown.locator("body").inner_text(), "as the command asked for"
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from threading import Lock
 from deepfake.calibration import choose_judge, read_calibration
 from deepfake.detectors.base import ALIGNING, AnySettings
 from deepfake.ensemble import Member
-from deepfake.precision import choose_device
+from deepfake.precision import AUTO, choose_device
 from deepfake.prediction import Predictor
 from deepfake.results import VideoResult
 from deepfake.uploads import check_length
@@ -39,6 +39,7 @@ class Analyst:
         weights_dir: the folder of the detectors' weights, if they need any.
         device: `auto`, `cpu` or `cuda`.
         detector: a name of ALIGNING, for networks that see aligned faces.
+        precision: see `deepfake.prediction.Predictor`.
         max_seconds: longer videos are refused.
         calibration: an ensemble's name and its calibration file.
 
@@ -52,6 +53,7 @@ class Analyst:
         weights_dir: Path = Path("weights"),
         device: str = "auto",
         detector: str | None = None,
+        precision: str = AUTO,
         max_seconds: float = 600,
         calibration: tuple[str, Path] | None = None,
     ) -> None:
@@ -60,6 +62,7 @@ class Analyst:
         self._weights_dir = weights_dir
         self._device = choose_device(device)
         self._detector = detector
+        self._precision = precision
         self._max_seconds = max_seconds
         self._calibrated = calibration[0] if calibration else None
         self._calibration = read_calibration(calibration[1]) if calibration else None
@@ -106,4 +109,5 @@ class Analyst:
         return self._loaded[ensemble]
 
     def _load(self, ensemble: str, detector: AnySettings | None) -> Predictor:
-        return load_predictor(self._ensembles[ensemble], self._device, detector, self._weights_dir)
+        members = self._ensembles[ensemble]
+        return load_predictor(members, self._device, detector, self._weights_dir, self._precision)

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from deepfake.ensemble import EnsembleError, Member, named_ensemble
-from deepfake.scoring_options import add_members, add_networks, chosen_members
+from deepfake.precision import AUTO, PRECISIONS
+from deepfake.scoring_options import add_members, add_networks, add_precision, chosen_members
 from deepfake.video import SpreadFrames
 
 
@@ -24,6 +25,14 @@ def test_models_and_their_weights():
     assert chosen == [Member(folder / "a", 1, SpreadFrames(5)), Member(folder / "b", 3, SpreadFrames(5))]
     with pytest.raises(EnsembleError, match="expected 1 numbers"):
         members("--models", "a", "--weights", "1", "3")
+
+
+def test_every_precision_can_be_asked_for():
+    parser = argparse.ArgumentParser()
+    add_precision(parser.add_argument, "somebody")
+    assert parser.parse_args([]).precision == AUTO
+    for name in PRECISIONS:
+        assert parser.parse_args(["--precision", name]).precision == name
 
 
 def test_an_ensemble_says_what_its_models_see():

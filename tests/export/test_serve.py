@@ -45,10 +45,11 @@ def server(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def guarded(tmp_path_factory):
-    """With a token, an impatient one, without a queue."""
+    """With a token, an impatient one, without a queue, in bf16."""
     folder = tmp_path_factory.mktemp("guarded")
     (folder / "token").write_text(f"{TOKEN}\n")
-    with serving(folder, "--token-file", str(folder / "token"), "--timeout", str(TIMEOUT), "--queue", "0") as running:
+    options = ("--timeout", str(TIMEOUT), "--queue", "0", "--precision", "bf16")
+    with serving(folder, "--token-file", str(folder / "token"), *options) as running:
         yield running
 
 
@@ -254,7 +255,9 @@ def test_without_the_token_nothing_is_scored(guarded, files, headers):
 
 
 def test_with_the_token_uploads_are_scored(guarded, files):
-    assert guarded.predict(files / "face.jpg", **bearer(TOKEN)).json()["status"] == "ok"
+    said = guarded.predict(files / "face.jpg", **bearer(TOKEN)).json()
+    assert said["status"] == "ok"
+    assert (said["settings"]["precision"], said["settings"]["precision_check"]) == ("bf16", None), "as asked for"
     assert guarded.figures(**bearer(TOKEN))["deepfake_faces_scored_total"] >= 1
     assert "needs the token" in guarded.ask("GET", "/docs").body.decode()
     assert TOKEN not in guarded.log.read_text()
