@@ -107,9 +107,9 @@ class Predictor:
         """
         once = list(dict.fromkeys(videos))
         known = [path for path in once if path in self._found]
+        further = [path for path in once if path not in self._found]
         for path in known:
             yield path, self._result(self._found.pop(path), unwanted)
-        further = [path for path in once if path not in set(known)]
         for path, outcome in stream_faces(further, self._collector, self._device, self._workers, unwanted):
             yield path, self._result(outcome, unwanted)
 
@@ -128,7 +128,7 @@ class Predictor:
                 for path, outcome in stream:
                     self._found[path] = outcome
                     bar.update()
-            in_order = [found for path in chosen if isinstance(found := self._found[path], VideoFaces)]
+            in_order = [found for path in chosen if isinstance(found := self._found.get(path), VideoFaces)]
             check, scorers = try_precision(self.models, precision, VIDEOS, video_examples(in_order))
         else:
             check, scorers = try_precision(self.models, precision, PORTRAITS, portrait_examples(self._collector))
