@@ -22,8 +22,8 @@ from deepfake.scoring_models import ScoringModel, make_scorer
 from deepfake.video import Frame, spread_indices
 
 EXAMPLE_SHARE, FEWEST_EXAMPLES, MOST_EXAMPLES = 8, 2, 8
-"""One video in eight gives examples, at least two and at most eight videos: a face costs up to four times as much in
-float32, so that a run takes a tenth longer at most from sixteen videos on, and a long one nothing to speak of."""
+"""One video in eight gives examples, at least two and at most eight videos: a face in float32 costs two to four times
+as much, so that a run takes a tenth longer at most from sixteen videos on, and a long one nothing to speak of."""
 EXAMPLE_FACES = 4
 """A video's faces that are examples: most are alike."""
 
