@@ -20,8 +20,6 @@ fi
 data=$(realpath -m -- "${1:-$(dirname "${BASH_SOURCE[0]}")/demo_data}")
 cd "$(dirname "${BASH_SOURCE[0]}")"
 source ./setup_env.sh
-# Idle OpenMP threads sleep instead of spinning: on a busy machine spinning makes training ten times slower.
-export OMP_WAIT_POLICY=PASSIVE
 started=$SECONDS
 headline() { printf '\n== %s ==\n' "$1"; }
 

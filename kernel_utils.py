@@ -6,6 +6,8 @@ the pipeline of predict_folder.py (`deepfake.prediction`).
 
 from __future__ import annotations
 
+import deepfake.idle_threads
+
 import logging
 import math
 from collections.abc import Callable, Iterator, Sequence

@@ -36,7 +36,7 @@ check Types mypy
 cores=$(nproc)
 workers=${TEST_WORKERS:-$((cores < 8 ? cores : 8))}
 # One thread a worker, so that they do not fight; one file in one worker, so that its fixtures are made once.
-export OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE
+export OMP_NUM_THREADS=1
 check Tests pytest -n "$workers" --dist loadfile "$@"
 
 if [[ ${#failed[@]} -gt 0 ]]; then

@@ -8,6 +8,8 @@ device's dense bfloat16 peak.
 
 from __future__ import annotations
 
+import deepfake.idle_threads
+
 import argparse
 import tempfile
 import time

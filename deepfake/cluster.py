@@ -7,6 +7,8 @@ so neither end holds many. All machines see the data at the same path, and run t
 
 from __future__ import annotations
 
+import deepfake.idle_threads
+
 import contextlib
 import functools
 import logging

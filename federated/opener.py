@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import deepfake.idle_threads
+
 import substratools
 
 from federated.fake_data import fake_data

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import deepfake.idle_threads
+
 import argparse
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import deepfake.idle_threads
+
 import argparse
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path

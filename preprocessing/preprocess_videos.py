@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import deepfake.idle_threads
+
 import argparse
 import contextlib
 import time

@@ -1,5 +1,7 @@
 """Fixtures that several rooms' tests share."""
 
+import deepfake.idle_threads
+
 import json
 import os
 import sys

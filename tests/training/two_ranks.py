@@ -3,6 +3,8 @@
 python -m torch.distributed.run --nproc_per_node 2 two_ranks.py CONFIG FACES OUT
 """
 
+import deepfake.idle_threads
+
 import sys
 from pathlib import Path
 

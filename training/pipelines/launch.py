@@ -6,6 +6,8 @@ start again might wait for dead ones.
 
 from __future__ import annotations
 
+import deepfake.idle_threads
+
 import argparse
 import os
 import signal

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import deepfake.idle_threads
+
 import sys
 
 from training.pipelines.command import run_training
