@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from deepfake.losslog import FAKE_WEIGHT, FIRST_CANDIDATE_EPOCH, EpochLoss, parse_losses
+from deepfake.losslog import FAKE_WEIGHT, FIRST_CANDIDATE_EPOCH, EpochLoss, decode_log, parse_losses
 
 BEST_EPOCHS = 5
 EXIT_USAGE = 2
@@ -35,10 +35,12 @@ def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 def read_log(path: Path) -> list[EpochLoss]:
     """The finite losses in a log, by epoch. Raises ValueError if there are none."""
     try:
-        text = path.read_text(encoding="utf-8", errors="replace")
+        lines = decode_log(path.read_bytes())
     except OSError as error:
         raise ValueError(f"{path}: no readable log: {error.strerror}") from error
-    losses = [v for v in parse_losses(text.splitlines()) if math.isfinite(v.fake) and math.isfinite(v.real)]
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+    losses = [v for v in parse_losses(lines) if math.isfinite(v.fake) and math.isfinite(v.real)]
     if not losses:
         raise ValueError(f"{path}: no pair of lines 'fake_loss X' and 'real_loss Y' in it; is it a training log?")
     return losses

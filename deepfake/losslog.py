@@ -1,7 +1,8 @@
 """The lines that the trainer logs after each validation and plot_loss reads.
 
 One validation is a pair of lines, `fake_loss X` and `real_loss Y`, as in the published log; this project's log
-writes `epoch N` with them.
+writes `epoch N` with them. Logs that went through a shell are read, too: UTF-16 (PowerShell's `>`), colours, progress
+bars, prefixes of a logger or of torchrun.
 """
 
 from __future__ import annotations
@@ -10,16 +11,22 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from deepfake.text_files import decode_text
+
 FAKE_WEIGHT = 1.4
 """The published plot weighs fake videos 1.4 times as much as real ones."""
 
 FIRST_CANDIDATE_EPOCH = 17
 """The published plot looks for the best epochs after the 16th."""
 
-_NUMBER = r"([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?|nan|inf)"
+# `tensor(0.5)` and `np.float64(0.5)` are how torch and numpy print a number inside of other text.
+_NUMBER = r"(?:[\w.]+\()?([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?|nan|inf)"
 _FAKE = re.compile(rf"\bfake_loss:?\s+{_NUMBER}")
 _REAL = re.compile(rf"\breal_loss:?\s+{_NUMBER}")
 _EPOCH = re.compile(r"\bepoch:?\s+(\d+)")
+_ESCAPES = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
+"""Of terminals: colours, cursor movements."""
+_GZIP = b"\x1f\x8b"
 
 
 @dataclass(frozen=True)
@@ -37,6 +44,19 @@ class EpochLoss:
 def format_losses(losses: EpochLoss) -> list[str]:
     """The log lines of one validation."""
     return [f"epoch {losses.epoch}", f"fake_loss {losses.fake:.10g}", f"real_loss {losses.real:.10g}"]
+
+
+def decode_log(content: bytes) -> list[str]:
+    """Decode a log's lines, without the escape sequences of terminals. A progress bar's states are lines of their own.
+
+    Bytes that are no text become replacement characters: a killed writer may leave half a character.
+
+    Raises:
+        ValueError: compressed.
+    """
+    if content.startswith(_GZIP):
+        raise ValueError("compressed with gzip; unpack it first (gunzip)")
+    return _ESCAPES.sub("", decode_text(content, errors="replace")).splitlines()
 
 
 def parse_losses(lines: Iterable[str]) -> list[EpochLoss]:

@@ -1,3 +1,5 @@
+import gzip
+import re
 import subprocess
 import sys
 
@@ -35,6 +37,43 @@ def test_reads_this_projects_and_the_published_log(tmp_path):
     published.write_text("".join(f"lr 0.1\nfake_loss {v.fake:.6f}\nreal_loss {v.real:.6f}\n" for v in losses(3)))
     assert read_log(ours) == read_log(published)
     assert [v.epoch for v in read_log(ours)] == [0, 1, 2]
+
+
+PLAIN = "".join(f"bce 0.5\nfake_loss {v.fake:.6f}\nreal_loss {v.real:.6f}\nEpoch {v.epoch} done\n" for v in losses(3))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        PLAIN.replace("\n", "\r\n").encode("utf-16"),
+        b"\xfe\xff" + PLAIN.encode("utf-16-be"),
+        PLAIN.encode("utf-16")[:-1],
+        PLAIN.encode("utf-8-sig"),
+        PLAIN.replace("\n", "\r\n").encode(),
+        re.sub(r"(\w+_loss) (\S+)", "\x1b[1;32m\\1\x1b[0m \x1b[31m\\2\x1b[0m", PLAIN).encode(),
+        re.sub(r"^", "[default0]:", PLAIN, flags=re.MULTILINE).encode(),
+        re.sub(r"(\w+_loss)", r"\r100%|##| 10/10\r\1", PLAIN).encode(),
+        re.sub(r"_loss (\S+)\n(real)", r"_loss \1 \2", PLAIN).replace("\n", "\r").encode(),
+        re.sub(r"_loss (\S+)", r"_loss tensor(\1, device='cuda:0')", PLAIN).encode(),
+        re.sub(r"_loss (\S+)", r"_loss np.float64(\1)", PLAIN).encode(),
+        b"\xff\x00 no text\n" + PLAIN.encode(),
+    ],
+    ids=["PowerShell", "UTF-16 BE", "cut in a character", "UTF-8 with mark", "CRLF", "colours", "torchrun",
+         "progress bar", "one line", "tensor", "numpy", "bytes"],
+)  # fmt: skip
+def test_logs_as_shells_write_them(tmp_path, content):
+    log = tmp_path / "log"
+    log.write_bytes(content)
+    assert [(v.epoch, v.fake, v.real) for v in read_log(log)] == [
+        (v.epoch, pytest.approx(v.fake), pytest.approx(v.real)) for v in losses(3)
+    ]
+
+
+def test_a_compressed_log_is_named(tmp_path):
+    log = tmp_path / "log.gz"
+    log.write_bytes(gzip.compress(PLAIN.encode()))
+    with pytest.raises(ValueError, match=r"log\.gz: compressed with gzip; unpack it first"):
+        read_log(log)
 
 
 def test_a_diverged_epoch_is_left_out(tmp_path):
