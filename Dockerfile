@@ -4,10 +4,8 @@ FROM ${BASE_IMAGE}
 
 SHELL ["/bin/bash", "-euo", "pipefail", "-c"]
 
-# Proxies are for building only: build arguments do not stay in the image's environment.
-ARG http_proxy
-ARG https_proxy
-ARG no_proxy
+# Proxies (http_proxy, https_proxy, no_proxy) are predefined build arguments. They are not declared here: a declared one,
+# with any password in it, would be readable in the image's history.
 
 ARG TZ=UTC
 ENV TZ=${TZ} \
@@ -21,12 +19,14 @@ RUN apt-get update && \
     echo "${TZ}" >/etc/timezone
 
 # Files written into mounted folders belong to this user: build with your own `id -u` and `id -g`. (Not named UID:
-# bash keeps that name for itself.) Where the base image has a user of that number, it makes way.
+# bash keeps that name for itself.) Where the base image has a user of that number, it makes way; root stays root.
 ARG USER_ID=1000
 ARG GROUP_ID=1000
-RUN if old=$(getent passwd "${USER_ID}" | cut -d: -f1); then userdel --remove "${old}"; fi && \
-    (getent group "${GROUP_ID}" >/dev/null || groupadd --gid "${GROUP_ID}" deepfake) && \
-    useradd --uid "${USER_ID}" --gid "${GROUP_ID}" --create-home --shell /bin/bash deepfake && \
+RUN if [[ "${USER_ID}" != 0 ]]; then \
+        if old=$(getent passwd "${USER_ID}" | cut -d: -f1); then userdel --remove "${old}"; fi && \
+        (getent group "${GROUP_ID}" >/dev/null || groupadd --gid "${GROUP_ID}" deepfake) && \
+        useradd --uid "${USER_ID}" --gid "${GROUP_ID}" --create-home --shell /bin/bash deepfake; \
+    fi && \
     install -d -o "${USER_ID}" -g "${GROUP_ID}" /app /data
 
 WORKDIR /app
@@ -43,6 +43,6 @@ COPY --chown=${USER_ID}:${GROUP_ID} . .
 RUN python -m pip install --no-cache-dir --break-system-packages --no-deps --editable . && \
     chmod +x ./*.sh
 
-USER deepfake
+USER ${USER_ID}:${GROUP_ID}
 VOLUME /data
 CMD ["bash"]
