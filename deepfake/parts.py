@@ -55,7 +55,7 @@ def unpack_part(archive: Path, folder: Path, size: int | None = None) -> int:
                     _unpack(file, entry, unpacked)
             return check_part(unpacked)
     except (zipfile.BadZipFile, EOFError, MetadataError) as error:
-        told = str(error).replace(str(folder.with_name(atomic.PARTIAL_PREFIX + folder.name)), archive.name)
+        told = str(error).replace(str(atomic.partial_path(folder)), archive.name)
         raise PartError(f"{archive}: damaged ({told}); remove it and download it again") from error
 
 

@@ -107,8 +107,7 @@ class Record:
 
     def __enter__(self) -> Record:
         # A run that is killed as it begins leaves a name that no later run takes again.
-        for begun in self.path.parent.glob(f"{atomic.PARTIAL_PREFIX}*_{self._header.step}_*.jsonl"):
-            begun.unlink(missing_ok=True)
+        atomic.remove_leftovers(self.path.parent, f"*_{self._header.step}_*.jsonl")
         with out_of_space(self.path):
             atomic.write_text(self.path, json.dumps({"format": FORMAT, **asdict(self._header)}) + "\n")
             self._file = self.path.open("a", encoding="utf-8")

@@ -154,7 +154,7 @@ def _reserved_bytes(lock: Path) -> int:
         except BlockingIOError:
             return os.fstat(file.fileno()).st_size
         os.ftruncate(file.fileno(), 0)
-        lock.with_name(atomic.PARTIAL_PREFIX + lock.name.removeprefix(_LOCK_PREFIX)).unlink(missing_ok=True)
+        atomic.partial_path(lock.with_name(lock.name.removeprefix(_LOCK_PREFIX))).unlink(missing_ok=True)
         return 0
 
 

@@ -134,3 +134,102 @@ def test_a_run_killed_between_the_two_renames_of_a_folder(tmp_path):
         (partial / "new.png").touch()
     assert names(tmp_path) == ["id"]
     assert names(path) == ["new.png"]
+
+
+# Several writers at once, for real.
+
+WRITER = """
+import sys, time
+from pathlib import Path
+from deepfake import atomic
+path, kind, mark = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
+with (atomic.atomic_folder if kind == "folder" else atomic.atomic_file)(path) as partial:
+    if kind == "folder":
+        (partial / mark).write_text(mark)
+    else:
+        partial.write_text(mark)
+    print(partial.name, flush=True)
+    sys.stdin.readline()
+"""
+
+
+@pytest.fixture
+def start_writer(project_root):
+    """`start_writer(path, kind, mark)`: a process that has begun to write, and ends when a line comes."""
+    started = []
+
+    def start(path: Path, kind: str, mark: str) -> subprocess.Popen:
+        command = [sys.executable, "-c", WRITER, str(path), kind, mark]
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+        started.append(subprocess.Popen(command, cwd=project_root, text=True, **pipes))
+        return started[-1]
+
+    yield start
+    for process in started:
+        process.kill()
+        process.wait()
+
+
+def content(path: Path) -> str:
+    return path.read_text() if path.is_file() else "".join(names(path))
+
+
+@pytest.mark.parametrize("kind", ["file", "folder"])
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_two_writers_of_one_name_leave_each_other_alone(tmp_path, start_writer, kind, order):
+    path = tmp_path / "id.bin"
+    writers = [start_writer(path, kind, mark) for mark in ("first", "second")]
+    begun = {writer.stdout.readline().strip() for writer in writers}
+    assert begun == {".partial-id.bin", ".partial-2-id.bin"} and set(names(tmp_path)) == begun
+    for number in order:
+        writers[number].communicate("\n")
+        assert writers[number].returncode == 0
+        assert content(path) == ("first", "second")[number]
+    assert names(tmp_path) == ["id.bin"]
+
+
+@pytest.mark.parametrize("kind", ["file", "folder"])
+def test_only_what_killed_writers_left_is_removed(tmp_path, start_writer, kind):
+    path = tmp_path / "id.bin"
+    lives, dies = start_writer(path, kind, "lives"), start_writer(path, kind, "dies")
+    left = dies.stdout.readline().strip()
+    kept = lives.stdout.readline().strip()
+    dies.kill()
+    dies.wait()
+    last = start_writer(path, kind, "last")
+    assert last.stdout.readline().strip() == left, "the killed one's name is free again"
+    atomic.remove_leftovers(tmp_path, "*")
+    assert set(names(tmp_path)) == {left, kept}
+    for writer, mark in ((last, "last"), (lives, "lives")):
+        writer.communicate("\n")
+        assert writer.returncode == 0 and content(path) == mark
+    assert names(tmp_path) == ["id.bin"]
+
+
+def test_leftovers_of_several_killed_writers_go_with_the_next(tmp_path, start_writer):
+    path = tmp_path / "id"
+    several = [start_writer(path, "folder", mark) for mark in "abc"]
+    for writer in several:
+        writer.stdout.readline()
+    for writer in several:
+        writer.kill()
+        writer.wait()
+    assert len(names(tmp_path)) == 3
+    with atomic.atomic_folder(path):
+        pass
+    assert names(tmp_path) == ["id"]
+
+
+@pytest.mark.parametrize("name", ["x" * 255, "\u540d" * 85, "x" * 250 + ".json"])
+def test_a_name_of_the_greatest_length_can_be_written(tmp_path, name):
+    atomic.write_text(tmp_path / name, "content")
+    with atomic.atomic_folder(tmp_path / "folder" / name) as partial:
+        assert partial.suffix == Path(name).suffix
+    assert sorted(names(tmp_path)) == sorted([name, "folder"]) and names(tmp_path / "folder") == [name]
+
+
+def test_a_file_that_was_made_but_not_written_is_an_error(tmp_path):
+    with pytest.raises(FileNotFoundError, match="nothing was written"), atomic.atomic_file(tmp_path / "a") as partial:
+        partial.touch()
+    atomic.write_bytes(tmp_path / "empty", b"")
+    assert names(tmp_path) == ["empty"]
