@@ -5,11 +5,15 @@ Arrays are (H, W, 3) uint8 in RGB order everywhere but in the file functions, wh
 
 from __future__ import annotations
 
+import stat
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import cv2
 import numpy as np
+
+from deepfake.image_headers import MAX_IMAGE_PIXELS, header_size
 
 JPEG_QUALITY = 95
 WEBP_QUALITY = 95
@@ -83,45 +87,79 @@ def isotropic_size(height: int, width: int, size: int) -> tuple[int, int]:
     return max(new[0], 1), max(new[1], 1)
 
 
-def read_image(path: Path) -> np.ndarray:
-    """A picture file as RGB.
+def open_regular(path: Path, max_bytes: int | None = None) -> BinaryIO:
+    """Open a file for reading, if it is a regular one: opening a pipe or a device could wait for ever.
 
     Raises:
-        ImageError: missing or no picture.
+        ImageError: missing, empty, no regular file, larger than `max_bytes`, or not to be read.
+    """
+    try:
+        facts = path.stat()
+        if not stat.S_ISREG(facts.st_mode):
+            raise ImageError(f"{path}: cannot be read: not a regular file (a folder, pipe or device)")
+        if facts.st_size == 0:
+            raise ImageError(f"{path}: the file is empty")
+        if max_bytes is not None and facts.st_size > max_bytes:
+            raise ImageError(f"{path}: {facts.st_size:,} bytes; pictures of at most {max_bytes:,} are read")
+        return path.open("rb")
+    except FileNotFoundError as error:
+        raise ImageError(f"{path}: no such file") from error
+    except OSError as error:
+        raise ImageError(f"{path}: cannot be read: {error.strerror}") from error
+
+
+def read_image(path: Path) -> np.ndarray:
+    """Read a crop (PNG, JPEG or WebP) as RGB. `deepfake.image_files` reads the pictures that people have.
+
+    Raises:
+        ImageError: missing, no such picture, or more than `MAX_IMAGE_PIXELS`.
     """
     return decode_image(_read(path), str(path))
 
 
 def read_gray(path: Path) -> np.ndarray:
-    """A picture file as (H, W) grey.
+    """Read a mask or crop (PNG, JPEG or WebP) as (H, W) grey.
 
     Raises:
-        ImageError: missing or no picture.
+        ImageError: missing, no such picture, or more than `MAX_IMAGE_PIXELS`.
     """
     return decode_gray(_read(path), str(path))
 
 
 def decode_image(data: bytes | np.ndarray, source: str) -> np.ndarray:
-    """The bytes of a picture file as RGB; `source` names it in errors. Raises ImageError: no picture."""
+    """Decode the bytes of a PNG, JPEG or WebP file to RGB; `source` names it in errors.
+
+    Raises:
+        ImageError: no such picture, or more than `MAX_IMAGE_PIXELS`.
+    """
     return cv2.cvtColor(_decode(data, cv2.IMREAD_COLOR, source), cv2.COLOR_BGR2RGB)
 
 
 def decode_gray(data: bytes | np.ndarray, source: str) -> np.ndarray:
-    """The bytes of a picture file as (H, W) grey; `source` names it in errors. Raises ImageError: no picture."""
+    """Decode the bytes of a PNG, JPEG or WebP file to (H, W) grey; `source` and errors as for `decode_image`."""
     return _decode(data, cv2.IMREAD_GRAYSCALE, source)
 
 
-def _read(path: Path) -> np.ndarray:
+def _read(path: Path) -> bytes:
     # imdecode on bytes rather than imread: names in any alphabet work on every system.
-    try:
-        return np.fromfile(path, np.uint8)
-    except OSError as error:
-        raise ImageError(f"{path}: cannot be read: {error.strerror}") from error
+    with open_regular(path) as file:
+        try:
+            return file.read()
+        except OSError as error:
+            raise ImageError(f"{path}: cannot be read: {error.strerror}") from error
 
 
 def _decode(data: bytes | np.ndarray, flag: int, source: str) -> np.ndarray:
-    values = np.frombuffer(data, np.uint8)
-    image = cv2.imdecode(values, flag) if values.size else None
+    data = bytes(data)
+    size = header_size(data)
+    if size is None:
+        raise ImageError(f"{source}: not a picture, or truncated")
+    if size[0] * size[1] > MAX_IMAGE_PIXELS:
+        raise ImageError(f"{source}: {size[0]} x {size[1]} pixels; at most {MAX_IMAGE_PIXELS:,} are read")
+    try:
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), flag)
+    except cv2.error as error:
+        raise ImageError(f"{source}: not a picture, or truncated ({error.err})") from error
     if image is None:
         raise ImageError(f"{source}: not a picture, or truncated")
     return image

@@ -1,7 +1,7 @@
 """Which frames of a video, and reading exactly those frames.
 
-A picture file is a video of one frame. Decoding is sequential: seeking returned wrong pictures on some H.264 files
-(4:4:4, open GOP). Frames that nobody wants are decoded but never converted to RGB.
+A picture file is a video of its frames: one, unless it is animated. Decoding is sequential: seeking returned wrong
+pictures on some H.264 files (4:4:4, open GOP). Frames that nobody wants are decoded but never converted to RGB.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from deepfake.images import ImageError, read_image
-from deepfake.paths import PICTURE_SUFFIXES
+from deepfake.image_files import image_format, iter_image, probe_image
+from deepfake.images import ImageError
 
 # A decoder that may guess the format follows playlists (HLS, concat, DASH) to other files and to the network,
 # whatever the file's suffix: only containers that hold their own frames are handed to it.
@@ -200,7 +200,10 @@ def chunked(frames: Iterable[Frame], size: int = FRAMES_AT_ONCE) -> Iterator[lis
 
 
 def _open(path: Path, threads: int = 0) -> _Capture | _Still:
-    return _Still(path) if Path(path).suffix.lower() in PICTURE_SUFFIXES else _Capture(path, threads)
+    try:
+        return _Still(Path(path)) if image_format(Path(path)) else _Capture(path, threads)
+    except ImageError as error:
+        raise VideoError(str(error)) from error
 
 
 def _container(path: Path) -> re.Pattern[bytes] | None:
@@ -218,14 +221,12 @@ def _container(path: Path) -> re.Pattern[bytes] | None:
 
 
 class _Still:
-    """A picture file as a video of one frame."""
+    """A picture file as a video of its frames; a still has one."""
 
     def __init__(self, path: Path) -> None:
-        try:
-            self._image = read_image(Path(path))
-        except ImageError as error:
-            raise VideoError(str(error)) from error
-        self._left = 1
+        self._info = probe_image(path)
+        self._frames = iter_image(path, damage=[])
+        self._image = np.empty(0, np.uint8)
 
     def __enter__(self) -> _Still:
         return self
@@ -234,11 +235,18 @@ class _Still:
         pass
 
     def info(self) -> VideoInfo:
-        return VideoInfo(frames=1, width=self._image.shape[1], height=self._image.shape[0], fps=0.0)
+        info = self._info
+        fps = info.frames / info.seconds if info.seconds else 0.0
+        return VideoInfo(frames=info.frames, width=info.width, height=info.height, fps=fps)
 
     def grab(self) -> bool:
-        self._left -= 1
-        return self._left >= 0
+        try:
+            shown = next(self._frames, None)
+        except ImageError as error:
+            raise VideoError(str(error)) from error
+        if shown is not None:
+            self._image = shown[1]
+        return shown is not None
 
     def frame(self, index: int) -> Frame:
         return Frame(index, self._image)

@@ -115,7 +115,7 @@ def test_a_truncated_picture_is_an_error(tmp_path, suffix, kept):
     data = encode_image(np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8), suffix)
     path.write_bytes(data[: int(len(data) * kept)])
     for read in (read_image, read_gray):
-        with pytest.raises(ImageError, match=rf"a\{suffix}: not a picture, or truncated"):
+        with pytest.raises(ImageError, match=rf"a\{suffix}: (not a picture, or truncated|the file is empty)"):
             read(path)
 
 
@@ -123,7 +123,7 @@ def test_other_files_are_errors_that_name_them(tmp_path):
     (tmp_path / "a.png").write_text("text")
     with pytest.raises(ImageError, match=r"a\.png: not a picture"):
         read_image(tmp_path / "a.png")
-    with pytest.raises(ImageError, match=r"b\.png: cannot be read: No such file"):
+    with pytest.raises(ImageError, match=r"b\.png: no such file"):
         read_image(tmp_path / "b.png")
     with pytest.raises(ImageError, match="cannot be read"):
         read_image(tmp_path)

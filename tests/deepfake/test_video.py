@@ -234,7 +234,7 @@ def refused(request):
 
 def test_missing_and_empty(tmp_path, refused):
     refused(tmp_path / "gone.mp4", "no such file")
-    refused(tmp_path, "no such file")
+    refused(tmp_path, "not a regular file")
     (tmp_path / "empty.mp4").touch()
     refused(tmp_path / "empty.mp4", "the file is empty")
 
@@ -250,10 +250,15 @@ def test_truncated_before_its_index(tmp_path, clips, refused):
     refused(tmp_path / "cut.mp4", "no video stream that can be decoded")
 
 
-@pytest.mark.parametrize("content", [b"not a video\n" * 100, b"\x00" * 500, b"\x89PNG\r\n\x1a\n" + b"\x00" * 99, b"x"])
+@pytest.mark.parametrize("content", [b"not a video\n" * 100, b"\x00" * 500, b"x"])
 def test_something_else_named_mp4(tmp_path, refused, content):
     (tmp_path / "text.mp4").write_bytes(content)
     refused(tmp_path / "text.mp4", "not a video file")
+
+
+def test_a_broken_picture_named_mp4(tmp_path, refused):
+    (tmp_path / "picture.mp4").write_bytes(b"\x89PNG\r\n\x1a\n" + b"\x00" * 99)
+    refused(tmp_path / "picture.mp4", "damaged or truncated PNG picture")
 
 
 def test_a_header_without_frames(tmp_path, ffmpeg):
