@@ -30,6 +30,7 @@ from training.classifier import ClassifierRecipe
 from training.crop_recipe import crop_recipe
 from training.engine import StepSettings, Trainer
 from training.fitting import build_network, default_precision, version
+from training.optim import check_schedule
 
 _TRAINED_ON, _HELD_OUT = 0, 1
 _COMMON, _OWN = "federated_rounds", "federated_own"
@@ -225,7 +226,9 @@ class LocalTraining:
     def _trainer(self, recipe: ClassifierRecipe) -> Trainer:
         config, ranks = self.settings.config, self._ranks()
         step = StepSettings(default_precision(config, ranks), config.optimizer.accumulate)
-        assert recipe.steps  # refuses too few samples
+        steps = recipe.steps  # refuses too few samples
+        if self.settings.rounds is not None:
+            check_schedule(config.optimizer, self.settings.rounds * self.settings.epochs, steps)
         trainer = Trainer(recipe, config.optimizer, ranks, self.settings.seed, step)
         if self._progress:
             state = Checkpoint(Path("state"), self.network.state_dict(), self._spec, self._progress)

@@ -18,6 +18,7 @@ from deepfake.checkpoints import Checkpoint, load_weights, read_checkpoint, save
 from deepfake.spec import ModelSpec
 from training import distributed
 from training.engine import Trainer
+from training.epoch_log import EpochEntry
 from training.metrics import VideoMetrics
 
 RESUME_AUTO = "auto"
@@ -33,7 +34,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class RunFiles:
-    """`{output_dir}/{name}` with `_{epoch}`, `_last`, `_step`, `_best_dice`, `_config.json`.
+    """`{output_dir}/{name}` with `_{epoch}`, `_last`, `_step`, `_best_dice`, `_config.json`, `_entry.json`.
 
     The name is `{prefix}{network}_{encoder}_{fold}`, without encoder and fold for recipes that have none.
     """
@@ -64,6 +65,11 @@ class RunFiles:
     @property
     def config(self) -> Path:
         return self.output_dir / f"{self.name}_config.json"
+
+    @property
+    def entry(self) -> Path:
+        """What is to be logged about the epoch just finished; there is none once it is logged."""
+        return self.output_dir / f"{self.name}_entry.json"
 
     def epoch(self, epoch: int) -> Path:
         return self.output_dir / f"{self.name}_{epoch}"
@@ -126,20 +132,32 @@ class CheckpointStore:
         """Saves the resolved config and options as JSON."""
         atomic.write_text(self.files.config, json.dumps(content, indent=4) + "\n")
 
-    def save(self, network: nn.Module, trainer: Trainer, metrics: VideoMetrics | None, improved: bool) -> None:
+    def save(
+        self,
+        network: nn.Module,
+        trainer: Trainer,
+        metrics: VideoMetrics | None,
+        improved: bool,
+        entry: EpochEntry | None = None,
+    ) -> None:
         """Saves the epoch just finished: `_last` always; `_{epoch}` and, if `improved`, `_best_dice` if validated.
 
-        `_last` comes last: a run that is killed in between does the epoch again.
+        `_last` comes last: a run that is killed in between does the epoch again. Then the entry is logged.
         """
         progress = trainer.progress
         epoch = progress.epoch - 1
         spec = self._spec.with_training(epoch=epoch, metric=metrics.to_dict() if metrics else None)
         facts = _facts(trainer)
+        if entry is not None:
+            entry.write(self.files.entry)
         if metrics is not None:
             save_checkpoint(self.files.epoch(epoch), network, spec, **facts)
             if improved:
                 save_checkpoint(self.files.best, network, spec, **facts)
         save_checkpoint(self.files.last, network, spec, **resumable(trainer))
+        if entry is not None:
+            entry.log()
+            self.files.entry.unlink()
         self.files.step.unlink(missing_ok=True)
         self._remove_old(trainer)
 

@@ -16,11 +16,21 @@ from deepfake.losslog import EpochLoss, format_losses
 from deepfake.models import build_model
 from deepfake.spec import ModelSpec
 from training import distributed
-from training.checkpointing import KEEP_EPOCHS, CheckpointStore, Division, RunFiles, check_same_start, resume
+from training.checkpointing import (
+    KEEP_EPOCHS,
+    RESUME_AUTO,
+    CheckpointStore,
+    Division,
+    RunFiles,
+    check_same_start,
+    resume,
+)
 from training.config import DEFAULT_SEED, ConfigError, RecipeConfig
 from training.distributed import Ranks
 from training.engine import EpochReport, Recipe, StepSettings, Trainer
+from training.epoch_log import EpochEntry, complete_entry
 from training.metrics import VideoMetrics
+from training.optim import check_schedule
 from training.scalars import Scalars
 from training.stopping import Stopped, StopRequest
 
@@ -144,7 +154,7 @@ def fit(
     while progress.epoch < epochs:
         epoch = progress.epoch
         try:
-            _report_training(epoch, trainer.train_epoch(checkpoint_every, save_step), scalars)
+            report = trainer.train_epoch(checkpoint_every, save_step)
             is_due = (epoch + 1) % test_every == 0 or epoch + 1 == epochs
             metrics = trainer.validate() if is_due else None
         except Stopped:
@@ -152,15 +162,17 @@ def fit(
             log.info("stopped in epoch %d after %d steps; --resume auto goes on there", epoch, trainer.sums.steps)
             raise
         trainer.end_epoch()
+        scalars.write(epoch, _train_scalars(report))
+        lines = [_training_line(epoch, report)]
         improved = metrics is not None and metrics.bce < progress.best
         if metrics is not None:
             losses = EpochLoss(epoch, metrics.fake_loss, metrics.real_loss)
             progress.history.append(losses)
             progress.best = min(progress.best, metrics.bce)
-            _report(losses, metrics, improved)
+            lines += _validation_lines(losses, metrics, improved)
             scalars.write(epoch, {f"val/{name}": value for name, value in metrics.to_dict().items()})
         if trainer.ranks.is_main:
-            store.save(trainer.recipe.network, trainer, metrics, improved)
+            store.save(trainer.recipe.network, trainer, metrics, improved, EpochEntry.of(epoch, lines))
     log.info("finished %d epochs; lowest bce %.5f; weights in %s", epochs, progress.best, store.files.output_dir)
 
 
@@ -177,8 +189,17 @@ def _start(
 ) -> Trainer:
     """The run as it begins, or as its checkpoint left it."""
     source = files.resume_from(options.resume, division)
+    if ranks.is_main:
+        # Epochs of another checkpoint than the run's own say nothing about the run's log.
+        own = source is not None and options.resume == RESUME_AUTO
+        complete_entry(files.entry, int(source.extra.get("epoch", 0)) if own and source is not None else 0)
     network = _network(options, config, ranks, initialize, starts_anew=source is None)
-    trainer = _trainer(options, config, make_recipe(network, ranks), ranks, freeze_epochs, stop)
+    recipe = make_recipe(network, ranks)
+    try:
+        check_schedule(config.optimizer, config.epochs, recipe.steps)
+    except ValueError as error:
+        raise ConfigError(f"{options.config}: {error}") from error
+    trainer = _trainer(options, config, recipe, ranks, freeze_epochs, stop)
     if source is not None:
         resume(source, network, trainer, options.from_zero, options.zero_score)
         log.info(
@@ -244,25 +265,21 @@ def version() -> str:
         return "unknown"
 
 
-def _report_training(epoch: int, report: EpochReport, scalars: Scalars) -> None:
-    scalars.write(epoch, _train_scalars(report))
-    log.info(
-        "trained epoch %d: loss %.5f, learning rate %.3g, %.1f crops/s, %d broken files",
-        epoch, report.losses["total"], report.learning_rate, report.samples_per_second, report.broken,
-    )  # fmt: skip
+def _training_line(epoch: int, report: EpochReport) -> str:
+    return (
+        f"trained epoch {epoch}: loss {report.losses['total']:.5f}, learning rate {report.learning_rate:.3g}, "
+        f"{report.samples_per_second:.1f} crops/s, {report.broken} broken files"
+    )
 
 
-def _report(losses: EpochLoss, metrics: VideoMetrics, improved: bool) -> None:
-    for line in format_losses(losses):
-        log.info(line)
-    log.info(
-        "bce %.5f%s, log loss %.5f, AUC %.4f, accuracy %.4f over %d videos",
-        metrics.bce, " (best)" if improved else "", metrics.log_loss, metrics.auc, metrics.accuracy, metrics.videos,
-    )  # fmt: skip
-    log.info(
-        "log loss %.5f, AUC %.4f, accuracy %.4f over %d frames",
-        metrics.frame_log_loss, metrics.frame_auc, metrics.frame_accuracy, metrics.frames,
-    )  # fmt: skip
+def _validation_lines(losses: EpochLoss, metrics: VideoMetrics, improved: bool) -> list[str]:
+    return [
+        *format_losses(losses),
+        f"bce {metrics.bce:.5f}{' (best)' if improved else ''}, log loss {metrics.log_loss:.5f}, "
+        f"AUC {metrics.auc:.4f}, accuracy {metrics.accuracy:.4f} over {metrics.videos} videos",
+        f"log loss {metrics.frame_log_loss:.5f}, AUC {metrics.frame_auc:.4f}, accuracy {metrics.frame_accuracy:.4f} "
+        f"over {metrics.frames} frames",
+    ]
 
 
 def _train_scalars(report: EpochReport) -> dict[str, float]:

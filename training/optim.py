@@ -14,6 +14,9 @@ from training.config import OptimizerConfig, ScheduleConfig
 POLY_POWER = 0.9
 MULTISTEP_GAMMA = 0.1
 
+ENDING_SCHEDULES = {"poly": ".max_iter", "linear": "", "step": ".steps"}
+"""Schedules whose rate may become 0 for good, and the parameter that says when."""
+
 _COMPUTATION = ("fused", "foreach")
 
 LearningRate = Callable[[int], float]
@@ -79,6 +82,32 @@ def build_schedule(config: ScheduleConfig, base: float) -> LearningRate:
     if config.type == "constant":
         return lambda n: base
     raise ValueError(f"schedule {config.type!r} unknown")
+
+
+def check_schedule(config: OptimizerConfig, epochs: int, steps: int) -> None:
+    """Check that a schedule's learning rate stays above 0 until training ends.
+
+    Args:
+        epochs: number of epochs.
+        steps: optimizer steps in each of them.
+
+    Raises:
+        ValueError: the rate is 0 or less from some count on; names the parameter and its right value.
+    """
+    schedule = config.schedule
+    if schedule.type not in ENDING_SCHEDULES:
+        return
+    rate = build_schedule(schedule, config.learning_rate)
+    total = epochs * steps if schedule.mode == "step" else epochs
+    counted = next((n for n in range(total, 0, -1) if rate(n - 1) > 0), 0)
+    if counted == total:
+        return
+    unit = f"{epochs} epochs of {steps} steps" if schedule.mode == "step" else f"{epochs} epochs"
+    cure = f"expected {total} or more" if schedule.type == "poly" else f"expected a rate above 0 up to {total}"
+    raise ValueError(
+        f"optimizer.schedule.params{ENDING_SCHEDULES[schedule.type]}: the learning rate is 0 after {counted} "
+        f"{schedule.mode}s; {cure}, for {unit} (or fewer epochs: --epochs)"
+    )
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:

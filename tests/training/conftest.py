@@ -36,6 +36,13 @@ TINY = {
 }
 
 
+def write_endless(path: Path) -> Path:
+    """Writes TINY with a learning rate that stays, however many epochs there are."""
+    schedule = {"type": "constant", "mode": "epoch", "epochs": 3, "params": {}}
+    path.write_text(json.dumps({**TINY, "optimizer": {**TINY["optimizer"], "schedule": schedule}}))
+    return path
+
+
 def make_data_root(root: Path, identities: int = IDENTITIES) -> Path:
     """Originals rN, one fake fN of each, two folds; crops, landmarks, diffs and folds.csv below `root`."""
     rng = np.random.default_rng(0)

@@ -19,7 +19,7 @@ import torch
 
 from deepfake.checkpoints import read_checkpoint
 from deepfake.losslog import parse_losses
-from tests.training.conftest import TINY, second_place_config
+from tests.training.conftest import TINY, second_place_config, write_endless
 from training import checkpointing, engine
 from training.checkpointing import Division, RunFiles
 from training.run import RunOptions, run
@@ -369,7 +369,8 @@ def test_two_ranks_stopped_then_killed_on_two_machines_equal_two_undisturbed(
     assert_same_end(out, whole_of_two)
 
 
-def test_train_sh_hands_sigterm_on_and_ends_well(project_root, shared_data_root, config, tmp_path):
+def test_train_sh_hands_sigterm_on_and_ends_well(project_root, shared_data_root, tmp_path):
+    config = write_endless(tmp_path / "tiny.json")
     environment = {
         **os.environ, "PYTHON": sys.executable, "CONFIG": str(config), "SEEDS": "1 2", "OMP_NUM_THREADS": "1",
         "WEIGHTS_DIR": str(tmp_path / "weights"), "LOGS_DIR": str(tmp_path / "logs"),

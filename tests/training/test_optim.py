@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 from training.config import OptimizerConfig, ScheduleConfig
-from training.optim import build_optimizer, build_schedule, set_learning_rate
+from training.optim import build_optimizer, build_schedule, check_schedule, set_learning_rate
 
 CONSTANT = ScheduleConfig("constant", "step", 1)
 
@@ -54,3 +54,37 @@ def test_learning_rate_reaches_every_group():
     optimizer = torch.optim.SGD([{"params": [nn.Parameter(torch.zeros(1))]}, {"params": [nn.Parameter(torch.ones(1))]}])
     set_learning_rate(optimizer, 0.25)
     assert [group["lr"] for group in optimizer.param_groups] == [0.25, 0.25]
+
+
+@pytest.mark.parametrize(
+    ("kind", "mode", "params", "told"),
+    [
+        (
+            "poly",
+            "step",
+            {"max_iter": 11},
+            r"params\.max_iter: the learning rate is 0 after 11 steps; expected 12 or more",
+        ),
+        ("poly", "epoch", {"max_iter": 2}, "0 after 2 epochs; expected 3 or more, for 3 epochs"),
+        ("linear", "step", {"alpha": -0.1, "beta": 1}, "0 after 10 steps"),
+        ("step", "epoch", {"steps": [[1, 0.5], [2, 0]]}, r"params\.steps: the learning rate is 0 after 2 epochs"),
+    ],
+)
+def test_schedules_that_end_before_the_epochs(kind, mode, params, told):
+    config = OptimizerConfig(4, "SGD", 0.1, ScheduleConfig(kind, mode, 3, params))
+    with pytest.raises(ValueError, match=told):
+        check_schedule(config, epochs=3, steps=4)
+
+
+@pytest.mark.parametrize(
+    ("kind", "mode", "params"),
+    [
+        ("poly", "step", {"max_iter": 12}),
+        ("poly", "epoch", {"max_iter": 3}),
+        ("linear", "step", {"alpha": 0.1, "beta": 0}),
+        ("clr", "step", {"base_lr": 0, "max_lr": 1, "step_size": 1}),
+        ("constant", "step", {}),
+    ],
+)
+def test_schedules_that_last(kind, mode, params):
+    check_schedule(OptimizerConfig(4, "SGD", 0.1, ScheduleConfig(kind, mode, 3, params)), epochs=3, steps=4)

@@ -17,7 +17,7 @@ from deepfake.folds import read_folds
 from deepfake.losslog import parse_losses
 from deepfake.models import build_model
 from deepfake.paths import DataRoot
-from tests.training.conftest import TINY, second_place_config
+from tests.training.conftest import TINY, second_place_config, write_endless
 from training import distributed
 from training.classifier import ClassifierRecipe
 from training.config import read_config
@@ -145,8 +145,8 @@ def train_command(config: Path, root: Path, weights: Path) -> list[str]:
     return [*command, "--output-dir", str(weights), "--logdir", str(weights), "--workers", "1", "--device", "cpu"]
 
 
-def test_ctrl_c_tells_how_to_go_on(project_root, shared_data_root, environment, tmp_path):
-    command = train_command(Path(environment["CONFIG"]), shared_data_root, tmp_path / "weights")
+def test_ctrl_c_tells_how_to_go_on(project_root, shared_data_root, tmp_path):
+    command = train_command(write_endless(tmp_path / "tiny.json"), shared_data_root, tmp_path / "weights")
     process = subprocess.Popen(
         [*command, "--epochs", "500"],
         cwd=project_root,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 import os
 import signal
@@ -11,17 +12,46 @@ from pathlib import Path
 
 from deepfake.commandline import EXIT_DIVERGED, EXIT_INTERRUPTED, EXIT_USAGE
 from deepfake.memory import keep_freed_memory
+from training.epoch_log import UNFINISHED, lines_there
 
 
 class LogFile(logging.FileHandler):
-    """Adds to a file, in a folder that is made; where it cannot, says so in one line, and training goes on."""
+    """Adds to a file, in a folder that is made; where it cannot, says so in one line, and training goes on.
+
+    Of an epoch's entry that a killed run may have written, it adds what is missing.
+    """
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         super().__init__(path, encoding="utf-8")
 
+    def emit(self, record: logging.LogRecord) -> None:
+        lines = getattr(record, UNFINISHED, None)
+        if lines is None:
+            super().emit(record)
+            return
+        records = [_with_message(record, line) for line in lines]
+        try:
+            found = Path(self.baseFilename).read_text(encoding="utf-8", errors="replace")
+        except OSError:
+            self.handleError(record)
+            return
+        for missing in records[lines_there([self.format(one) for one in records], found) :]:
+            super().emit(missing)
+
     def handleError(self, record: logging.LogRecord) -> None:
         print(f"error: {self.baseFilename}: {sys.exc_info()[1]}", file=sys.stderr)
+
+
+def _with_message(record: logging.LogRecord, message: str) -> logging.LogRecord:
+    changed = copy.copy(record)
+    changed.msg, changed.args = message, ()
+    return changed
+
+
+def _is_new(record: logging.LogRecord) -> bool:
+    """False for what an earlier, killed run has shown, or some of it."""
+    return not hasattr(record, UNFINISHED)
 
 
 def run_training(train: Callable[[], None], log_file: Path | None = None) -> int:
@@ -64,7 +94,9 @@ def run_training(train: Callable[[], None], log_file: Path | None = None) -> int
 
 def _start_log(log_file: Path | None) -> None:
     is_main = os.environ.get("RANK", "0") == "0"
-    handlers: list[logging.Handler] = [logging.StreamHandler(sys.stdout)]
+    screen = logging.StreamHandler(sys.stdout)
+    screen.addFilter(_is_new)
+    handlers: list[logging.Handler] = [screen]
     if is_main and log_file is not None:
         handlers.append(LogFile(log_file))
     logging.basicConfig(
