@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from torch import nn
+
 from deepfake.shard_reading import CACHE_GIB
 from deepfake.spec import ModelSpec
 from training.checkpointing import RunFiles
@@ -12,8 +14,10 @@ from training.classifier import ClassifierRecipe
 from training.config import TrainConfig, read_config
 from training.crop_data import CropData, open_data
 from training.crop_recipe import crop_recipe
+from training.datasets.completeness import check_complete
 from training.datasets.crops import LABEL_SMOOTHING, SampleOptions
 from training.datasets.sampling import check_folds
+from training.distributed import Ranks
 from training.fitting import FitOptions, train
 
 
@@ -57,14 +61,16 @@ def run(options: RunOptions) -> None:
     data = open_data(options.data_dir, options.folds_csv, options.crops_dir, options.cache_dir, options.cache_gib)
     check_folds(data.table, options.fold, data.source)
     files = RunFiles.of(options.output_dir, options.prefix, config.network, config.encoder, options.fold)
-    train(
-        options, config, files, _spec(options, config, data),
-        lambda network, ranks: ClassifierRecipe(
+
+    def recipe(network: nn.Module, ranks: Ranks) -> ClassifierRecipe:
+        rows = data.table[data.table["fold"] != options.fold]
+        check_complete(rows, data.crops, options.sample_options, data.source, warn=ranks.is_main)
+        return ClassifierRecipe(
             network, config, data.table, options.fold, data.crops, ranks, options.seed,
             options.sample_options, options.oversample, options.workers,
-        ),
-        options.freeze_epochs,
-    )  # fmt: skip
+        )  # fmt: skip
+
+    train(options, config, files, _spec(options, config, data), recipe, options.freeze_epochs)
 
 
 def _spec(options: RunOptions, config: TrainConfig, data: CropData) -> ModelSpec:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, Protocol
@@ -12,7 +13,7 @@ import pandas as pd
 from deepfake.folds import CropFiles, FoldRow
 from deepfake.images import ImageError, decode_gray, decode_image, read_gray, read_image
 from deepfake.landmarks import parse_landmarks, read_landmarks
-from deepfake.paths import DataRoot
+from deepfake.paths import DataRoot, diff_name, landmark_name, parse_crop_name
 from deepfake.shard_reading import ShardReader, first_uses
 from deepfake.shards import ShardRow
 
@@ -42,6 +43,14 @@ class CropReader(Protocol):
         """The difference mask, (H, W) uint8; zeros where the step that makes them made none."""
         ...
 
+    def has_points(self, rows: pd.DataFrame) -> np.ndarray:
+        """(n,) bool: which rows have landmarks."""
+        ...
+
+    def has_mask(self, rows: pd.DataFrame) -> np.ndarray:
+        """(n,) bool: which rows have a difference mask."""
+        ...
+
     def expect(self, rows: pd.DataFrame) -> None:
         """Tells which rows are going to be read, in order."""
         ...
@@ -66,6 +75,12 @@ class FolderCrops:
     def mask(self, row: Any, shape: tuple[int, int]) -> np.ndarray:
         file = self._files(row).diff
         return _of_shape(read_gray(file), shape, str(file)) if file.exists() else np.zeros(shape, np.uint8)
+
+    def has_points(self, rows: pd.DataFrame) -> np.ndarray:
+        return _listed(rows, "original", self._layout.landmarks, landmark_name)
+
+    def has_mask(self, rows: pd.DataFrame) -> np.ndarray:
+        return _listed(rows, "video", self._layout.diffs, diff_name)
 
     def expect(self, rows: pd.DataFrame) -> None:
         """Nothing has to be fetched."""
@@ -98,8 +113,29 @@ class ShardCrops:
         source = f"{self.name(row)}: mask"
         return _of_shape(decode_gray(self._reader.read(row.shard, row.mask_at, row.mask_size), source), shape, source)
 
+    def has_points(self, rows: pd.DataFrame) -> np.ndarray:
+        return rows["points_size"].to_numpy() > 0
+
+    def has_mask(self, rows: pd.DataFrame) -> np.ndarray:
+        return rows["mask_size"].to_numpy() > 0
+
     def expect(self, rows: pd.DataFrame) -> None:
         self._reader.expect(first_uses(rows["shard"]))
+
+
+def _listed(rows: pd.DataFrame, column: str, folder: Path, name: Callable[[int, int], str]) -> np.ndarray:
+    """(n,) bool: for which rows `folder` has the file, in a folder that the column names.
+
+    Each folder is listed once: asking for a million files one by one takes minutes.
+    """
+    found = np.zeros(len(rows), bool)
+    files = rows["file"].to_numpy()
+    for video, positions in rows.groupby(column).indices.items():
+        inside = folder / str(video)
+        names = {path.name for path in inside.iterdir()} if inside.is_dir() else set()
+        crops = [parse_crop_name(file) for file in files[positions]]
+        found[positions] = [crop is not None and name(*crop) in names for crop in crops]
+    return found
 
 
 def _as_image_error(read: Any, source: Path | bytes) -> np.ndarray:
