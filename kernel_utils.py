@@ -216,7 +216,7 @@ def load_predictor(
     models = load_models(members, device, detector)
     predictor = Predictor(models, device=device, precision=precision, weights_dir=weights_dir)
     if predictor.check is not None:
-        log.log(logging.INFO if predictor.check.kept else logging.WARNING, "computing in %s", predictor.check.told())
+        log.log(logging.INFO if predictor.check.kept else logging.WARNING, "computing in %s", predictor.check.summary())
     warm_up(models, predictor.scorers)
     return predictor
 

@@ -7,10 +7,12 @@ import deepfake.idle_threads
 import argparse
 import contextlib
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
+from tqdm.contrib.logging import logging_redirect_tqdm
 
 from deepfake import results as tables
 from deepfake.calibration import Judge, choose_judge, read_calibration
@@ -25,7 +27,7 @@ from deepfake.video import SpreadFrames
 from deepfake.weights import check_present
 
 if TYPE_CHECKING:
-    from deepfake.prediction import Predictor
+    from deepfake.scoring_models import ScoringModel
 
 COMPILED_FROM = 50
 """Fewer videos are scored in less time than compiling takes."""
@@ -153,21 +155,23 @@ def predict(args: argparse.Namespace, videos: dict[str, Path]) -> dict[str, tabl
     )
     if predictor.check is not None:
         hint = f"; --precision {predictor.check.precision} takes it all the same" if not predictor.check.kept else ""
-        print(f"{predictor.check.told()}{hint}", file=sys.stderr)
+        print(f"{predictor.check.summary()}{hint}", file=sys.stderr)
     journal = tables.ResultJournal(args.output, predictor.run, videos.values())
     found = {} if args.overwrite else journal.results()
     if found:
         print(f"continuing: {len(found)} of {len(videos)} videos are done already", file=sys.stderr)
     todo = [path for path in videos.values() if path not in found]
     stream = predictor.predict_all(todo)
-    with contextlib.closing(stream), journal:
+    with contextlib.closing(stream), journal, logging_redirect_tqdm():
         for path, result in tqdm(stream, total=len(videos), initial=len(found), unit="video", smoothing=0):
             found[path] = result
             journal.record(path, result)
     results = {name: found[path] for name, path in videos.items()}
+    run = tables.with_checks(predictor.run, results)
+    warn_of_precision(run)
     if args.report is not None:
-        report(args.report, videos, results, predictor, judge)
-    tables.write_tables(args.output, args.details, results, predictor.run, judge)
+        report(args.report, videos, results, run, predictor.models, judge)
+    tables.write_tables(args.output, args.details, results, run, judge)
     journal.remove()
     return results
 
@@ -184,18 +188,28 @@ def worth_compiling(args: argparse.Namespace, videos: int) -> bool:
     return True
 
 
+def warn_of_precision(run: dict[str, Any]) -> None:
+    """Says on stderr that videos which were checked in float32 were off too far."""
+    from deepfake.precision import PrecisionCheck
+
+    found = run["settings"]["precision_check"]
+    if found is not None and (warning := PrecisionCheck(**found).warning()) is not None:
+        print(f"warning: {warning}", file=sys.stderr)
+
+
 def report(
     folder: Path,
     videos: dict[str, Path],
     results: dict[str, tables.VideoResult],
-    predictor: Predictor,
+    run: dict[str, Any],
+    models: Sequence[ScoringModel],
     judge: Judge,
 ) -> None:
     """Writes a page and JSON for each video, and the table of them all."""
     from visualize.highlights import Highlights
     from visualize.report import Reporter
 
-    reporter = Reporter(folder, predictor.run, judge, Highlights(predictor.models))
+    reporter = Reporter(folder, run, judge, Highlights(models))
     for name, result in tqdm(results.items(), desc="report", unit="video", smoothing=0):
         reporter.write(name, videos[name], result)
     print(f"report: {reporter.write_index()}", file=sys.stderr)

@@ -1,13 +1,14 @@
-"""Whether networks may compute in fewer bits: those that keep their scores may.
+"""Use reduced precision only if scores stay within a tolerance of float32's.
 
-Tried on faces before a run: of the videos that it is to score, or, where none are known yet, of two portraits.
+Tried on faces before a run: of the videos that it is to score, or, where none are known yet, of two portraits. While a
+run goes, some of its videos are scored in float32 too.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -17,15 +18,25 @@ from tqdm import tqdm
 from deepfake.face_scorer import FaceScorer, ScoringError
 from deepfake.faces import FaceCollector, FaceView, VideoFaces
 from deepfake.portraits import PERSONS, read_portrait
-from deepfake.precision import FLOAT32, PORTRAITS, REDUCED_TOLERANCE, PrecisionCheck
+from deepfake.precision import FLOAT32, PORTRAITS, TRIAL_TOLERANCE, PrecisionCheck
 from deepfake.scoring_models import ScoringModel, make_scorer
 from deepfake.video import Frame, spread_indices
 
-EXAMPLE_SHARE, FEWEST_EXAMPLES, MOST_EXAMPLES = 8, 2, 8
-"""One video in eight gives examples, at least two and at most eight videos: a face in float32 costs two to four times
-as much, so that a run takes a tenth longer at most from sixteen videos on, and a long one nothing to speak of."""
-EXAMPLE_FACES = 4
-"""A video's faces that are examples: most are alike."""
+FEWEST_TO_TRY = 5
+"""Fewer videos are scored in float32 in less time than a trial and the scoring in reduced precision take: a face in
+float32 costs two to four times as much, and a trial takes half of their faces."""
+THOROUGH_BELOW = 16
+"""With fewer videos all trials are thorough: a run in which one video counts for much."""
+
+EXAMPLE_VIDEOS = 8
+"""Videos that give faces to a trial: they differ more than the faces of one."""
+EXAMPLE_FACES = 64
+"""Faces of a thorough trial, of all its videos together."""
+FEW_FACES = 16
+"""Faces of a trial that is not: at sixteen videos a run takes a tenth longer."""
+
+CHECK_EVERY = 16
+"""One video in so many is scored in float32 too while a run goes."""
 
 BLUR_SIGMA = 3.0
 """Pixels: each portrait is looked at blurred too, as crude fakes are."""
@@ -35,19 +46,29 @@ Examples = Mapping[FaceView, Sequence[np.ndarray]]
 
 
 def example_videos(videos: Sequence[Path]) -> list[Path]:
-    """Of the videos that a run scores those whose faces are examples, spread evenly: the same of the same videos."""
-    count = min(len(videos), max(FEWEST_EXAMPLES, min(MOST_EXAMPLES, len(videos) // EXAMPLE_SHARE)))
-    return [videos[i] for i in spread_indices(len(videos), count)]
+    """Return the videos of a run whose faces are tried, spread evenly: the same ones for the same list."""
+    return [videos[i] for i in spread_indices(len(videos), EXAMPLE_VIDEOS)]
+
+
+def checked_videos(videos: Sequence[Path]) -> list[Path]:
+    """Return the videos that are scored in float32 too while a run goes: the same ones for the same list."""
+    return list(videos[CHECK_EVERY - 1 :: CHECK_EVERY])
 
 
 def video_examples(found: Iterable[VideoFaces]) -> Examples:
-    """A few faces of each video, spread evenly over those that are scored."""
-    examples: dict[FaceView, list[np.ndarray]] = {}
+    """Return EXAMPLE_FACES faces of all videos together, as many of each, spread evenly over those that are scored."""
+    images: dict[FaceView, list[np.ndarray]] = {}
     for faces in found:
-        for view, images in faces.images.items():
-            if len(images):
-                examples.setdefault(view, []).append(images[spread_indices(len(images), EXAMPLE_FACES)])
-    return examples
+        for view, own in faces.images.items():
+            if len(own):
+                images.setdefault(view, []).append(own)
+    return {view: _fewer(videos, EXAMPLE_FACES) for view, videos in images.items()}
+
+
+def _fewer(videos: Sequence[np.ndarray], faces: int) -> list[np.ndarray]:
+    """Each video's share of at most that many faces, at least one."""
+    share = max(1, faces // len(videos))
+    return [images[spread_indices(len(images), share)] for images in videos]
 
 
 def portrait_examples(collector: FaceCollector) -> Examples:
@@ -62,59 +83,84 @@ def portrait_examples(collector: FaceCollector) -> Examples:
 
 
 def try_precision(
-    models: Sequence[ScoringModel], precision: str, source: str, examples: Examples
+    models: Sequence[ScoringModel], precision: str, source: str, examples: Examples, thorough: bool = False
 ) -> tuple[PrecisionCheck, dict[str, FaceScorer]]:
-    """Scores examples in fewer bits and in float32, with one network after the other, until one is off too far.
+    """Score examples in reduced precision and in float32, one network after the other, until one is off too far.
 
-    Where a network has no example, nothing is known of fewer bits, and they are not kept.
+    Where a network has no example, nothing is known, and reduced precision is refused.
 
     Args:
-        precision: the fewer bits.
+        precision: the reduced precision, a name in PRECISIONS.
         source: where the examples are from, VIDEOS or PORTRAITS.
+        thorough: try all examples; otherwise FEW_FACES, and all only with networks that are off on one of these.
 
     Returns:
-        What was seen, and the scorers in fewer bits by network: of all, if the run computes in them.
+        What was found, and the scorers in reduced precision by network: of all, if the run computes in it.
     """
-    own = [examples.get(model.view, []) for model in models]
-    check = PrecisionCheck(precision, source, min(map(len, own)), min(sum(map(len, faces)) for faces in own))
     fast: dict[str, FaceScorer] = {}
-    if not check.faces:
-        return check, fast
-    worst = _Difference(0.0, 0.0, models[0].name)
+    if not all(examples.get(model.view) for model in models):
+        return PrecisionCheck(precision, source, 0, 0), fast
+    trials: list[_Trial] = []
     with tqdm(models, f"trying {precision}", unit="network", leave=False, disable=source == PORTRAITS) as progress:
-        for model, faces in zip(progress, own):
+        for model in progress:
             fast[model.name] = make_scorer(model, precision)
-            worst = max(worst, _difference(model, fast[model.name], faces))
-            if worst.of_video > REDUCED_TOLERANCE:
+            trials.append(_try_network(model, fast[model.name], examples[model.view], thorough))
+            if not trials[-1].passed:
                 break
-    seen = replace(
-        check,
-        video_difference=_number(worst.of_video),
-        face_difference=_number(worst.of_face),
+    refused = [trial for trial in trials if not trial.passed]
+    worst = refused[0] if refused else max(trials, key=lambda trial: trial.video_difference)
+    fewest = worst if refused else min(trials, key=lambda trial: trial.faces)
+    check = PrecisionCheck(
+        precision,
+        source,
+        videos=fewest.videos,
+        faces=fewest.faces,
+        video_difference=_number(worst.video_difference),
+        face_difference=_number(worst.face_difference),
+        spread=_number(worst.spread),
         network=worst.network,
-        kept=worst.of_video <= REDUCED_TOLERANCE,
+        kept=not refused,
     )
-    return seen, fast
+    return check, fast
 
 
-@dataclass(frozen=True, order=True)
-class _Difference:
-    """The fields of `PrecisionCheck` for one network; infinite without a number."""
+@dataclass(frozen=True)
+class _Trial:
+    """The fields of `PrecisionCheck` for one network; differences are infinite where a score was not a number."""
 
-    of_video: float
-    of_face: float
     network: str
+    videos: int
+    faces: int
+    video_difference: float
+    face_difference: float
+    spread: float
+
+    @property
+    def passed(self) -> bool:
+        # The mean over a video is within the spread however alike its faces are, so the spread speaks for the videos
+        # that were not tried: single faces that swing do not always average out.
+        return max(self.video_difference, self.spread) <= TRIAL_TOLERANCE
 
 
-def _difference(model: ScoringModel, fast: FaceScorer, faces: Sequence[np.ndarray]) -> _Difference:
-    """Between a network's scores in float32 and in fewer bits, of each video's faces."""
-    images = np.concatenate(faces)
+def _try_network(model: ScoringModel, fast: FaceScorer, videos: Sequence[np.ndarray], thorough: bool) -> _Trial:
+    exact = make_scorer(model, FLOAT32)
+    if not thorough:
+        trial = _compare(model.name, fast, exact, _fewer(videos, FEW_FACES))
+        if trial.face_difference <= TRIAL_TOLERANCE:
+            return trial
+    return _compare(model.name, fast, exact, videos)
+
+
+def _compare(network: str, fast: FaceScorer, exact: FaceScorer, videos: Sequence[np.ndarray]) -> _Trial:
+    """Compare the scores of each video's faces, (n, size, size, 3) each."""
+    images = np.concatenate(videos)
     try:
-        off = fast(images) - make_scorer(model, FLOAT32)(images)
+        off = (fast(images) - exact(images)).astype(np.float64)
     except ScoringError:
-        return _Difference(math.inf, math.inf, model.name)
-    videos = np.split(off, np.cumsum([len(own) for own in faces])[:-1])
-    return _Difference(max(abs(float(own.mean())) for own in videos), float(np.abs(off).max()), model.name)
+        return _Trial(network, len(videos), len(images), math.inf, math.inf, math.inf)
+    means = [abs(own.mean()) for own in np.split(off, np.cumsum([len(own) for own in videos])[:-1])]
+    spread = np.sqrt(np.mean(off**2))
+    return _Trial(network, len(videos), len(images), float(max(means)), float(np.abs(off).max()), float(spread))
 
 
 def _number(value: float) -> float | None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,24 @@ from deepfake.face_scorer import FaceScorer, Scorer, ScoringError
 from deepfake.face_stream import stream_faces
 from deepfake.faces import FaceCollector, FaceSource, VideoFaces
 from deepfake.persons import link_persons
-from deepfake.precision import AUTO, FLOAT32, PORTRAITS, VIDEOS, PrecisionCheck, fastest_precision
-from deepfake.precision_check import example_videos, portrait_examples, try_precision, video_examples
+from deepfake.precision import (
+    AUTO,
+    FLOAT32,
+    PORTRAITS,
+    REDUCED_TOLERANCE,
+    VIDEOS,
+    PrecisionCheck,
+    fastest_precision,
+)
+from deepfake.precision_check import (
+    FEWEST_TO_TRY,
+    THOROUGH_BELOW,
+    checked_videos,
+    example_videos,
+    portrait_examples,
+    try_precision,
+    video_examples,
+)
 from deepfake.processes import Unwanted, WorkerDied, check_wanted
 from deepfake.results import (
     CRASHED,
@@ -27,6 +44,7 @@ from deepfake.results import (
     OK,
     UNREADABLE,
     PersonScore,
+    ScoreCheck,
     ScoredFace,
     VideoResult,
     most_scored,
@@ -35,6 +53,8 @@ from deepfake.runs import plain
 from deepfake.scoring import AGGREGATIONS, MAX_PERSON, OF_FAMILY, ensemble_score, max_person_score
 from deepfake.scoring_models import ScoringModel, describe_run, exported_precision, make_scorer
 from deepfake.video import VideoError
+
+log = logging.getLogger(__name__)
 
 
 class Predictor:
@@ -45,18 +65,20 @@ class Predictor:
     Args:
         device: where to score, and on CUDA where to detect.
         precision: a name in PRECISIONS, or AUTO for the device's fastest if the networks keep their scores in it
-            (`deepfake.precision_check`). Exported files compute as they were made to, and AUTO alone goes with them.
+            (`deepfake.precision_check`), and float32 for one to four videos. Exported files compute as they were made
+            to, and AUTO alone goes with them.
         compiled: whether torch's networks are compiled, for a minute or more each.
         weights_dir: the folder of the detectors' weights, if they need any.
         aggregate: one of `deepfake.scoring.AGGREGATE_CHOICES`.
         workers: processes that decode and, without CUDA, detect ahead of the scoring.
-        videos: what is to be scored: AUTO tries fewer bits on the faces of some of them, which are found once and kept
-            until `predict_all` scores them. Without any it tries two portraits.
+        videos: all that the run scores, in a stable order: AUTO tries reduced precision on the faces of some of them,
+            which are found once and kept until `predict_all` scores them, and has `predict_all` score others in float32
+            too. Without any it tries two portraits.
         begun: `run` of a stopped run that this one may continue: if all else is the same, AUTO chooses as that did.
 
     Attributes:
         run: what its results depend on (`describe_run`).
-        check: what AUTO saw of fewer bits; None if it tried none.
+        check: what AUTO found of reduced precision; None if it tried none.
         scorers: each model's, by name.
 
     Raises:
@@ -82,16 +104,20 @@ class Predictor:
         self._workers = workers
         self._collector = FaceCollector([model.view for model in models], device, weights_dir)
         self._found: dict[Path, VideoFaces | Exception] = {}
+        self._checked: frozenset[Path] = frozenset()
         self.check: PrecisionCheck | None = None
         self.scorers: dict[str, FaceScorer] = {}
         describe = partial(describe_run, models, device, aggregate=aggregate, compiled=compiled)
+        videos = list(dict.fromkeys(videos))
         if models[0].exported is not None:
             precision = exported_precision(models, precision)
         elif precision == AUTO:
             precision = fastest_precision(device)
             if precision != FLOAT32:  # else there is nothing to try
                 self.check = _check_of(begun, precision, describe) or self._try(precision, videos)
-                precision = self.check.chosen
+                precision = FLOAT32 if self.check is None else self.check.chosen
+            if precision != FLOAT32:
+                self._checked = frozenset(checked_videos(videos))
         if compiled or not self.scorers:
             self.scorers = {model.name: make_scorer(model, precision, compiled) for model in models}
         self.run = describe(precision, check=self.check)
@@ -109,9 +135,9 @@ class Predictor:
         known = [path for path in once if path in self._found]
         further = [path for path in once if path not in self._found]
         for path in known:
-            yield path, self._result(self._found.pop(path), unwanted)
+            yield path, self._result(path, self._found.pop(path), unwanted)
         for path, outcome in stream_faces(further, self._collector, self._device, self._workers, unwanted):
-            yield path, self._result(outcome, unwanted)
+            yield path, self._result(path, outcome, unwanted)
 
     def predict(self, video: Path, unwanted: Unwanted | None = None) -> VideoResult:
         """One video's result; see `predict_all`."""
@@ -119,33 +145,94 @@ class Predictor:
             ((_, result),) = results
         return result
 
-    def _try(self, precision: str, videos: Sequence[Path]) -> PrecisionCheck:
-        """Whether the models keep their scores in fewer bits; if so, these are their scorers."""
-        if videos:
-            chosen = example_videos(videos)
-            stream = stream_faces(chosen, self._collector, self._device, self._workers)
-            with contextlib.closing(stream), tqdm(desc="finding faces", total=len(chosen), leave=False) as bar:
-                for path, outcome in stream:
-                    self._found[path] = outcome
-                    bar.update()
-            in_order = [found for path in chosen if isinstance(found := self._found.get(path), VideoFaces)]
-            check, scorers = try_precision(self.models, precision, VIDEOS, video_examples(in_order))
+    def _try(self, precision: str, videos: Sequence[Path]) -> PrecisionCheck | None:
+        """Whether the models keep their scores in reduced precision; if so, these are their scorers. None if the videos
+        are too few to try it."""
+        if not videos:
+            examples = portrait_examples(self._collector)
+            check, scorers = try_precision(self.models, precision, PORTRAITS, examples, thorough=True)
+        elif len(videos) < FEWEST_TO_TRY:
+            return None
         else:
-            check, scorers = try_precision(self.models, precision, PORTRAITS, portrait_examples(self._collector))
+            examples = video_examples(self._find(example_videos(videos)))
+            thorough = len(videos) < THOROUGH_BELOW
+            check, scorers = try_precision(self.models, precision, VIDEOS, examples, thorough)
         if check.kept:
             self.scorers = scorers
         return check
 
-    def _result(self, outcome: VideoFaces | Exception, unwanted: Unwanted | None) -> VideoResult:
-        if isinstance(outcome, VideoFaces):
-            return score_video(outcome, self.models, self.scorers, self._aggregate, unwanted)
-        return failed_result(outcome)
+    def _find(self, videos: Sequence[Path]) -> list[VideoFaces]:
+        """Find the faces of videos and keep them until they are scored; those that can be read, in order."""
+        stream = stream_faces(videos, self._collector, self._device, self._workers)
+        with contextlib.closing(stream), tqdm(desc="finding faces", total=len(videos), leave=False) as bar:
+            for path, outcome in stream:
+                self._found[path] = outcome
+                bar.update()
+        return [found for path in videos if isinstance(found := self._found.get(path), VideoFaces)]
+
+    def _result(self, path: Path, outcome: VideoFaces | Exception, unwanted: Unwanted | None) -> VideoResult:
+        if not isinstance(outcome, VideoFaces):
+            return failed_result(outcome)
+        score = partial(score_video, outcome, self.models, aggregate=self._aggregate, unwanted=unwanted)
+        result = score(self.scorers)
+        if not self._is_checked(path, result):
+            return result
+        exact = score(float32_scorers(self.models))
+        return exact if exact.score is None else self._compare(path, result, exact)
+
+    def _is_checked(self, path: Path, result: VideoResult) -> bool:
+        """Whether a video is scored in float32 too, where AUTO reduced the precision: if it is its turn, or if it has
+        no score otherwise."""
+        if self.check is None or not self.check.kept:
+            return False
+        return result.status == FAILED or (result.status == OK and path in self._checked)
+
+    def _compare(self, path: Path, reduced: VideoResult, exact: VideoResult) -> VideoResult:
+        checked = checked_result(reduced, exact)
+        assert checked.precision_check is not None and self.check is not None
+        if not checked.precision_check.kept:
+            off = checked.precision_check.difference
+            log.warning(
+                "%s: its score in %s %s; it has float32's score, but others may be off too: see --precision float32",
+                path.name,
+                self.check.precision,
+                "is no number" if off is None else f"is off by {off:.2g}, more than {REDUCED_TOLERANCE:g}",
+            )
+        return checked
+
+
+def float32_scorers(models: Sequence[ScoringModel]) -> dict[str, Scorer]:
+    """Scorers in float32 that are made when they are called and not kept: the memory of one network at a time."""
+
+    def once(model: ScoringModel) -> Scorer:
+        return lambda images: make_scorer(model, FLOAT32)(images)
+
+    return {model.name: once(model) for model in models}
+
+
+def checked_result(reduced: VideoResult, exact: VideoResult) -> VideoResult:
+    """Compare a video's results in reduced precision and in float32, and return the one that counts.
+
+    That is float32's if the score, or that of a network, differs by more than REDUCED_TOLERANCE, or if there is none in
+    reduced precision.
+
+    Args:
+        reduced: with or without a score.
+        exact: with a score.
+    """
+    difference = None
+    if reduced.score is not None and exact.score is not None:
+        pairs = [(reduced.score, exact.score)]
+        pairs += [(reduced.model_scores[name], score) for name, score in exact.model_scores.items()]
+        difference = max(abs(one - other) for one, other in pairs)
+    kept = difference is not None and difference <= REDUCED_TOLERANCE
+    return replace(reduced if kept else exact, precision_check=ScoreCheck(difference, kept))
 
 
 def _check_of(
     begun: Mapping[str, Any] | None, precision: str, describe: Callable[..., dict[str, Any]]
 ) -> PrecisionCheck | None:
-    """What a stopped run saw of fewer bits, if this one would be the same with it."""
+    """What a stopped run found of reduced precision, if this one would be the same with it."""
     content = (begun or {}).get("settings", {}).get("precision_check")
     if content is None or content.keys() != {field.name for field in fields(PrecisionCheck)}:
         return None

@@ -92,6 +92,19 @@ class PersonScore:
 
 
 @dataclass(frozen=True)
+class ScoreCheck:
+    """How a video's score in reduced precision compares with float32's.
+
+    Attributes:
+        difference: of the score, or of a network's, whichever is larger; None if a score was not a number.
+        kept: whether the score is that of reduced precision; otherwise it is float32's.
+    """
+
+    difference: float | None
+    kept: bool
+
+
+@dataclass(frozen=True)
 class VideoResult:
     """What was found of one video.
 
@@ -105,6 +118,7 @@ class VideoResult:
         faces: all faces found.
         seconds: time spent on decoding, detecting and scoring.
         persons: the persons whom the faces belong to.
+        precision_check: of a video that was scored in reduced precision and in float32.
     """
 
     status: str
@@ -116,6 +130,7 @@ class VideoResult:
     faces: list[ScoredFace] = field(default_factory=list)
     seconds: float = 0.0
     persons: list[PersonScore] = field(default_factory=list)
+    precision_check: ScoreCheck | None = None
 
     @property
     def scored_faces(self) -> int:
@@ -133,7 +148,14 @@ class VideoResult:
         faces = [_face_from_dict(face) for face in values.pop("faces")]
         persons = [PersonScore(**person) for person in values.pop("persons")]
         size = values.pop("size")
-        return VideoResult(**values, faces=faces, persons=persons, size=None if size is None else tuple(size))
+        check = values.pop("precision_check", None)
+        return VideoResult(
+            **values,
+            faces=faces,
+            persons=persons,
+            size=None if size is None else tuple(size),
+            precision_check=None if check is None else ScoreCheck(**check),
+        )
 
 
 def _face_from_dict(content: Mapping[str, Any]) -> ScoredFace:
@@ -285,6 +307,30 @@ def write_tables(
         write_details(details, results, run, judge)
 
 
+def with_checks(run: Mapping[str, Any], results: Mapping[str, VideoResult]) -> dict[str, Any]:
+    """Return what is known of a run with what its checked videos showed, for its tables and reports.
+
+    Args:
+        run: `deepfake.scoring_models.describe_run`. The journal keeps that, which is known before the first score.
+    """
+    checks = {name: result.precision_check for name, result in results.items() if result.precision_check is not None}
+    before = run["settings"]["precision_check"]
+    if before is None or not checks:
+        return dict(run)
+    farthest = max(checks, key=lambda name: _off(checks[name]))
+    found = {
+        "checked": len(checks),
+        "replaced": sum(not check.kept for check in checks.values()),
+        "checked_difference": checks[farthest].difference,
+        "farthest": farthest,
+    }
+    return {**run, "settings": {**run["settings"], "precision_check": {**before, **found}}}
+
+
+def _off(check: ScoreCheck) -> float:
+    return math.inf if check.difference is None else check.difference
+
+
 def judged(score: float | None, judge: Judge) -> dict[str, Any]:
     """Probability, rounded, and verdict; None without a score."""
     if score is None:
@@ -373,6 +419,8 @@ def video_to_json(result: VideoResult) -> dict[str, Any]:
     content["score"] = None if result.score is None else round(result.score, _DECIMALS["score"])
     content["model_scores"] = _rounded(result.model_scores)
     content["seconds"] = round(result.seconds, 3)
+    if (check := content["precision_check"]) is not None and check["difference"] is not None:
+        check["difference"] = round(check["difference"], _DECIMALS["score"])
     for person in content["persons"]:
         person["score"] = None if person["score"] is None else round(person["score"], _DECIMALS["score"])
     for face in content["faces"]:

@@ -376,18 +376,37 @@ def test_a_continued_run_computes_as_it_began(many, run, tmp_path, monkeypatch, 
     monkeypatch.setattr("deepfake.prediction.try_precision", never)
     code, _, err = run("--test-dir", many, "--output", stopped, "--details", tmp_path / "d.json")
     assert code == 3 and "continuing: 3 of 8" in err
-    assert "bf16: scores of 4 faces of 1 video are " in err
+    assert "bf16: scores of 21 faces of 6 videos are " in err
     settings = json.loads((tmp_path / "d.json").read_text())["settings"]
     assert settings == json.loads(began)["run"]["settings"]
 
 
 def test_fewer_bits_that_would_change_scores_are_told(many, run, weights, tmp_path, monkeypatch):
     monkeypatch.setattr("deepfake.prediction.fastest_precision", lambda device: "bf16")
-    monkeypatch.setattr("deepfake.precision_check.REDUCED_TOLERANCE", 0.0)
+    for module in ("precision", "precision_check"):
+        monkeypatch.setattr(f"deepfake.{module}.TRIAL_TOLERANCE", 0.0)
     code, _, err = run("--test-dir", many, "--output", tmp_path / "s.csv")
     assert code == 3
     assert f"float32: in bf16 scores of {MODEL} are off by " in err
     assert "; --precision bf16 takes it all the same" in err
+
+
+def test_a_check_that_finds_scores_off_is_a_warning_and_in_the_details(many, run, tmp_path, monkeypatch, request):
+    monkeypatch.setattr("deepfake.prediction.fastest_precision", lambda device: "bf16")
+    monkeypatch.setattr("deepfake.precision_check.CHECK_EVERY", 1)
+    monkeypatch.setattr("deepfake.prediction.REDUCED_TOLERANCE", 0.0)
+    stopped = request.getfixturevalue("stopped")
+    code, _, err = run("--test-dir", many, "--output", stopped, "--details", tmp_path / "d.json")
+    assert code == 3 and "continuing: 3 of 8" in err
+    content = json.loads((tmp_path / "d.json").read_text())
+    scored = {video["filename"]: video for video in content["videos"] if video["score"] is not None}
+    assert all(video["precision_check"]["kept"] is False for video in scored.values())
+    check = content["settings"]["precision_check"]
+    worst = max(scored, key=lambda name: scored[name]["precision_check"]["difference"])
+    assert (check["checked"], check["replaced"], check["farthest"]) == (len(scored), len(scored), worst)
+    assert f"warning: scores of {len(scored)} of {len(scored)} videos checked in float32 differ by up to" in err
+    code, _, err = run("--test-dir", many, "--output", tmp_path / "exact.csv", "--precision", "float32")
+    assert "warning" not in err and rows(tmp_path / "exact.csv") == rows(stopped)
 
 
 def test_a_full_disk_is_told_and_loses_nothing(many, weights, run, project_root, tmp_path):

@@ -106,6 +106,8 @@ class Reporter:
         self._folder = folder
         self._run = run
         self._weights = {model["name"]: model["weight"] for model in run["models"]}
+        check = run["settings"]["precision_check"]
+        self._check = None if check is None else PrecisionCheck(**check)
         self._judge = judge
         self._highlights = highlights
         self._names: set[str] = {INDEX}
@@ -127,7 +129,8 @@ class Reporter:
             except (VideoError, WorkerDied, RuntimeError) as error:
                 content["not_judged"].append(f"no pictures: {error}")
         content["fps"] = None if info is None or info.fps <= 0 else info.fps
-        content["doubts"] = [] if info is None else self._doubts(path, info, result, pictures)
+        doubts = [] if info is None else self._doubts(path, info, result, pictures)
+        content["doubts"] = [*doubts, *self._doubts_of_precision(result)]
         shown = self._shown(result, pictures, info)
         atomic.write_text(page.with_suffix(".json"), json.dumps(content, indent=1, allow_nan=False))
         atomic.write_text(page, render("report.html", title=name, video=content, run=self._run, **shown))
@@ -235,9 +238,21 @@ class Reporter:
 
     def _precision(self) -> str:
         """What the networks computed in, and how that was found to do."""
-        settings = self._run["settings"]
-        seen = settings["precision_check"]
-        return PrecisionCheck(**seen).told() if seen else settings["precision"]
+        return self._run["settings"]["precision"] if self._check is None else self._check.summary()
+
+    def _doubts_of_precision(self, result: VideoResult) -> list[str]:
+        """That reduced precision changed scores: of this video, or of others that were checked."""
+        if self._check is None or result.score is None:
+            return []
+        if result.precision_check is None:
+            return (
+                [] if (warning := self._check.warning()) is None else [f"computed in {self._check.chosen}: {warning}"]
+            )
+        if result.precision_check.kept:
+            return []
+        off = result.precision_check.difference
+        how = "was no number" if off is None else f"was off by {off:.2g}"
+        return [f"the score in {self._check.chosen} {how}; this one is float32's"]
 
     def _timeline(
         self, person: PersonScore, result: VideoResult, pictures: Pictures, fps: float | None

@@ -1,5 +1,6 @@
 """Fewer bits only where the scores stay."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +12,17 @@ from torch import nn
 
 from deepfake import precision_check
 from deepfake.faces import FaceCollector, VideoFaces
-from deepfake.precision import FLOAT32, PORTRAITS, REDUCED_TOLERANCE, VIDEOS, PrecisionCheck
-from deepfake.precision_check import example_videos, portrait_examples, try_precision, video_examples
+from deepfake.precision import FLOAT32, PORTRAITS, REDUCED_TOLERANCE, TRIAL_TOLERANCE, VIDEOS, PrecisionCheck
+from deepfake.precision_check import (
+    EXAMPLE_FACES,
+    EXAMPLE_VIDEOS,
+    FEW_FACES,
+    checked_videos,
+    example_videos,
+    portrait_examples,
+    try_precision,
+    video_examples,
+)
 from deepfake.scoring_models import ScoringModel, make_scorer
 from deepfake.spec import ModelSpec
 
@@ -32,6 +42,30 @@ class Steep(nn.Module):
 class OverflowsInFewerBits(Steep):
     def forward(self, x):
         return super().forward(x) * (1.0 if self.conv(x).dtype == torch.float32 else torch.nan)
+
+
+class Off(nn.Module):
+    """In fewer bits off by `bright` in probability where a picture is bright, by `dark` where it is dark."""
+
+    def __init__(self, bright, dark):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 1, 1)
+        self.bright, self.dark = bright, dark
+
+    def forward(self, x):
+        off = torch.where(x.float().mean((1, 2, 3)) > 0, self.bright, self.dark)
+        reduced = self.conv(x).dtype != torch.float32
+        return (off * 4 if reduced else 0 * off)[:, None]  # the slope of a probability at 0.5 is a quarter
+
+
+def model_off(name, bright, dark=0.0):
+    return ScoringModel(name, Off(bright, dark).eval(), ModelSpec("Off", {}, 64), "")
+
+
+def many(videos, faces, bright=lambda index: True):
+    """Examples: of each video as many faces, bright ones where the face's number in the video says so."""
+    pictures = np.array([255 if bright(i) else 0 for i in range(faces)], np.uint8)[:, None, None, None]
+    return {VIEW: [pictures + np.zeros((1, 64, 64, 3), np.uint8)] * videos}
 
 
 def model(name, factor, kind=Steep):
@@ -67,14 +101,14 @@ def test_networks_that_keep_their_scores_compute_in_fewer_bits(examples):
     check, scorers = try_precision([model("a", 1), model("b", 0.5)], "bf16", VIDEOS, examples)
     assert check.kept and check.chosen == "bf16"
     assert {name: scorer.precision for name, scorer in scorers.items()} == {"a": "bf16", "b": "bf16"}
-    assert check.told().startswith("bf16: scores of 7 faces of 3 videos are ")
+    assert check.summary().startswith("bf16: scores of 7 faces of 3 videos are ")
 
 
 def test_one_network_that_loses_its_scores_keeps_all_in_float32(examples):
     check, _ = try_precision([model("a", 1), model("steep", 3000), model("b", 1)], "bf16", VIDEOS, examples)
     assert not check.kept and check.chosen == FLOAT32
     assert check.video_difference > REDUCED_TOLERANCE and check.network == "steep"
-    assert "float32: in bf16 scores of steep are off by 0." in check.told()
+    assert "float32: in bf16 scores of steep are off by 0." in check.summary()
 
 
 def test_no_network_is_tried_after_one_that_is_off_too_far(examples, monkeypatch):
@@ -91,7 +125,7 @@ def test_no_network_is_tried_after_one_that_is_off_too_far(examples, monkeypatch
 def test_scores_that_are_no_numbers_keep_float32(examples):
     check, _ = try_precision([model("a", 1), model("broken", 1, OverflowsInFewerBits)], "bf16", VIDEOS, examples)
     assert not check.kept and (check.video_difference, check.face_difference) == (None, None)
-    assert check.told() == "float32: in bf16 scores of broken are no numbers (7 faces of 3 videos)"
+    assert check.summary() == "float32: in bf16 scores of broken are no numbers (7 faces of 3 videos)"
 
 
 def test_without_a_face_nothing_is_known_and_float32_stays(examples):
@@ -99,7 +133,35 @@ def test_without_a_face_nothing_is_known_and_float32_stays(examples):
     for models, known in (([model("a", 1)], {}), ([model("a", 1), other], examples)):
         check, scorers = try_precision(models, "bf16", VIDEOS, known)
         assert not check.kept and check.faces == 0 and scorers == {}
-        assert check.told() == "float32: no face was found in videos to try bf16 on"
+        assert check.summary() == "float32: no face was found in videos to try bf16 on"
+
+
+@pytest.mark.parametrize(("off", "kept"), [(0.9 * TRIAL_TOLERANCE, True), (1.1 * TRIAL_TOLERANCE, False)])
+def test_a_trial_keeps_a_margin_of_half_the_limit(off, kept):
+    check, _ = try_precision([model_off("off", off)], "bf16", VIDEOS, many(8, 8))
+    assert REDUCED_TOLERANCE == 2 * TRIAL_TOLERANCE
+    assert check.kept == kept and check.video_difference == pytest.approx(off, rel=0.05)
+    assert f"are off by {check.video_difference:.2g}, more than 0.005" in check.summary() or kept
+
+
+def test_faces_that_swing_are_refused_though_their_mean_stays():
+    check, _ = try_precision(
+        [model_off("swings", 0.02, -0.02)], "bf16", VIDEOS, many(8, 8, bright=lambda index: index % 2)
+    )
+    assert not check.kept and check.video_difference < 1e-4 and check.spread == pytest.approx(0.02, rel=0.05)
+    assert "scores of swings of single faces are off by 0.02 (root mean square), more than 0.005" in check.summary()
+
+
+def test_a_steady_network_is_tried_on_few_faces_and_one_that_is_not_on_all():
+    steady, rare = model_off("steady", 0.001), model_off("rare", 0.008, 0.0)
+    examples = many(8, 8, bright=lambda index: index == 0)  # one face in eight, the first, is off
+    check, _ = try_precision([steady], "bf16", VIDEOS, examples)
+    assert (check.kept, check.videos, check.faces) == (True, 8, FEW_FACES)
+    check, _ = try_precision([steady, rare], "bf16", VIDEOS, examples)
+    assert (check.kept, check.faces, check.network) == (True, FEW_FACES, "rare")
+    assert check.video_difference == pytest.approx(0.001, rel=0.05), "over eight faces, not over two"
+    check, _ = try_precision([steady], "bf16", VIDEOS, examples, thorough=True)
+    assert (check.kept, check.faces) == (True, EXAMPLE_FACES)
 
 
 @given(st.integers(1, 3000))
@@ -107,18 +169,28 @@ def test_examples_are_few_videos_spread_evenly_over_all(total):
     videos = [Path(f"{i}.mp4") for i in range(total)]
     chosen = example_videos(videos)
     at = [videos.index(path) for path in chosen]
-    assert at == sorted(set(at))
-    assert len(chosen) == min(total, 2) if total < 24 else len(chosen) == min(8, total // 8)
+    assert at == sorted(set(at)) and len(chosen) == min(total, EXAMPLE_VIDEOS)
     assert (at[0], at[-1]) == (0, total - 1)
     gaps = np.diff(at)
     assert not len(gaps) or gaps.max() - gaps.min() <= 1
 
 
-def test_of_each_video_a_few_faces_from_first_to_last_are_taken():
-    numbered = np.arange(9, dtype=np.uint8)[:, None, None, None] + np.zeros((1, 64, 64, 3), np.uint8)
-    videos = [VideoFaces(images={VIEW: numbered[:count]}) for count in (9, 0, 3)]
+@given(st.integers(1, 3000))
+def test_one_video_in_sixteen_is_checked(total):
+    videos = [Path(f"{i}.mp4") for i in range(total)]
+    chosen = checked_videos(videos)
+    assert len(chosen) == total // 16 and set(chosen) <= set(videos)
+    assert chosen == checked_videos(videos)
+
+
+def test_of_each_video_its_share_of_faces_from_first_to_last_is_taken():
+    numbered = np.arange(100, dtype=np.uint8)[:, None, None, None] + np.zeros((1, 64, 64, 3), np.uint8)
+    videos = [VideoFaces(images={VIEW: numbered[:count]}) for count in (99, 0, 3, 32, 4)]
     (taken,) = video_examples(videos).values()
-    assert [[int(face[0, 0, 0]) for face in faces] for faces in taken] == [[0, 2, 5, 8], [0, 1, 2]]
+    assert [len(faces) for faces in taken] == [16, 3, 16, 4], "64 faces for four videos with a face"
+    assert [int(face[0, 0, 0]) for face in taken[2]] == [i * 31 // 15 for i in range(16)]
+    (two,) = video_examples(videos[3:4] * 2).values()
+    assert [len(faces) for faces in two] == [32, 32], "all of two videos"
 
 
 def test_portraits_are_two_faces_sharp_and_blurred():
@@ -137,6 +209,16 @@ def test_portraits_without_a_face_are_no_examples(monkeypatch):
 
 
 def test_one_of_a_kind_is_told_as_one():
-    check = PrecisionCheck("fp16", PORTRAITS, 1, 1, 0.00123, 0.00123, "a", kept=True)
+    check = PrecisionCheck("fp16", PORTRAITS, 1, 1, 0.00123, 0.00123, 0.00123, "a", kept=True)
     told = "fp16: scores of 1 face of 1 portrait are 0.0012 from float32's at most (single faces 0.0012)"
-    assert check.told() == told
+    assert check.summary() == told
+
+
+def test_what_was_checked_later_is_in_the_summary():
+    check = PrecisionCheck("bf16", VIDEOS, 8, 16, 0.001, 0.002, 0.001, "a", kept=True, checked=3)
+    within = replace(check, checked_difference=0.0015, farthest="c.mp4")
+    assert within.summary().endswith("; 3 videos checked later: 0.0015 at most") and within.warning() is None
+    off = replace(check, replaced=1, checked_difference=0.031, farthest="c.mp4")
+    scores = "scores of 1 of 3 videos checked in float32 differ by up to 0.031 (c.mp4)"
+    assert off.summary().endswith(f"; {scores}")
+    assert off.warning().startswith(f"{scores}, more than 0.01: ") and "--precision float32" in off.warning()

@@ -3,7 +3,7 @@
 import base64
 import json
 import re
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from html.parser import HTMLParser
 from urllib.parse import unquote
 
@@ -13,7 +13,7 @@ import pytest
 
 from deepfake.calibration import Uncalibrated
 from deepfake.precision import VIDEOS, PrecisionCheck
-from deepfake.results import NO_FACE, OK, UNREADABLE, PersonScore, ScoredFace, VideoResult
+from deepfake.results import NO_FACE, OK, UNREADABLE, PersonScore, ScoreCheck, ScoredFace, VideoResult
 from tests.clips import draw, gradient
 from visualize.report import TOO_FEW, Highlight, Reporter, draw_poster
 
@@ -93,10 +93,30 @@ def test_the_page_says_what_was_found(video, tmp_path):
 def test_the_page_says_what_was_computed_in_and_why(video, tmp_path):
     plain = read(Reporter(tmp_path, RUN, Uncalibrated()).write("clip.mp4", video, RESULT))
     assert "Computed in float32." in plain.text
-    check = PrecisionCheck("bf16", VIDEOS, 8, 32, 0.0004, 0.003, "a", kept=True)
+    check = PrecisionCheck("bf16", VIDEOS, 8, 32, 0.0004, 0.003, 0.001, "a", kept=True)
     run = {**RUN, "settings": {**RUN["settings"], "precision": "bf16", "precision_check": asdict(check)}}
     tried = read(Reporter(tmp_path, run, Uncalibrated()).write("clip.mp4", video, RESULT))
-    assert f"Computed in {check.told()}." in tried.text
+    assert f"Computed in {check.summary()}." in tried.text
+
+
+def test_scores_that_a_check_found_off_are_a_doubt(video, tmp_path):
+    check = PrecisionCheck("bf16", VIDEOS, 8, 64, 0.0004, 0.003, 0.001, "a", True, 3, 1, 0.031, "off.mp4")
+    run = {**RUN, "settings": {**RUN["settings"], "precision": "bf16", "precision_check": asdict(check)}}
+    reporter = Reporter(tmp_path, run, Uncalibrated())
+    off = {"off.mp4": ScoreCheck(0.031, False), "none.mp4": ScoreCheck(None, False)}
+    within = {"kept.mp4": ScoreCheck(0.001, True), "other.mp4": None}
+    doubts = {}
+    for name, checked in (off | within).items():
+        page = reporter.write(name, video, replace(RESULT, precision_check=checked))
+        content = json.loads(page.with_suffix(".json").read_text())
+        doubts[name] = [doubt for doubt in content["doubts"] if "bf16" in doubt]
+    assert doubts == {
+        "off.mp4": ["the score in bf16 was off by 0.031; this one is float32's"],
+        "none.mp4": ["the score in bf16 was no number; this one is float32's"],
+        "kept.mp4": [],
+        "other.mp4": [f"computed in bf16: {check.warning()}"],
+    }
+    assert "others may be off too; --precision float32" in read(reporter.write_index()).text
 
 
 def test_the_json_says_the_same(video, tmp_path):
