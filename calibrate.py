@@ -19,7 +19,8 @@ from deepfake.atomic import atomic_file
 from deepfake.calibration import Calibration, check_name, kept_of_models, temper, write_calibration
 from deepfake.calibration_fit import Assessment, Sample, Thresholds
 from deepfake.commandline import EXIT_USAGE, positive_int, run_guarded
-from deepfake.labels import Labels, read_labels
+from deepfake.labels import MatchedLabels, match_labels, read_labels
+from deepfake.metadata import printable
 from deepfake.reliability import BINS, CONFIDENCE, METRICS, Estimate, Share, reliability_bins
 from deepfake.results import Details, read_details
 
@@ -31,7 +32,7 @@ probability over one threshold count as fake, under another as real, between the
 
 Fit on videos that are like those you will judge and that no network was trained on, some hundreds of each label; the
 probabilities hold where the share of fakes is the same. An original and its fakes stay together in cross-validation
-and resamples where the labels name originals (a .csv does not).
+and resamples where the labels name originals (a .csv with a column "original" does).
 
 exit codes:
   0    the calibration and the picture are written
@@ -72,7 +73,8 @@ def parse_args() -> argparse.Namespace:
         type=Path,
         required=True,
         metavar="FILE",
-        help="metadata.json, a .csv with filename,label (0, 1, REAL or FAKE), or a folder in DFDC layout",
+        help="metadata.json, a table with filename,label (0, 1, REAL or FAKE; comma, semicolon or tab), or a folder in "
+        "DFDC layout",
     )
     add("--out", type=Path, required=True, metavar="JSON", help="the calibration: X.calibration.json")
     add("--plot", type=Path, metavar="PNG", help="the reliability diagram (default: beside the calibration)")
@@ -103,7 +105,8 @@ def main() -> int:
         raise ValueError(f"{args.plot}: the picture's name must end in .png")
     details, labels = join_details(args.predictions), read_labels(args.labels)
     models = None if details.models is None else kept_of_models(details.models)
-    sample = join_labels(details.scores, labels)
+    matched = match_labels(details.scores, labels)
+    sample = join_labels(details.scores, matched)
     assessed = fit.assess(sample, args.bootstrap, args.seed)
     thresholds = fit.choose_thresholds(
         assessed.probabilities[fit.FITTED], sample.labels, args.false_alarm_rate, args.miss_rate
@@ -124,7 +127,7 @@ def main() -> int:
     )
     draw(sample, assessed, thresholds, args.plot)
     write_calibration(args.out, calibration)
-    print(*count_videos(details.scores, labels, sample), "", sep="\n")
+    print(*count_videos(details.scores, matched, sample), "", sep="\n")
     print(*table(assessed), *explain(sample, assessed, args.bootstrap), "", sep="\n")
     print(*tell_thresholds(thresholds, args.false_alarm_rate, args.miss_rate), "", sep="\n")
     if models is None:
@@ -155,10 +158,9 @@ def join_details(paths: Sequence[Path]) -> Details:
     return joined
 
 
-def join_labels(scores: Mapping[str, float | None], labels: Labels) -> Sample:
+def join_labels(scores: Mapping[str, float | None], matched: MatchedLabels) -> Sample:
     """The videos that have both. Raises CalibrationError if those are too few."""
-    both = [(score, labels.videos[name]) for name, score in scores.items() if name in labels.videos]
-    found = [(score, known) for score, known in both if score is not None]
+    found = [(score, known) for name, known in matched.videos.items() if (score := scores[name]) is not None]
     return Sample.of(
         [score for score, _ in found], [known.label for _, known in found], [known.identity for _, known in found]
     )
@@ -183,16 +185,20 @@ def plain_figures(assessed: Assessment) -> dict[str, dict[str, list[float]]]:
     }
 
 
-def count_videos(scores: Mapping[str, float | None], labels: Labels, sample: Sample) -> list[str]:
+def count_videos(scores: Mapping[str, float | None], matched: MatchedLabels, sample: Sample) -> list[str]:
     fakes, total = int(sample.labels.sum()), len(sample.labels)
-    lines = [f"{total} videos with score and label: {total - fakes} real, {fakes} fake ({fakes / total:.0%} fakes)"]
+    lines = [
+        f"labels found for {len(matched.videos)} of {len(scores)} predicted videos, by {matched.matched_by}",
+        f"{total} videos with score and label: {total - fakes} real, {fakes} fake ({fakes / max(total, 1):.0%} fakes)",
+    ]
+    without_score = [name for name, score in scores.items() if score is None]
     left_out = {
-        "without a score": sum(score is None for score in scores.values()),
-        "without a label": len(scores.keys() - labels.videos.keys()),
-        "with a label but not among the predictions": len(labels.videos.keys() - scores.keys()),
+        "without a score": without_score,
+        "without a label": matched.unlabeled,
+        "with a label but not among the predictions": matched.unpredicted,
     }
-    told = [f"{count} {what}" for what, count in left_out.items() if count]
-    return [*lines, f"left out: {', '.join(told)}"] if told else lines
+    parts = [f"{len(names)} {what} (e.g. {printable(names[0])!r})" for what, names in left_out.items() if names]
+    return [*lines, f"left out: {', '.join(parts)}"] if parts else lines
 
 
 def table(assessed: Assessment) -> list[str]:

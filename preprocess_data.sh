@@ -48,6 +48,7 @@ step() {
     esac
 }
 
+step generate_folds --check "${folds_args[@]}" # a split that cannot be is known from the metadata, before hours of work
 step preprocess_videos "${shared[@]}" "${detect_args[@]}" "${crops_args[@]}"
 step generate_folds --out "$data_root/folds.csv" "${folds_args[@]}"
 exit $some_failed

@@ -33,7 +33,10 @@ Output = tuple[str, str]
 
 @dataclass(frozen=True)
 class Family:
-    """An original, its fakes, and which outputs of theirs are to be made."""
+    """An original, its fakes, and which outputs of theirs are to be made.
+
+    A fake that names no original stands in the original's place: faces are looked for in it.
+    """
 
     original: VideoRecord
     fakes: tuple[VideoRecord, ...]
@@ -96,16 +99,16 @@ class Recipe:
 
 def families(dataset: Dataset, todo: Collection[Output]) -> list[Family]:
     """The families of a data set for which an output is to be made."""
-    fakes: dict[str, list[VideoRecord]] = {original.video_id: [] for original in dataset.originals}
+    fakes: dict[str, list[VideoRecord]] = {source.video_id: [] for source in dataset.sources}
     for original, fake in dataset.pairs:
         fakes[original.video_id].append(fake)
     outputs: dict[str, list[Output]] = {}
     for output in todo:
         outputs.setdefault(dataset.videos[output[1]].identity, []).append(output)
     return [
-        Family(original, tuple(fakes[original.video_id]), frozenset(outputs[original.video_id]))
-        for original in dataset.originals
-        if original.video_id in outputs
+        Family(source, tuple(fakes[source.video_id]), frozenset(outputs[source.video_id]))
+        for source in dataset.sources
+        if source.video_id in outputs
     ]
 
 

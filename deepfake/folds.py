@@ -8,15 +8,21 @@ from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any, get_type_hints
 
+import numpy as np
 import pandas as pd
 
-from deepfake.metadata import VideoRecord
+from deepfake.metadata import SPLIT_BY_ORIGINAL, Dataset, VideoRecord
 from deepfake.paths import DataRoot, diff_name, is_plain_name, landmark_name, parse_crop_name
 from deepfake.tables import read_table, write_table
 
 N_SPLITS = 16
 SEED = 777
 DFDC_PARTS = 50
+
+MOST_UNEVEN = 4
+"""The largest fold may have this many times the videos of the smallest; DFDC's last fold has five parts, not three."""
+
+_SHOWN_FOLDS = 4
 
 
 @dataclass(frozen=True)
@@ -72,7 +78,8 @@ def folds_by_part(videos: Iterable[VideoRecord], n_splits: int = N_SPLITS, parts
     for video in videos:
         if video.part >= parts:
             raise FoldError(
-                f"{video.path.parent}: part {video.part} of a data set of {parts} parts; split by original instead"
+                f"{video.path.parent}: part {video.part} of a data set of {parts} parts; split by original instead "
+                f"({SPLIT_BY_ORIGINAL})"
             )
         folds[video.video_id] = min(video.part // size, n_splits - 1)
     return folds
@@ -126,13 +133,38 @@ def draw_share(families: Iterable[str], share: float, seed: int = SEED) -> set[s
     return set(drawn[: min(max(round(share * len(drawn)), 1), len(drawn) - 1)])
 
 
+def describe_uneven(videos: Iterable[VideoRecord], folds: Mapping[str, int], n_splits: int) -> str | None:
+    """Say in what the folds are too uneven to train and validate on each; None if they are not."""
+    counts = np.zeros((n_splits, 2), np.int64)
+    for video in videos:
+        counts[folds[video.video_id], video.label] += 1
+    sizes = counts.sum(axis=1)
+    used = np.flatnonzero(sizes)
+    if len(used) < n_splits:
+        shown = ", ".join(f"fold {fold}: {sizes[fold]}" for fold in used[:_SHOWN_FOLDS])
+        return f"only {len(used)} of {n_splits} folds get videos ({shown}{', ...' * (len(used) > _SHOWN_FOLDS)})"
+    for label, name in enumerate(("real", "fake")):
+        if counts[:, label].min() == 0:
+            return f"fold {counts[:, label].argmin()} gets no {name} video"
+    least, most = sizes.argmin(), sizes.argmax()
+    if sizes[most] > MOST_UNEVEN * sizes[least]:
+        return f"fold {most} gets {sizes[most]} videos, fold {least} only {sizes[least]}"
+    return None
+
+
+def describe_unattributed(dataset: Dataset) -> str:
+    """Say what fakes that name no original mean for a split by originals."""
+    count = len(dataset.unattributed)
+    return f"{count} fakes name no original; any of them may be split from the video it was made from"
+
+
 def check_leaks(folds: Mapping[str, object], pairs: Iterable[tuple[VideoRecord, VideoRecord]]) -> None:
     """Raises FoldError if an original and one of its fakes are in two folds."""
     for original, fake in pairs:
         if folds[original.video_id] != folds[fake.video_id]:
             raise FoldError(
                 f"{fake.path}: in fold {folds[fake.video_id]}, but its original {original.path} is in fold "
-                f"{folds[original.video_id]}; split by original instead"
+                f"{folds[original.video_id]}; split by original instead ({SPLIT_BY_ORIGINAL})"
             )
 
 

@@ -1,17 +1,45 @@
-"""Which videos are fake: labels to judge scores by, from a data set in DFDC layout, a metadata.json or a table."""
+"""Which videos are fake: labels to judge scores by, from a data set in DFDC layout, a metadata.json or a table.
+
+Labels and predictions name videos in their own ways: with a folder or without, with suffix or without. `match_labels`
+brings them together.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import csv
+import io
+import re
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from deepfake.metadata import LABEL_VALUES, VideoRecord, read_dataset, read_metadata
+from deepfake.metadata import (
+    LABEL_KEYS,
+    LABEL_WORDS,
+    NAME_KEYS,
+    Entry,
+    metadata_files,
+    parse_label,
+    printable,
+    read_entries,
+)
 from deepfake.paths import METADATA_NAME
-from deepfake.tables import TableError, read_table
+from deepfake.tables import TableError
+from deepfake.text_files import decode_text
 
-COLUMNS: dict[str, type] = {"filename": str, "label": str}
-_VALUES = {**LABEL_VALUES, **{str(value): value for value in LABEL_VALUES.values()}}
+TABLE_SUFFIXES = (".csv", ".tsv", ".txt")
+
+_SEPARATORS = (",", ";", "\t", "|")
+_SEPARATOR_LINE = re.compile(r"\s*sep=.?\s*$")
+"""What spreadsheets may write above the header."""
+_ORIGINAL = "original"
+_SHOWN = 200
+"""Characters of a header in an error."""
+
+
+class LabelError(ValueError):
+    """Labels and predictions do not fit together; the message shows an example."""
 
 
 @dataclass(frozen=True)
@@ -24,41 +52,221 @@ class VideoLabel:
 
 @dataclass(frozen=True)
 class Labels:
-    """Labels by the videos' file names, and the files that they were read from."""
+    """Labels by the videos' names, as they are written there, and the files that they were read from."""
 
     videos: dict[str, VideoLabel]
     files: list[Path]
 
 
-def read_labels(path: Path) -> Labels:
-    """Reads a folder in DFDC layout, a metadata.json, or a .csv with `filename,label` (0, 1, REAL or FAKE).
+@dataclass(frozen=True)
+class MatchedLabels:
+    """Labels by the predictions' names.
 
-    A table names no originals: each of its videos has an identity of its own.
+    Attributes:
+        videos: predicted video -> its label.
+        unlabeled: predicted videos without a label.
+        unpredicted: names of the labels that no predicted video has.
+        matched_by: what the names were compared by, the name of one of _WAYS.
+    """
+
+    videos: dict[str, VideoLabel]
+    unlabeled: list[str]
+    unpredicted: list[str]
+    matched_by: str
+
+
+def read_labels(path: Path) -> Labels:
+    """Read a folder in DFDC layout, a metadata.json, or a table with a column of names and one of labels.
+
+    Tables are separated by comma, semicolon or tab; their columns are found by NAME_KEYS and LABEL_KEYS in any case.
+    Without a column `original`, each of a table's videos has an identity of its own.
 
     Raises:
         ValueError: missing, of another kind, malformed, an unknown label, or one name twice.
     """
     if path.is_dir():
-        records = read_dataset(path).videos.values()
-        return Labels(_of_records(records), sorted({video.path.parent / METADATA_NAME for video in records}))
+        files = metadata_files(path)
+        entries = {
+            f"{file.parent.relative_to(path) / entry.name}": entry for file in files for entry in read_entries(file)
+        }
+        return Labels(_of_entries(entries), files)
     if path.suffix.lower() == ".json":
-        return Labels(_of_records(read_metadata(path, need_originals=False)), [path])
-    if path.suffix.lower() == ".csv":
+        return Labels(_of_entries({entry.name: entry for entry in read_entries(path)}), [path])
+    if path.suffix.lower() in TABLE_SUFFIXES:
         return Labels(_of_table(path), [path])
-    raise ValueError(f"{path}: expected labels: a {METADATA_NAME}, a .csv with filename,label, or a folder of videos")
+    raise ValueError(
+        f"{path}: expected labels: a {METADATA_NAME}, a table ({', '.join(TABLE_SUFFIXES)}) with filename,label, or a "
+        "folder of videos"
+    )
 
 
-def _of_records(records: Iterable[VideoRecord]) -> dict[str, VideoLabel]:
-    return {video.path.name: VideoLabel(video.label, video.identity) for video in records}
+def match_labels(predicted: Iterable[str], labels: Labels) -> MatchedLabels:
+    """Find the labels of predicted videos.
+
+    Names are compared in four ways, and the first that finds anything is used for all of them: with the folders that
+    both sides name, then likewise without suffix, then by file name whatever the folders, then that without suffix.
+
+    Raises:
+        LabelError: nothing found; or two labels that may be one video's, or two videos that may be one label's.
+    """
+    predicted = list(predicted)
+    for way in _WAYS:
+        if found := _match(predicted, labels, way):
+            used = set(found.values())
+            return MatchedLabels(
+                videos={name: labels.videos[known] for name, known in found.items()},
+                unlabeled=[name for name in predicted if name not in found],
+                unpredicted=[name for name in labels.videos if name not in used],
+                matched_by=way.name,
+            )
+    known, name = (printable(next(iter(names), "")) for names in (labels.videos, predicted))
+    raise LabelError(
+        f"{labels.files[0]}: none of the {len(predicted)} predicted videos is among its {len(labels.videos)} labels; "
+        f"the labels know e.g. {known!r}, the predictions e.g. {name!r}"
+    )
+
+
+@dataclass(frozen=True)
+class _Name:
+    """A video's name, as labels or predictions write it, in parts: folders, file name."""
+
+    written: str
+    parts: tuple[str, ...]
+
+    @staticmethod
+    def of(written: str) -> _Name:
+        # File systems of Macs take umlauts apart; Windows separates by \\.
+        parts = re.split(r"[/\\]+", unicodedata.normalize("NFC", written))
+        return _Name(written, tuple(part for part in parts if part not in ("", ".")) or ("",))
+
+    @property
+    def stem(self) -> str:
+        return Path(self.parts[-1]).stem
+
+    def shared_folders(self, other: _Name) -> int:
+        """How many folders, counted from the file upwards, are the same."""
+        pairs = zip(reversed(self.parts[:-1]), reversed(other.parts[:-1]))
+        return next((count for count, (one, two) in enumerate(pairs) if one != two), self.common_depth(other))
+
+    def common_depth(self, other: _Name) -> int:
+        """How many folders both name."""
+        return min(len(self.parts), len(other.parts)) - 1
+
+
+@dataclass(frozen=True)
+class _Way:
+    """A way to compare names."""
+
+    name: str
+    with_suffix: bool
+    with_folders: bool
+
+
+_WAYS = (
+    _Way("path", True, True),
+    _Way("path without suffix", False, True),
+    _Way("file name", True, False),
+    _Way("file name without suffix", False, False),
+)
+
+
+def _match(predicted: Iterable[str], labels: Labels, way: _Way) -> dict[str, str]:
+    """Predicted video -> name of its label."""
+    by_name: dict[str, list[_Name]] = {}
+    by_stem: dict[str, list[_Name]] = {}
+    for known in map(_Name.of, labels.videos):
+        by_name.setdefault(known.parts[-1], []).append(known)
+        by_stem.setdefault(known.stem, []).append(known)
+    found: dict[str, list[tuple[_Name, _Name]]] = {}
+    for name in map(_Name.of, predicted):
+        if way.with_suffix:
+            candidates = by_name.get(name.parts[-1], [])
+        else:  # a label without suffix may hold a dot: a.v2 for a.v2.mp4
+            candidates = by_name.get(name.stem) or by_stem.get(name.stem, [])
+        if way.with_folders:
+            candidates = [known for known in candidates if name.shared_folders(known) == name.common_depth(known)]
+        if candidates:
+            known = _nearest(name, candidates, labels, "predicted video", "labels")
+            found.setdefault(known.written, []).append((name, known))
+    matched = {}
+    for pairs in found.values():
+        known = pairs[0][1]
+        matched[_nearest(known, [name for name, _ in pairs], labels, "label", "predicted videos").written] = (
+            known.written
+        )
+    return matched
+
+
+def _nearest(name: _Name, candidates: Sequence[_Name], labels: Labels, one: str, others: str) -> _Name:
+    """The candidate whose path is the same, or shares the most folders. Raises LabelError: two do."""
+
+    def nearness(other: _Name) -> tuple[bool, int]:
+        return name.parts == other.parts, name.shared_folders(other)
+
+    ordered = sorted(candidates, key=nearness, reverse=True)
+    if len(ordered) > 1 and nearness(ordered[0]) == nearness(ordered[1]):
+        two = " and ".join(repr(printable(other.written)) for other in ordered[:2])
+        raise LabelError(
+            f"{labels.files[0]}: the {one} {printable(name.written)!r} may be either of the {others} {two}; "
+            "name folders in both, or rename one"
+        )
+    return ordered[0]
+
+
+def _of_entries(entries: Mapping[str, Entry]) -> dict[str, VideoLabel]:
+    ids = {entry.video_id for entry in entries.values()}
+    return {name: VideoLabel(e.label, e.original_id(ids) or e.video_id) for name, e in entries.items()}
 
 
 def _of_table(path: Path) -> dict[str, VideoLabel]:
-    found: dict[str, VideoLabel] = {}
-    for name, value in read_table(path, COLUMNS, "table of labels").itertuples(index=False):
-        label = _VALUES.get(value.strip().upper())
+    header, rows = _read_rows(path)
+    columns = {re.sub(r"[\s_-]+", "", cell).casefold(): number for number, cell in reversed([*enumerate(header)])}
+    name_at, label_at = (
+        next((columns[key.replace("_", "")] for key in keys if key.replace("_", "") in columns), None)
+        for keys in (NAME_KEYS, LABEL_KEYS)
+    )
+    if name_at is None or label_at is None:
+        raise TableError(
+            f"{path}: found the columns {', '.join(map(repr, header))[:_SHOWN]}; expected one of "
+            f"{', '.join(NAME_KEYS)} and one of {', '.join(LABEL_KEYS)}, separated by comma, semicolon or tab"
+        )
+    original_at = columns.get(_ORIGINAL)
+    entries: dict[str, Entry] = {}
+    for line, cells in rows:
+        if len(cells) <= max(name_at, label_at):
+            raise TableError(f"{path}: line {line}: {len(cells)} columns; expected {len(header)}")
+        name, value = cells[name_at], cells[label_at]
+        label = parse_label(value)
         if label is None:
-            raise TableError(f"{path}: {name!r} has label {value!r}; expected one of {', '.join(_VALUES)}")
-        if name in found:
+            raise TableError(
+                f"{path}: {name!r} has label {value!r}; expected one of {', '.join([*LABEL_WORDS, '0', '1'])}"
+            )
+        if name in entries:
             raise TableError(f"{path}: {name!r} is there twice")
-        found[name] = VideoLabel(label, name)
-    return found
+        original = cells[original_at] if original_at is not None and len(cells) > original_at else ""
+        entries[name] = Entry(name, label, _Name.of(original).parts[-1] or None if label == 1 else None)
+    if original_at is None:
+        return {name: VideoLabel(entry.label, name) for name, entry in entries.items()}
+    return _of_entries(entries)
+
+
+def _read_rows(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
+    """A table's header, and its rows with their line numbers. Its separator is the one that finds the most columns."""
+    try:
+        text = decode_text(path.read_bytes())
+    except OSError as error:
+        raise TableError(f"{path}: not a table of labels: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise TableError(f"{path}: neither UTF-8 nor UTF-16 with a byte-order mark; save it as UTF-8") from error
+    header = next((line for line in text.splitlines() if line.strip() and not _SEPARATOR_LINE.match(line)), "")
+    separator = max(_SEPARATORS, key=header.count)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, skipinitialspace=True, strict=True)
+    try:
+        rows = [(reader.line_num, [cell.strip() for cell in cells]) for cells in reader if any(map(str.strip, cells))]
+    except csv.Error as error:
+        raise TableError(f"{path}: not a table of labels: line {reader.line_num}: {error}") from error
+    if rows and _SEPARATOR_LINE.match(separator.join(rows[0][1])):
+        del rows[0]
+    if not rows:
+        raise TableError(f"{path}: not a table of labels: it is empty")
+    return rows[0][1], rows[1:]

@@ -21,7 +21,7 @@ class Stage:
         videos: those that it does.
         output_of: the file or folder that is a video's output, by its id.
         source: the step whose outputs it works on.
-        works_on_fakes: through their originals' outputs, so fakes without an original cannot be done.
+        works_on_fakes: through their originals' outputs, so fakes whose original is missing cannot be done.
         needed: training needs its outputs.
     """
 
@@ -67,25 +67,25 @@ def _images(layout: DataRoot, video_id: str) -> Path:
     return layout.images / video_id
 
 
-def _reals(dataset: Dataset) -> list[VideoRecord]:
-    return dataset.originals
+def _sources(dataset: Dataset) -> list[VideoRecord]:
+    return dataset.sources
 
 
 def _fakes(dataset: Dataset) -> list[VideoRecord]:
     return [fake for _, fake in dataset.pairs]
 
 
-def _reals_and_fakes(dataset: Dataset) -> list[VideoRecord]:
-    return _reals(dataset) + _fakes(dataset)
+def _sources_and_fakes(dataset: Dataset) -> list[VideoRecord]:
+    return _sources(dataset) + _fakes(dataset)
 
 
 def _all(dataset: Dataset) -> list[VideoRecord]:
     return list(dataset.videos.values())
 
 
-DETECT = Stage("detect_original_faces", _reals, _boxes)
-CROPS = Stage("extract_crops", _reals_and_fakes, _crops, source=DETECT, works_on_fakes=True)
-LANDMARKS = Stage("generate_landmarks", _reals, _landmarks, source=CROPS)
+DETECT = Stage("detect_original_faces", _sources, _boxes)
+CROPS = Stage("extract_crops", _sources_and_fakes, _crops, source=DETECT, works_on_fakes=True)
+LANDMARKS = Stage("generate_landmarks", _sources, _landmarks, source=CROPS)
 DIFFS = Stage("generate_diffs", _fakes, _diffs, source=CROPS, works_on_fakes=True)
 IMAGES = Stage("extract_images", _all, _images, needed=False)
 

@@ -15,7 +15,7 @@ from deepfake.encode import transcode
 from deepfake.metadata import VideoRecord, read_dataset
 from deepfake.paths import METADATA_NAME, DataRoot
 from deepfake.workers import Task
-from preprocessing.step import Work, make_parser, run_main, run_work, seen_by_all
+from preprocessing.step import Work, excluded, make_parser, run_main, run_work, seen_by_all
 
 STEP = Path(__file__).stem
 SEED = 777
@@ -49,7 +49,8 @@ def main() -> int:
     out = seen_by_all(args.out_dir, args) if args.out_dir else layout.compressed
     if out.resolve() == layout.root.resolve():
         raise ValueError(f"{out}: holds the originals; name another folder for the copies")
-    videos = list(read_dataset(layout.root).videos.values())
+    dataset = read_dataset(layout.root)
+    videos = list(dataset.videos.values())
     compress = CompressVideo(layout.root, out, args.seed)
     work = Work(
         step=STEP,
@@ -59,6 +60,7 @@ def main() -> int:
         key=attrgetter("video_id"),
         folder=out.name if out == layout.compressed else str(out.absolute()),
         settings={"seed": args.seed, "crfs": CRFS},
+        failures=excluded(dataset),
     )
     code = run_work(work, args)
     for part in sorted({video.path.parent for video in videos}):

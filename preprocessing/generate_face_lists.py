@@ -5,6 +5,7 @@ from __future__ import annotations
 import deepfake.idle_threads
 
 import argparse
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from deepfake.aligned_faces import (
     list_folders,
     write_face_list,
 )
-from deepfake.folds import SEED, check_leaks, draw_share, families
+from deepfake.folds import SEED, check_leaks, describe_unattributed, draw_share, families
 from deepfake.metadata import LABEL_VALUES, Dataset, read_dataset
 from preprocessing.step import make_bare_parser, run_main
 
@@ -63,6 +64,8 @@ def main() -> int:
     if not rows:
         raise ValueError(f"{args.faces}: no faces of the data set's videos; run extract_aligned_faces.py first")
     check_sets(rows)
+    if dataset.unattributed:
+        print(f"{STEP}: warning: {describe_unattributed(dataset)}", file=sys.stderr)
     out = args.out or args.faces / FACES_CSV
     write_face_list(out, rows)
     for name in (TRAIN, VALIDATION):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import deepfake.idle_threads
 
 import argparse
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from deepfake.commandline import positive_int
@@ -14,6 +16,9 @@ from deepfake.folds import (
     SEED,
     FoldRow,
     check_leaks,
+    describe_unattributed,
+    describe_uneven,
+    families,
     folds_by_original,
     folds_by_part,
     write_folds,
@@ -23,6 +28,9 @@ from deepfake.paths import DataRoot, list_crops, parse_crop_name
 from preprocessing.step import add_crops_dir, make_root_parser, run_main
 
 STEP = Path(__file__).stem
+
+EVEN_SPLITS = 5
+"""What is proposed where the split by parts is uneven."""
 
 
 def parse_args() -> argparse.Namespace:
@@ -54,6 +62,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         "--include-unpaired", action="store_true", help="also reals of which there is no fake (published: left out)"
     )
+    parser.add_argument(
+        "--check", action="store_true", help="only check, by the metadata, that the videos can be split; write nothing"
+    )
     return parser.parse_args()
 
 
@@ -62,11 +73,9 @@ def main() -> int:
     layout = DataRoot(args.root_dir, args.crops_dir)
     dataset = read_dataset(layout.root)
     videos = chosen_videos(dataset, args.include_unpaired)
-    if args.split_by == "part":
-        folds = folds_by_part(videos, args.n_splits, args.parts)
-    else:
-        folds = folds_by_original(videos, args.n_splits, args.seed)
-    check_leaks(folds, dataset.pairs)
+    folds = split(dataset, videos, args)
+    if args.check:
+        return 0
     rows = [row for video in videos for row in video_rows(video, layout, folds[video.video_id])]
     if not rows:
         raise ValueError(f"{layout.crops}: no crops of the data set's videos; run extract_crops.py first")
@@ -81,12 +90,44 @@ def main() -> int:
     return 0
 
 
+def split(dataset: Dataset, videos: Sequence[VideoRecord], args: argparse.Namespace) -> dict[str, int]:
+    """Video id -> fold, as the command line says; uneven folds are warned of on stderr.
+
+    Raises:
+        ValueError: no videos, or they cannot be split.
+    """
+    if not videos:
+        raise ValueError(
+            f"{args.root_dir}: its metadata names no real video with a fake of it; --include-unpaired takes reals "
+            'alone (preprocess_data.sh: FOLDS_ARGS="--include-unpaired")'
+        )
+    if args.split_by == "part":
+        folds = folds_by_part(videos, args.n_splits, args.parts)
+    else:
+        folds = folds_by_original(videos, args.n_splits, args.seed)
+    check_leaks(folds, dataset.pairs)
+    if args.split_by == "original" and dataset.unattributed:
+        print(f"{STEP}: warning: {describe_unattributed(dataset)}", file=sys.stderr)
+    if uneven := describe_uneven(videos, folds, args.n_splits):
+        originals = len(set(families(videos).values()))
+        options = f"--split-by original --n-splits {min(EVEN_SPLITS, originals)}"
+        print(
+            f"{STEP}: warning: {uneven}; {options} deals the {originals} originals out evenly "
+            f'(preprocess_data.sh: FOLDS_ARGS="{options}")',
+            file=sys.stderr,
+        )
+    return folds
+
+
 def chosen_videos(dataset: Dataset, include_unpaired: bool) -> list[VideoRecord]:
-    """The reals that have a fake (or all of them), then the fakes that have an original."""
-    pairs = dataset.pairs
+    """The reals that have a fake (or all of them), then the fakes that have an original or name none.
+
+    Where fakes name no original, any real may have one, and none is left out.
+    """
+    pairs, alone = dataset.pairs, dataset.unattributed
     paired = {original.video_id for original, _ in pairs}
-    reals = [video for video in dataset.originals if include_unpaired or video.video_id in paired]
-    return reals + [fake for _, fake in pairs]
+    reals = [video for video in dataset.originals if include_unpaired or alone or video.video_id in paired]
+    return reals + [fake for _, fake in pairs] + alone
 
 
 def video_rows(video: VideoRecord, layout: DataRoot, fold: int) -> list[FoldRow]:

@@ -138,7 +138,7 @@ class Ledger:
         """The pass is complete: the exit code."""
         self._summary.seconds = seconds
         work = self._plan.work
-        code = finish(work.step, self._summary, work.root, work.failures)
+        code = finish(work.step, self._summary, work.root, work.failures, work.note)
         self.record.end(self._summary)
         return code
 

@@ -76,7 +76,7 @@ class State:
     """How far a step is.
 
     Attributes:
-        videos: those that it is to do, fakes without an original included.
+        videos: those that it is to do, fakes whose original is missing included.
         done: how many of them.
         failed: video -> why, when it was last tried.
         used: bytes of the outputs that are there.
@@ -125,7 +125,7 @@ def look_at(stage: Stage, layout: DataRoot, dataset: Dataset) -> State:
     failed = {
         video: entry.error or ""
         for video, entry in sorted(entries.items())
-        if entry.status == FAILED and video in dataset.videos
+        if entry.status == FAILED and (video in dataset.videos or video in dataset.rejected)
     }
     used = done = 0
     for video in wanted - failed.keys():

@@ -41,6 +41,7 @@ class Work(Generic[Item]):
         all_at_once: does many videos here in place of the task, where that is quicker.
         on_gpu: the task asks for a GPU where a cluster's workers offer it.
         failures: found before the work, beside what will fail.
+        note: what the summary says beside the counts.
         is_guarded: settings are compared with those of the outputs that are there.
     """
 
@@ -54,6 +55,7 @@ class Work(Generic[Item]):
     all_at_once: Callable[[Sequence[Item]], Iterable[Outcome[Item]]] | None = None
     on_gpu: bool = False
     failures: Sequence[Failure] = ()
+    note: str = ""
     is_guarded: bool = True
 
 
@@ -78,7 +80,7 @@ def stage_work(
     made_with = stage.source_settings(layout) if source is None else {source.step: dict(source.settings)}
     wanted = {
         "items": longest_first(stage.videos(dataset)),
-        "failures": orphans(dataset) if stage.works_on_fakes else (),
+        "failures": excluded(dataset, stage.works_on_fakes),
         "settings": {**settings, **made_with},
     }
     return Work(
@@ -169,7 +171,7 @@ def run_work(work: Work[Item], args: argparse.Namespace, arguments: Sequence[str
             description=work.step,
             record=write_down,
         )
-        code = finish(work.step, summary, work.root, work.failures)
+        code = finish(work.step, summary, work.root, work.failures, work.note)
         record.end(summary)
         return code
 
@@ -341,21 +343,30 @@ def file_size(path: Path) -> int:
     return path.stat().st_size if path.is_file() else 0
 
 
-def orphans(dataset: Dataset) -> list[Failure]:
-    """The fakes that no step can work on, because there is no original of theirs."""
-    return [
-        Failure(fake.video_id, f"its original {fake.original!r} is not in the data set") for fake in dataset.orphans
+def excluded(dataset: Dataset, works_on_fakes: bool = False) -> list[Failure]:
+    """The videos that a step cannot work on: those with unusable names, and fakes whose original is missing.
+
+    Args:
+        works_on_fakes: see `Stage`; others do not need the originals.
+    """
+    found = [Failure(name, reason) for name, reason in dataset.rejected.items()]
+    missing = dataset.orphans if works_on_fakes else ()
+    return found + [
+        Failure(fake.video_id, f"its original {fake.original!r} is not in the data set") for fake in missing
     ]
 
 
-def finish(step: str, summary: Summary, root: Path, failures: Sequence[Failure] = ()) -> int:
+def finish(step: str, summary: Summary, root: Path, failures: Sequence[Failure] = (), note: str = "") -> int:
     """Prints a step's summary, lists its failures in a file below `root`, and returns the exit code.
 
     Args:
         failures: those found before the run, beside the summary's own.
+        note: a line behind the summary.
     """
     summary.failures = sorted([*summary.failures, *failures], key=lambda failure: failure.key)
     print(f"{step}: {summary}")
+    if note:
+        print(f"{step}: {note}")
     file = failures_file(root, step)
     write_failures(file, summary.failures)
     if not summary.failures:

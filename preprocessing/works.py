@@ -13,7 +13,7 @@ from deepfake.commandline import positive_float, positive_int
 from deepfake.detectors import PRESETS, DetectorSettings, FaceDetector, get_preset
 from deepfake.detectors.build import PortableDetector
 from deepfake.detectors.stream import detect_videos
-from deepfake.metadata import VideoRecord
+from deepfake.metadata import VideoRecord, read_dataset
 from deepfake.paths import CROP_SUFFIXES, DataRoot
 from deepfake.stages import CROPS, DETECT, DIFFS, LANDMARKS
 from deepfake.video import iter_every
@@ -93,7 +93,9 @@ def landmarks_work(layout: DataRoot, source: Work[VideoRecord] | None = None) ->
 
 def diffs_work(layout: DataRoot, source: Work[VideoRecord] | None = None) -> Work[VideoRecord]:
     compare = partial(compare_crops, layout=layout)
-    return stage_work(DIFFS, layout, compare, {"crops": layout.crops_name}, source)
+    alone = len(read_dataset(layout.root).unattributed)
+    note = f"{alone} fakes name no original: their faces are looked for in themselves, they get no masks"
+    return stage_work(DIFFS, layout, compare, {"crops": layout.crops_name}, source, note=note if alone else "")
 
 
 def load_landmark_detectors() -> None:

@@ -73,7 +73,8 @@ def test_from_details_to_a_calibration(run, data):
     assert sum(alarms) == int(0.05 * len(alarms)) > 0, "the highest count that the rate allows"
 
     assert f"240 videos with score and label: {found.reals} real, {found.fakes} fake" in told
-    assert "1 without a score, 1 without a label, 1 with a label but not among the predictions" in told
+    assert "labels found for 241 of 242 predicted videos, by path" in told
+    assert "1 without a score (e.g. 'faceless.mp4'), 1 without a label (e.g. 'unknown.mp4'), 1 with a label but" in told
     assert f"temperature {found.temperature:.3f} [" in told and "the scores were too sure" in told
     assert f"fake over  {found.fake_above:.4f}: {sum(alarms)} of {len(alarms)} reals called fake" in told
     assert "50 resamples of videos" in told, "each fake has an original of its own"
@@ -88,7 +89,7 @@ def test_table_of_figures_is_what_the_file_holds(run, data):
     (before,) = [line for line in told.splitlines() if line.startswith("before ")]
     values = [float(word) for word in before.split() if word[-1].isdigit() and word[0] != "["]
     assert values == pytest.approx([figures["before"][m][0] for m in ("log_loss", "brier", "auc", "ece")], abs=6e-5)
-    assert [line.split("  ")[0] for line in told.splitlines()[5:10]] == [
+    assert [line.split("  ")[0] for line in told.splitlines()[6:11]] == [
         "after, same videos",
         "after, unseen videos",
         "isotonic, unseen videos",
@@ -176,10 +177,10 @@ def test_refusals(run, data):
         ({"predictions": ["vague.json"]}, "expected name, sha256, weight, aggregation of each"),
         ({"labels": "one kind.csv"}, "0 real videos"),
         ({"labels": "few.csv"}, "4 real videos with score and label, of 4 originals; at least 5"),
-        ({"labels": "strangers.csv"}, "0 real videos"),
+        ({"labels": "strangers.csv"}, "labels know e.g. 'other.mp4', the predictions e.g. 'v0.mp4'"),
         ({"labels": "swapped.csv"}, "1 for fake?"),
         ({"labels": "nothing.csv"}, "nothing.csv: not a table of labels"),
-        ({"labels": "details.csv"}, "no column label"),
+        ({"labels": "details.csv"}, "found the columns 'filename', 'status', 'score'"),
         ({"predictions": ["labels.csv"]}, "labels.csv: no column status, score"),
         ({"predictions": ["metadata.json"]}, "metadata.json: not the details of a prediction"),
         ({"predictions": ["details.json", "details.json"]}, "name each video once"),

@@ -22,6 +22,7 @@ from deepfake.boxes import read_boxes
 from deepfake.folds import read_folds
 from deepfake.metadata import Dataset, VideoRecord
 from deepfake.paths import FAILURES_DIR, DataRoot, list_crops, parse_crop_name
+from deepfake.stages import CROPS, DETECT, DIFFS, LANDMARKS
 from deepfake.workers import Failure, read_failures
 
 MOST_HEADERS = 2000
@@ -194,17 +195,17 @@ def _size(path: Path) -> int | None:
 
 
 def _progress(layout: DataRoot, dataset: Dataset) -> list[Progress]:
-    originals, fakes = dataset.originals, [fake for _, fake in dataset.pairs]
     steps = (
-        ("detect_original_faces", "boxes", originals, {name.removesuffix(".json") for name in _names(layout.boxes)}),
-        ("extract_crops", "crops", originals + fakes, _names(layout.crops)),
-        ("generate_landmarks", "landmarks", originals, _names(layout.landmarks)),
-        ("generate_diffs", "SSIM masks", fakes, _names(layout.diffs)),
+        (DETECT, "boxes", {name.removesuffix(".json") for name in _names(layout.boxes)}),
+        (CROPS, "crops", _names(layout.crops)),
+        (LANDMARKS, "landmarks", _names(layout.landmarks)),
+        (DIFFS, "SSIM masks", _names(layout.diffs)),
     )
     progress = []
-    for step, makes, videos, there in steps:
+    for step, makes, there in steps:
+        videos = step.videos(dataset)
         missing = sorted(video.video_id for video in videos if video.video_id not in there)
-        progress.append(Progress(step, makes, len(videos) - len(missing), len(videos), missing))
+        progress.append(Progress(step.name, makes, len(videos) - len(missing), len(videos), missing))
     return progress
 
 
@@ -241,7 +242,7 @@ def _faces_from_boxes(layout: DataRoot, dataset: Dataset) -> Faces | None:
     scores: list[float] = []
     per_frame, frame_sizes, detectors = Counter[int](), Counter[tuple[int, int]](), Counter[str]()
     files, damaged = 0, []
-    for video in tqdm(dataset.originals, desc="reading boxes", unit="video", disable=None, leave=False):
+    for video in tqdm(dataset.sources, desc="reading boxes", unit="video", disable=None, leave=False):
         file = layout.boxes_file(video.video_id)
         if not file.exists():
             continue

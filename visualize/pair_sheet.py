@@ -91,6 +91,8 @@ def _warnings(source: Source, pair: Pair) -> list[str]:
 def _title(pair: Pair) -> str:
     if pair.fake is None:
         return f"{pair.name} (real)"
+    if pair.fake.original is None:
+        return f"{pair.fake.video_id} (fake), original not named"
     return f"{pair.fake.video_id} (fake), made from {pair.identity}" + (" (real)" if pair.original else "")
 
 

@@ -78,7 +78,7 @@ def draw_pairs(dataset: Dataset, count: int, seed: int) -> list[Pair]:
 def read_pair_boxes(layout: DataRoot, pair: Pair) -> BoxFile | str:
     """The pair's boxes, or why there are none."""
     file = layout.boxes_file(pair.identity)
-    if not file.exists() and pair.original is None:
+    if not file.exists() and pair.original is None and pair.identity != pair.name:
         return f"no boxes: its original {pair.identity} is not a real video of the data set"
     if not file.exists():
         return f"no boxes of {pair.identity}: run detect_original_faces.py"

@@ -12,6 +12,7 @@ from deepfake.folds import (
     FoldError,
     FoldRow,
     check_leaks,
+    describe_uneven,
     draw_share,
     families,
     folds_by_original,
@@ -129,8 +130,26 @@ def test_parts_that_the_rule_does_not_know():
         folds_by_part([video("a", part=50)])
     with pytest.raises(FoldError, match="51 splits of 50 parts: expected 1 to 50"):
         folds_by_part([video("a")], 51)
-    with pytest.raises(ValueError, match="split by original"):
+    with pytest.raises(ValueError, match=r'split by original .*FOLDS_ARGS="--split-by original --n-splits 5"'):
         folds_by_part([VideoRecord("a", Path("celebrities/a.mp4"), 0)])
+
+
+def test_uneven_folds_are_described():
+    def described(counts, n_splits):
+        videos = [
+            VideoRecord(f"{fold}{label}{i}", Path("v"), label)
+            for fold, pair in counts.items()
+            for label, count in enumerate(pair)
+            for i in range(count)
+        ]
+        return describe_uneven(videos, {v.video_id: int(v.video_id[0]) for v in videos}, n_splits)
+
+    assert described({0: (2, 3), 1: (1, 4)}, 2) is None
+    assert described({0: (1, 1), 1: (4, 4)}, 2) is None
+    assert described({0: (2, 3)}, 16) == "only 1 of 16 folds get videos (fold 0: 5)"
+    assert described({0: (2, 3), 1: (0, 4)}, 2) == "fold 1 gets no real video"
+    assert described({0: (2, 3), 1: (5, 0)}, 2) == "fold 1 gets no fake video"
+    assert described({0: (1, 1), 1: (1, 8)}, 2) == "fold 1 gets 9 videos, fold 0 only 2"
 
 
 def test_a_leak_names_both_videos_and_folds():

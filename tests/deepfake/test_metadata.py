@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from deepfake.metadata import MetadataError, read_dataset, read_metadata
+from deepfake.atomic import write_bytes
+from deepfake.metadata import LONGEST_ID, MetadataError, parse_label, read_dataset, read_metadata
 
 REAL = {"label": "REAL", "split": "train"}
 
@@ -90,50 +91,124 @@ def test_malformed_json_names_the_file(tmp_path, content):
         read_dataset(tmp_path)
 
 
-@pytest.mark.parametrize("content", [[], ["a.mp4"], "a.mp4", 3, None])
+@pytest.mark.parametrize("content", [[], ["a.mp4"], [{"label": "REAL"}], [{"name": 1}], "a.mp4", 3, None])
 def test_json_that_is_no_mapping(make_part, content):
-    with pytest.raises(MetadataError, match=r"metadata\.json: expected a mapping"):
+    with pytest.raises(MetadataError, match=r'metadata\.json: expected a mapping .*or a list, \[\{"filename'):
         read_metadata(make_part("part_0", content))
 
 
 @pytest.mark.parametrize(
     "entry",
-    [
-        {"label": "real"},
-        {"label": "MAYBE"},
-        {"label": None},
-        {"label": ["REAL"]},
-        {"label": {}},
-        {"label": 1},
-        {},
-        "REAL",
-        None,
-        ["REAL"],
-    ],
-)
+    [{"label": "MAYBE"}, {"label": None}, {"label": ["REAL"]}, {"label": {}}, {"label": 2}, {"is_fake": 0.5}, {}, None,
+     ["REAL"], "", {"label": "MAYBE", "is_fake": 1}],
+)  # fmt: skip
 def test_a_label_that_is_neither(make_part, entry):
     with pytest.raises(MetadataError, match=r"'a\.mp4' has label .*'REAL' or 'FAKE'"):
         read_metadata(make_part("part_0", {"a.mp4": entry}))
 
 
-BAD_NAMES = ["..", ".", "", "../a.mp4", "a/../../b.mp4", "sub/a.mp4", "/etc/passwd", "..\\a.mp4", "a\0.mp4", ".a.mp4"]
+def test_two_labels_that_differ(make_part):
+    with pytest.raises(MetadataError, match=r"'a\.mp4' is said to be both real and fake: .*'is_fake': 1"):
+        read_metadata(make_part("part_0", {"a.mp4": {"label": "REAL", "is_fake": 1}}))
+    (record,) = read_metadata(make_part("part_1", {"a.mp4": {"label": "FAKE", "is_fake": 1, "class": "swap"}}))
+    assert record.label == 1
+
+
+@pytest.mark.parametrize(
+    ("value", "label"),
+    [("REAL", 0), ("fake", 1), (" Fake ", 1), (0, 0), (1.0, 1), (True, 1), ("1", 1), ("0.0", 0), ("true", 1),
+     ("False", 0), (2, None), (-1, None), ("0.5", None), ("nan", None), ("", None), ("yes", None), (None, None),
+     ([], None), (float("nan"), None)],
+)  # fmt: skip
+def test_labels_as_they_are_written(value, label):
+    assert parse_label(value) == label
+
+
+PLAIN = {"a.mp4": {"label": "REAL"}, "b.v2.mp4": {"label": "REAL"}, "f.mp4": fake_of("b.v2.mp4")}
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"\xef\xbb\xbf" + json.dumps(PLAIN).encode(),
+        json.dumps(PLAIN).encode("utf-16"),
+        json.dumps(PLAIN).replace(", ", ",\r\n").encode(),
+        json.dumps(PLAIN).lower().encode(),
+        json.dumps(PLAIN).replace('"REAL"', "0").replace('"FAKE"', "1").encode(),
+        json.dumps(PLAIN).replace('"REAL"', "false").replace('"FAKE"', '"True"').replace("label", "is_fake").encode(),
+        json.dumps({"a.mp4": 0, "b.v2.mp4": "REAL", "f.mp4": fake_of("b.v2.mp4")}).encode(),
+        json.dumps([{"filename": name, **entry} for name, entry in PLAIN.items()]).encode(),
+        json.dumps([{"video": name, **entry} for name, entry in PLAIN.items()]).encode("utf-8-sig"),
+        json.dumps({**PLAIN, "f.mp4": fake_of("b.v2")}).encode(),
+        json.dumps({**PLAIN, "f.mp4": fake_of("dfdc_train_part_0/b.v2.mp4")}).encode(),
+        json.dumps({**PLAIN, "f.mp4": fake_of("C:\\data\\b.v2.mp4")}).encode(),
+        json.dumps({**PLAIN, "f.mp4": fake_of("../part_0/b.v2")}).encode(),
+    ],
+    ids=["mark", "UTF-16", "CRLF", "lower case", "numbers", "is_fake", "labels alone", "list", "list of videos",
+         "without suffix", "with folder", "Windows folder", "other folder"],
+)  # fmt: skip
+def test_the_same_data_set_in_other_words(tmp_path, content):
+    (tmp_path / "metadata.json").write_bytes(content)
+    data = read_dataset(tmp_path)
+    assert {name: (video.label, video.original) for name, video in data.videos.items()} == {
+        "a": (0, None), "b.v2": (0, None), "f": (1, "b.v2"),
+    }  # fmt: skip
+    assert [v.original for v in read_metadata(tmp_path / "metadata.json")] == [None, None, "b.v2"]
+    assert [(o.video_id, f.video_id) for o, f in data.pairs] == [("b.v2", "f")] and not data.rejected
+
+
+def test_an_original_in_another_part_may_lack_its_suffix(tmp_path, make_part):
+    make_part("part_0", {"f.mp4": fake_of("b.v2")})
+    make_part("part_1", {"b.v2.mp4": REAL})
+    assert [(o.video_id, f.video_id) for o, f in read_dataset(tmp_path).pairs] == [("b.v2", "f")]
+
+
+@pytest.mark.parametrize(
+    "content",
+    ['{"a.mp4": {"label": "REAL"}, "a.mp4": {"label": "FAKE"}}', '{"f.mp4": {"a.mp4": 1, "label": 1, "a.mp4": 2}}',
+     '[{"filename": "a.mp4", "label": 0}, {"filename": "a.mp4", "label": 1}]'],
+)  # fmt: skip
+def test_a_name_twice_is_named(tmp_path, content):
+    (tmp_path / "metadata.json").write_text(content)
+    with pytest.raises(MetadataError, match=r"metadata\.json: .*'a\.mp4' is there twice"):
+        read_dataset(tmp_path)
+
+
+BAD_NAMES = [
+    *("..", ".", "", "../a.mp4", "a/../../b.mp4", "sub/a.mp4", "/etc/passwd", "..\\a.mp4", "a\0.mp4", ".a.mp4"),
+    *("\ud800.mp4", "x" * 300 + ".mp4", "ü" * 125 + ".mp4", "x" * (LONGEST_ID + 1) + ".mp4", "a." + "x" * 300),
+]
 
 
 @pytest.mark.parametrize("name", BAD_NAMES)
-def test_names_that_leave_the_folder(make_part, name):
-    with pytest.raises(MetadataError, match="not a plain file name"):
-        read_metadata(make_part("part_0", {name: REAL}))
+def test_names_that_no_video_can_have_cost_that_video_alone(tmp_path, make_part, name):
+    file = make_part("part_0", {name: REAL, "a.mp4": REAL})
+    data = read_dataset(tmp_path)
+    assert list(data.videos) == ["a"] and [v.video_id for v in read_metadata(file)] == ["a"]
+    ((shown, reason),) = data.rejected.items()
+    assert shown.isprintable() and reason.startswith(f"{file}: ")
+    assert ("not a plain file name" in reason) or ("bytes" in reason and f"at most {LONGEST_ID}" in reason)
 
 
-@pytest.mark.parametrize("original", [*BAD_NAMES, None, 3, ["a.mp4"]])
-def test_originals_that_leave_the_folder(make_part, original):
+def test_the_longest_name_leaves_room_for_its_files(tmp_path, make_part):
+    make_part("part_0", {"x" * LONGEST_ID + ".mp4": REAL})
+    (record,) = read_dataset(tmp_path).videos.values()
+    write_bytes(tmp_path / f"{record.video_id}.json", b"{}")
+
+
+@pytest.mark.parametrize("original", ["..", ".", "a/..", "part_0/", "a\0.mp4", ".a.mp4", 3, ["a.mp4"], {}, True])
+def test_originals_that_are_no_file_names(make_part, original):
     with pytest.raises(MetadataError, match=r"'f\.mp4' is fake and names .* expected a plain file name"):
         read_metadata(make_part("part_0", {"f.mp4": fake_of(original)}))
 
 
-def test_a_fake_without_original(make_part):
-    with pytest.raises(MetadataError, match=r"'f\.mp4' is fake and names None"):
-        read_metadata(make_part("part_0", {"f.mp4": {"label": "FAKE"}}))
+@pytest.mark.parametrize("entry", [{"label": "FAKE"}, fake_of(None), fake_of(""), fake_of(float("nan"))])
+def test_a_fake_that_names_no_original_stands_for_itself(tmp_path, make_part, entry):
+    make_part("part_0", {"f.mp4": entry, "a.mp4": REAL, "g.mp4": fake_of("a.mp4")})
+    data = read_dataset(tmp_path)
+    assert [v.video_id for v in data.unattributed] == ["f"] and data.orphans == []
+    assert [v.video_id for v in data.sources] == ["a", "f"] and data.videos["f"].identity == "f"
+    assert [f.video_id for _, f in data.pairs] == ["g"]
 
 
 @pytest.mark.parametrize("second", ["part_0", "part_1"])

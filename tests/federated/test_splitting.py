@@ -84,3 +84,10 @@ def test_an_original_in_two_folds_is_refused():
     table.loc[table["video"] == "a_fake", "fold"] = 0
     with pytest.raises(FoldError, match="original a: it and its fakes are in 2 folds"):
         split_by_owner(table, 2, 0)
+
+
+def test_a_fake_that_names_no_original_is_dealt_alone():
+    table = fold_table({"a": (1, 2), "b": (1, 2), "c": (0, 2), "d": (0, 2)})
+    alone = pd.DataFrame([("f", "0_0.png", 1, "f", 0, 1)], columns=list(COLUMNS))
+    parts = split_by_owner(pd.concat([table, alone], ignore_index=True), 2, fold=0)
+    assert sorted(video for part in parts for video in part[TRAIN]["video"]) == sorted([*table[:8]["video"], "f"])

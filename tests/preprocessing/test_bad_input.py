@@ -10,6 +10,7 @@ import sys
 import pytest
 
 from deepfake.boxes import read_boxes
+from deepfake.folds import read_folds
 from deepfake.paths import DataRoot
 from tests.clips import cut, draw, ffmpeg, gradient, write_metadata
 from tests.preprocessing.conftest import assert_stopped_by_a_full_disk, on_small_disk, step_command
@@ -119,10 +120,8 @@ def test_the_good_pair_is_whole(run_on_zoo, zoo):
         ("{", "not readable as JSON"),
         ("[]", "expected a mapping"),
         ('{"a.mp4": {"label": "MAYBE"}}', "'a.mp4' has label 'MAYBE'; expected 'REAL' or 'FAKE'"),
-        ('{"../a.mp4": {"label": "REAL"}}', "'../a.mp4' is not a plain file name"),
-        ('{"a/b.mp4": {"label": "REAL"}}', "'a/b.mp4' is not a plain file name"),
-        ('{"a.mp4": {"label": "FAKE", "original": "../../etc/passwd"}}', "expected a plain file name"),
-        ('{"a.mp4": {"label": "FAKE"}}', "names None as its original"),
+        ('{"a.mp4": 0, "a.mp4": 1}', "the key 'a.mp4' is there twice"),
+        ('{"a.mp4": {"label": "FAKE", "original": "../.."}}', "expected a plain file name"),
     ],
 )
 def test_bad_metadata_stops_with_one_line(run_step, tmp_path, content, told):
@@ -136,6 +135,65 @@ def test_bad_metadata_stops_with_one_line(run_step, tmp_path, content, told):
     assert told in done.stderr
     assert done.stderr.count("\n") == 1
     assert sorted(path.name for path in tmp_path.iterdir()) == ["dfdc_train_part_0"]
+
+
+def test_odd_names_and_fakes_without_original_in_one_run(project_root, small_parts, tmp_path):
+    """A name of 300 letters, one with a folder, and a fake that names no original: the others are done as ever."""
+    part = tmp_path / "dfdc_train_part_1"
+    shutil.copytree(small_parts / part.name, part)
+    shutil.copy(small_parts / "dfdc_train_part_3" / "d19_d18.mp4", part / "alone.mp4")
+    content = json.loads((part / "metadata.json").read_text())
+    content |= {"n" * 300 + ".mp4": {"label": "REAL"}, "../d0.mp4": {"label": "REAL"}, "alone.mp4": {"is_fake": 1}}
+    (part / "metadata.json").write_text(json.dumps(content), encoding="utf-16")
+    environment = {**os.environ, "PYTHON": sys.executable, "FOLDS_ARGS": "--split-by original --n-splits 2"}
+    command = ["bash", "preprocess_data.sh", str(tmp_path)]
+    done = subprocess.run(command, cwd=project_root, env=environment, capture_output=True, text=True)
+    assert done.returncode == 3, done.stdout + done.stderr
+    layout = DataRoot(tmp_path)
+    for step in ("detect_original_faces", "extract_crops", "generate_landmarks", "generate_diffs"):
+        failures = _failures(layout, step)
+        assert failures.keys() == {"n" * 300 + ".mp4", "../d0.mp4"}, step
+        assert "not a plain file name" in failures["../d0.mp4"] and "300 bytes" in failures["n" * 300 + ".mp4"]
+    assert {path.name for path in layout.crops.iterdir()} == {"d0", "d0_d3", "alone"}
+    assert {path.stem for path in layout.boxes.iterdir()} == {path.name for path in layout.landmarks.iterdir()}
+    assert {path.name for path in layout.landmarks.iterdir()} == {"d0", "alone"}
+    assert [path.name for path in layout.diffs.iterdir()] == ["d0_d3"]
+    assert "generate_diffs: 1 fakes name no original: their faces are looked for in themselves" in done.stdout
+    assert "1 fakes name no original; any of them may be split from the video it was made from" in done.stderr
+    table = read_folds(layout.folds_csv)
+    assert {row.video: (row.label, row.original) for row in table.itertuples()} == {
+        "d0": (0, "d0"), "d0_d3": (1, "d0"), "alone": (1, "alone"),
+    }  # fmt: skip
+    assert table.groupby("original")["fold"].nunique().tolist() == [1, 1] and set(table["fold"]) == {0, 1}
+
+
+@pytest.mark.parametrize(
+    ("part", "content", "told"),
+    [
+        ("train_sample_videos", {"d0.mp4": "REAL", "f.mp4": {"label": "FAKE", "original": "d0.mp4"}},
+         'split by original instead (FOLDS_ARGS="--split-by original --n-splits 5")'),
+        ("dfdc_train_part_1", {"d0.mp4": "REAL"}, 'FOLDS_ARGS="--include-unpaired"'),
+    ],
+)  # fmt: skip
+def test_folds_that_cannot_be_are_told_before_the_work(project_root, tmp_path, part, content, told):
+    (tmp_path / part).mkdir()
+    (tmp_path / part / "metadata.json").write_text(json.dumps(content))
+    command = ["bash", "preprocess_data.sh", str(tmp_path)]
+    done = subprocess.run(
+        command, cwd=project_root, env={**os.environ, "PYTHON": sys.executable}, capture_output=True, text=True
+    )
+    assert done.returncode == 2 and told in done.stderr and done.stderr.count("\n") == 1, done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == [part]
+
+
+def test_uneven_folds_are_told_with_the_option(run_step, data_root):
+    done = run_step("generate_folds", data_root, "--check")
+    assert (done.returncode, done.stdout) == (0, "")
+    assert "warning: only 2 of 16 folds get videos (fold 0: 2, fold 1: 2)" in done.stderr
+    assert 'FOLDS_ARGS="--split-by original --n-splits 2"' in done.stderr
+    done = run_step("generate_folds", data_root, "--check", "--split-by", "original", "--n-splits", "2")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert not (data_root / "folds.csv").exists()
 
 
 def test_a_missing_folder_is_named(run_step, tmp_path):

@@ -56,6 +56,12 @@ def test_the_seed_decides():
     assert make_rows(data, pictures, 0.5, 1) != make_rows(data, pictures, 0.5, 2)
 
 
+def test_a_fake_that_names_no_original_is_listed():
+    videos = {name: VideoRecord(name, Path(f"{name}.mp4"), int(name in "fg"), None) for name in "abfg"}
+    rows = make_rows(Dataset(videos), dict.fromkeys(videos, 2), 0.5, 1)
+    assert {row.name: row.is_fake for row in rows} == {"a": 0, "b": 0, "f": 1, "g": 1}
+
+
 @pytest.mark.parametrize("missing", [(TRAIN, 0), (TRAIN, 1), (VALIDATION, 0), (VALIDATION, 1)])
 def test_a_set_of_one_kind_is_refused(missing):
     rows = [FaceListRow(f"{s}{k}", k, 1, s) for s in (TRAIN, VALIDATION) for k in (0, 1)]

@@ -259,7 +259,7 @@ def test_without_boxes_the_crops_say_which_frame(root, command):
     [
         (f"crops/d9_d14/{EVERY}_0.png", b"junk", "fake crop", "not a picture"),
         (f"landmarks/d9/{EVERY}_0.npy", b"junk", "landmarks (real crop)", "not a landmark file"),
-        (f"diffs/d9_d14/{EVERY}_0_diff.png", b"", "SSIM mask", "not a picture"),
+        (f"diffs/d9_d14/{EVERY}_0_diff.png", b"", "SSIM mask", "the file is empty"),
         ("dfdc_train_part_0/d9.mp4", b"junk", "real: d9.mp4", "not a video file"),
         (f"landmarks/d9/{EVERY}_0.npy", None, "landmarks (real crop)", "found no face in this crop"),
         ("dfdc_train_part_0/d9_d14.mp4", None, "fake: d9_d14.mp4", "no such file"),
@@ -555,6 +555,17 @@ def test_the_page_of_videos_alone(root, command):
     ):  # fmt: skip
         assert told in page.text
     assert page.tags.count("img") == 1, "disk use is all there is to draw"
+
+
+def test_fakes_that_name_no_original_are_on_the_page_and_sheet(root, command):
+    add_to_metadata(root, **{"lone.mp4": {"is_fake": 1}, "a/b.mp4": {"label": "REAL"}})
+    shutil.copy(root / "dfdc_train_part_0" / "d9_d14.mp4", root / "dfdc_train_part_0" / "lone.mp4")
+    _, page = stats(command, root)
+    assert "Fakes that name no original, without masks: lone" in page.text
+    assert "Names that no video can have: a/b.mp4" in page.text and "not in the data set" not in page.text
+    sheet = pair_sheet(root, "lone", 0)
+    assert sheet.title == "lone (fake), original not named"
+    assert "no boxes of lone: run detect_original_faces.py" in sheet.warnings[0]
 
 
 def test_damage_leaks_and_empty_videos_are_on_the_page(root, command):
