@@ -71,5 +71,13 @@ def chosen_members(args: Any, frames: FrameChoice = FRAMES) -> list[Member]:
 
 
 def add_host(add: Callable[..., object]) -> None:
-    """`--host` of what listens: this machine only, unless said otherwise."""
+    """`--host` and `--allow-host` of a server: this machine only, unless said otherwise."""
     add("--host", default=LOOPBACK, help="address to listen on (default: %(default)s; 0.0.0.0 lets everybody in)")
+    add(
+        "--allow-host",
+        nargs="+",
+        default=[],
+        metavar="NAME",
+        help="names under which it may be asked, as browsers send them in Host and Origin (default: on this machine "
+        "only localhost, 127.0.0.1 and [::1] with the port; elsewhere any)",
+    )

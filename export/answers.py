@@ -13,7 +13,7 @@ from deepfake.processes import Unwanted, WorkerDied
 from deepfake.results import UNREADABLE, VideoResult, details_entry, details_head
 from deepfake.uploads import check_length, fitting_suffix, told
 from deepfake.video import VideoError
-from export.uploading import Upload
+from serving.uploading import Upload
 
 
 class Unsuitable(ValueError):

@@ -1,7 +1,7 @@
 """One worker, and a line before it that has an end: who finds it full is sent away at once.
 
-A place in the line is taken before an upload is read, so that uploads cannot fill the disk, and is given back when the
-work on it has really ended, so that work which nobody waits for any more is never done beside other work.
+A place in the line is taken before an upload is read (`serving.admission`), and given back when the work on it has
+really ended, so that work which nobody waits for any more is never done beside other work.
 """
 
 from __future__ import annotations
@@ -9,10 +9,11 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from threading import Event, Lock
+from threading import Event
 from typing import Generic, TypeVar
 
 from deepfake.processes import Unwanted
+from serving.admission import Admission, Place
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -21,69 +22,61 @@ Work = Callable[[Item, Unwanted], Result]
 """Makes the result of an item; asks now and then whether it is still wanted, and raises GivenUp if it is not."""
 
 
-class QueueFull(Exception):
-    """All places are taken."""
-
-
 class WorkQueue(Generic[Item, Result]):
     """Works in a thread of its own on one item after the other, in the order in which they are submitted.
 
     Args:
         work: what is done with an item.
         waiting: how many may wait beside the one that is worked on.
+        most_each: how many one address may have in the queue; None for no such limit.
     """
 
-    def __init__(self, work: Work[Item, Result], waiting: int) -> None:
-        self.most = waiting + 1
+    def __init__(self, work: Work[Item, Result], waiting: int, most_each: int | None = None) -> None:
+        self.admission = Admission(waiting + 1, most_each or waiting + 1)
         self._work = work
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="scoring")
-        self._places: set[Place[Item, Result]] = set()
-        self._lock = Lock()
+        self._tickets: set[Ticket[Item, Result]] = set()
 
     def __len__(self) -> int:
         """How many places are taken: uploads that are read, wait, or are worked on."""
-        return len(self._places)
+        return len(self.admission)
 
-    def enter(self) -> Place[Item, Result]:
-        """Takes a place. Raises QueueFull."""
-        with self._lock:
-            if len(self._places) >= self.most:
-                raise QueueFull(f"{self.most} uploads are being worked on or wait; try again later")
-            place = Place(self)
-            self._places.add(place)
-            return place
+    def enter(self, address: str = "") -> Ticket[Item, Result]:
+        """Take a place for an address. Raises `serving.admission.Full`."""
+        ticket = Ticket(self, self.admission.enter(address))
+        self._tickets.add(ticket)
+        return ticket
 
     def close(self) -> None:
-        """Drops what waits, gives up what is worked on, and waits for its end."""
-        with self._lock:
-            places = list(self._places)
-        for place in places:
-            place.leave()
+        """Drop what waits, give up what is worked on, and wait for its end."""
+        for ticket in list(self._tickets):
+            ticket.leave()
         self._executor.shutdown(wait=True, cancel_futures=True)
 
     def _submit(self, item: Item, unwanted: Unwanted) -> Future[Result]:
         return self._executor.submit(self._work, item, unwanted)
 
-    def _give_back(self, place: Place[Item, Result]) -> None:
-        with self._lock:
-            self._places.discard(place)
+    def _forget(self, ticket: Ticket[Item, Result]) -> None:
+        self._tickets.discard(ticket)
 
 
-class Place(Generic[Item, Result]):
+class Ticket(Generic[Item, Result]):
     """A place in a queue, for one item.
 
     Attributes:
+        place: taken until the work on the item has ended.
         cleanup: closed when the place is given back; for what the item lies in.
     """
 
-    def __init__(self, queue: WorkQueue[Item, Result]) -> None:
+    def __init__(self, queue: WorkQueue[Item, Result], place: Place) -> None:
+        self.place = place
         self.cleanup = contextlib.ExitStack()
         self._queue = queue
         self._left = Event()
         self._future: Future[Result] | None = None
 
     def submit(self, item: Item) -> Future[Result]:
-        """Lines the item up; once a place."""
+        """Line the item up; once a ticket."""
         assert self._future is None
         self._future = self._queue._submit(item, self._left.is_set)
         self._future.add_done_callback(lambda _: self._end())
@@ -101,4 +94,5 @@ class Place(Generic[Item, Result]):
         try:
             self.cleanup.close()
         finally:
-            self._queue._give_back(self)
+            self.place.leave()
+            self._queue._forget(self)

@@ -9,20 +9,20 @@ import importlib.metadata
 import logging
 import os
 import signal
-import socket
 import sys
-import tempfile
-from ipaddress import ip_address
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from deepfake.calibration import choose_judge, read_calibration
-from deepfake.commandline import EXIT_INTERRUPTED, EXIT_USAGE, index_int, positive_float, run_guarded
+from deepfake.commandline import EXIT_INTERRUPTED, EXIT_USAGE, index_int, positive_float, positive_int, run_guarded
 from deepfake.detectors.base import ALIGNING
 from deepfake.ensemble import Member
 from deepfake.memory import keep_freed_memory
 from deepfake.scoring_options import add_host, add_members, add_networks, add_precision, chosen_members
 from deepfake.weights import check_present
+from serving.run_folder import run_folder, sweep
+from serving.server import address_of, bind, listen
 
 if TYPE_CHECKING:
     from export.answers import Answerer
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 PORT = 8000
 TOKEN_VARIABLE = "DEEPFAKE_TOKEN"
 PACKAGE = "deepfake-detection"
-GRACE_SECONDS = 10
-"""When told to stop, the service takes nothing new and gives what it works on that long."""
+FOLDER_PREFIX = "deepfake-serve-"
+"""What the names of the folders for uploads begin with; leftovers of killed services are found by it."""
 
 log = logging.getLogger(__name__)
 
@@ -74,6 +74,12 @@ def parse_args() -> argparse.Namespace:
         metavar="N",
         help="uploads that may wait while one is worked on; further ones are told to come back (default: %(default)s)",
     )
+    add(
+        "--per-address",
+        type=positive_int,
+        metavar="N",
+        help="uploads of one address that may wait or be worked on (default: half of all, rounded up)",
+    )
     add("--token-file", type=Path, metavar="FILE", help=f"holds the token (default: the variable {TOKEN_VARIABLE})")
     args = parser.parse_args()
     if args.ensemble is not None and args.weights is not None:
@@ -88,19 +94,29 @@ def main() -> int:
     members = chosen_members(args)
     check_present([member.checkpoint for member in members])
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
-    # Bound first, that a taken port is told before the networks are loaded; until then nobody is listened to.
-    with bind(args.host, args.port) as place, tempfile.TemporaryDirectory(prefix="deepfake-serve-") as folder:
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # while networks load: the folder is deleted
+    # Bound first: a taken port is reported before the networks are loaded; until then no connection is accepted.
+    with bind(args.host, args.port) as place, run_folder(FOLDER_PREFIX) as folder:
         answer = build_answerer(args, members)
         try:
-            from export.service import Limits, Service, build_app
+            from export.service import POLICY, Limits, Service, build_app
+            from serving.guard import AllowedHosts, Guard, is_loopback
         except ImportError as error:
             raise ValueError(f"the service needs {error.name}: pip install -e '.[serve]'") from error
-        limits = Limits(int(args.max_size * (1 << 20)), args.timeout, args.queue)
-        service = Service(answer, answer.models, limits, Path(folder))
-        if token is None and not _is_loopback(place):
+        most_each = args.per_address or (args.queue + 2) // 2
+        limits = Limits(int(args.max_size * (1 << 20)), args.timeout, args.queue, most_each)
+        service = Service(answer, answer.models, limits, folder)
+        if token is None and not is_loopback(place):
             log.warning("others can reach this service and it asks for no token; --token-file sets one")
-        listen(build_app(service, importlib.metadata.version(PACKAGE), token), place)
+        app = build_app(service, importlib.metadata.version(PACKAGE), token)
+        guarded = Guard(app, AllowedHosts(place, args.allow_host), POLICY)
+        tidy = partial(sweep, FOLDER_PREFIX)
+        listen(guarded, place, partial(_tell, address_of(place)), tidy=tidy, stopping=service.queue.admission.stop)
     return 0
+
+
+def _tell(address: str) -> None:
+    print(f"listening on {address}; operations: {address}/docs", flush=True)
 
 
 def read_token(file: Path | None) -> str | None:
@@ -130,49 +146,6 @@ def build_answerer(args: argparse.Namespace, members: list[Member]) -> Answerer:
     detector = ALIGNING.get(args.detector)
     predictor = load_predictor(members, args.device, detector, args.weights_dir, args.precision)
     return Answerer(predictor, choose_judge(calibration, predictor.run), args.max_seconds)
-
-
-def bind(host: str, port: int) -> socket.socket:
-    """A socket at the address, not listening yet.
-
-    Raises:
-        ValueError: the port is taken, or the address is not this machine's.
-    """
-    try:
-        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        place = socket.socket(family)
-        try:
-            place.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            place.bind(address)
-        except BaseException:
-            place.close()
-            raise
-    except (OSError, OverflowError) as error:
-        raise ValueError(f"cannot listen on {host}:{port}: {error}; choose another --port or --host") from error
-    return place
-
-
-def listen(app: Any, place: socket.socket) -> None:
-    """Serves the application until SIGTERM or Ctrl-C; then ends what is under way, within GRACE_SECONDS."""
-    import uvicorn
-
-    class Server(uvicorn.Server):
-        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-            await super().startup(sockets)
-            host, port = place.getsockname()[:2]
-            shown = f"[{host}]" if ":" in host else host
-            print(f"listening on http://{shown}:{port}; operations: http://{shown}:{port}/docs", flush=True)
-
-    config = uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=GRACE_SECONDS)
-    logging.getLogger("uvicorn").setLevel(logging.WARNING)
-    # The server raises the signal that has stopped it again: being stopped is how a service ends well.
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: None)
-    Server(config).run(sockets=[place])
-
-
-def _is_loopback(place: socket.socket) -> bool:
-    return ip_address(place.getsockname()[0].split("%")[0]).is_loopback
 
 
 if __name__ == "__main__":

@@ -26,8 +26,9 @@ from deepfake.uploads import TooLong
 from export.answers import Answer, Unsuitable
 from export.api_page import render_api
 from export.metrics import CONTENT_TYPE, Counter, Gauge, Histogram, write_metrics
-from export.queueing import Place, QueueFull, Work, WorkQueue
-from export.uploading import FIELD, BadForm, TooLarge, Upload, receive
+from export.queueing import Ticket, Work, WorkQueue
+from serving.admission import Displaced, Full, Stopped, client_address
+from serving.uploading import FIELD, BadForm, TooLarge, Upload, receive
 
 log = logging.getLogger(__name__)
 
@@ -39,6 +40,9 @@ DISCONNECT_CHECK = 0.5
 CLIENT_LEFT = 499
 """What the log and the metrics call a request whose client has left; no client sees it."""
 
+POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+"""The Content-Security-Policy of all answers: /docs has styles of its own and nothing else."""
+
 PREDICT, HEALTH, METRICS, DOCS, OPENAPI = "/predict", "/health", "/metrics", "/docs", "/openapi.json"
 
 _REFUSALS = {
@@ -48,7 +52,8 @@ _REFUSALS = {
     413: "The upload is too large.",
     415: "The upload is neither a video nor a picture that can be decoded.",
     422: "The video is too long.",
-    429: "Too many uploads wait already; Retry-After says when to try again.",
+    403: "The request names another server, or comes from another site's page.",
+    429: "Too many uploads wait already, together or from this address; Retry-After says when to try again.",
     504: "The result did not come in time.",
     507: "The disk for uploads is full.",
 }
@@ -81,11 +86,13 @@ class Limits:
         max_bytes: of an upload.
         timeout: seconds that an upload may take to arrive, and again its result, waiting included.
         waiting: uploads that may wait beside the one that is worked on.
+        most_each: uploads of one address at a time.
     """
 
     max_bytes: int
     timeout: float
     waiting: int
+    most_each: int
 
 
 class Refused(Exception):
@@ -107,7 +114,7 @@ class Service:
 
     def __init__(self, answer: Work[Upload, Answer], models: Sequence[str], limits: Limits, folder: Path) -> None:
         self.models = list(models)
-        self.queue: WorkQueue[Upload, Answer] = WorkQueue(answer, limits.waiting)
+        self.queue: WorkQueue[Upload, Answer] = WorkQueue(answer, limits.waiting, limits.most_each)
         self._limits = limits
         self._folder = folder
         self.requests = Counter("deepfake_requests_total", "Requests by path and HTTP status.", ("path", "status"))
@@ -120,14 +127,14 @@ class Service:
     async def predict(self, request: Request) -> Answer:
         """Reads a request's upload and waits for its answer. Raises Refused."""
         try:
-            place = self.queue.enter()
-        except QueueFull as error:
-            raise Refused(429, str(error), {"Retry-After": str(RETRY_SECONDS)}) from error
+            ticket = self.queue.enter(client_address(request.scope))
+        except Full as error:
+            raise _come_back(error) from error
         try:
-            upload = await self._receive(request, place)
-            answer = await self._answer(request, place.submit(upload))
+            upload = await self._receive(request, ticket)
+            answer = await self._answer(request, ticket.submit(upload))
         finally:
-            place.leave()
+            ticket.leave()
         self._results.add(answer.result.status)
         self._faces.add(amount=answer.result.scored_faces)
         self._scoring.observe(answer.result.seconds)
@@ -141,11 +148,16 @@ class Service:
     def _queued(self) -> float:
         return len(self.queue)
 
-    async def _receive(self, request: Request, place: Place[Upload, Answer]) -> Upload:
-        folder = Path(place.cleanup.enter_context(tempfile.TemporaryDirectory(dir=self._folder)))
-        arriving = receive(request.stream(), dict(request.headers), folder / "upload", self._limits.max_bytes)
+    async def _receive(self, request: Request, ticket: Ticket[Upload, Answer]) -> Upload:
+        folder = Path(ticket.cleanup.enter_context(tempfile.TemporaryDirectory(dir=self._folder)))
+        chunks = ticket.place.counted(request.stream())
+        arriving = receive(chunks, request.headers, folder / "upload", self._limits.max_bytes)
         try:
-            return await asyncio.wait_for(arriving, self._limits.timeout)
+            return await ticket.place.receive(arriving, self._limits.timeout)
+        except Displaced as error:
+            raise _come_back(error) from error
+        except Stopped as error:
+            raise Refused(503, str(error)) from error
         except asyncio.TimeoutError as error:
             raise Refused(408, f"the upload did not arrive within {self._limits.timeout:g} seconds") from error
         except TooLarge as error:
@@ -185,6 +197,10 @@ class Service:
                 raise Refused(CLIENT_LEFT, "the client has left")
 
 
+def _come_back(error: Exception) -> Refused:
+    return Refused(429, str(error), {"Retry-After": str(RETRY_SECONDS)})
+
+
 def build_app(service: Service, version: str, token: str | None = None) -> FastAPI:
     """The application.
 
@@ -219,7 +235,7 @@ def build_app(service: Service, version: str, token: str | None = None) -> FastA
 
     @app.get(HEALTH, summary="Whether the service works: models, version, length of the queue.")
     async def health() -> dict[str, Any]:
-        queue = {"length": len(service.queue), "most": service.queue.most}
+        queue = {"length": len(service.queue), "most": service.queue.admission.most}
         return {"status": "ok", "version": version, "models": service.models, "queue": queue}
 
     @app.get(METRICS, dependencies=allowed, summary="Figures as Prometheus text.", response_class=Response)

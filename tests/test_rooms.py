@@ -5,8 +5,9 @@
     training       deepfake
     kernel_utils   deepfake; export inside of functions
     programs       any room but training and preprocessing
-    export         deepfake, kernel_utils
-    visualize      deepfake, kernel_utils
+    serving        deepfake
+    export         deepfake, kernel_utils, serving
+    visualize      deepfake, kernel_utils, serving
     federated      training, deepfake
 
 Heavy optional libraries are imported inside of functions only, but for the two classes that Substra loads itself.
@@ -18,7 +19,7 @@ from pathlib import Path
 
 import pytest
 
-ROOMS = ("deepfake", "preprocessing", "training", "export", "visualize", "federated", "bench")
+ROOMS = ("deepfake", "preprocessing", "training", "serving", "export", "visualize", "federated", "bench")
 PROGRAMS = "programs"
 
 MAY_IMPORT = {
@@ -26,9 +27,10 @@ MAY_IMPORT = {
     "preprocessing": {"deepfake", "preprocessing.step", "preprocessing.works"},
     "training": {"deepfake", "training"},
     "kernel_utils": {"deepfake"},
-    PROGRAMS: {"deepfake", "kernel_utils", "export", "visualize", "federated"},
-    "export": {"deepfake", "kernel_utils", "export"},
-    "visualize": {"deepfake", "kernel_utils", "visualize"},
+    PROGRAMS: {"deepfake", "kernel_utils", "serving", "export", "visualize", "federated"},
+    "serving": {"deepfake", "serving"},
+    "export": {"deepfake", "kernel_utils", "serving", "export"},
+    "visualize": {"deepfake", "kernel_utils", "serving", "visualize"},
     "federated": {"deepfake", "training", "federated"},
     "bench": {*ROOMS, "kernel_utils"},
 }

@@ -6,7 +6,8 @@ from threading import Event
 import pytest
 
 from deepfake.processes import GivenUp, check_wanted
-from export.queueing import QueueFull, WorkQueue
+from export.queueing import WorkQueue
+from serving.admission import Full
 
 
 @pytest.fixture
@@ -34,7 +35,7 @@ def test_items_are_worked_on_in_order(queue, gate):
 
 def test_a_full_queue_takes_nobody_until_a_place_is_back(queue, gate):
     first, second = queue.enter(), queue.enter()
-    with pytest.raises(QueueFull, match="2 uploads"):
+    with pytest.raises(Full, match="2 uploads"):
         queue.enter()
     second.leave()  # before it has submitted anything
     future = first.submit(1)

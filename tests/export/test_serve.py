@@ -1,6 +1,7 @@
 """The service over real HTTP: real clips, garbage, crashes, a full queue, load, tokens, a stop."""
 
 import contextlib
+import http.client
 import json
 import os
 import re
@@ -16,10 +17,12 @@ from urllib.parse import urlparse
 import psutil
 import pytest
 
+from deepfake.commandline import EXIT_INTERRUPTED
 from deepfake.ensemble import Member
 from deepfake.results import write_details
 from kernel_utils import load_predictor
-from tests.serving import FORM_HEADERS, form, serving, wait_for
+from serving.admission import SLOW_AFTER
+from tests.service_process import FORM_HEADERS, form, serving, starting, wait_for
 
 TOKEN = "correct-horse-battery"
 WAITING = 2
@@ -33,7 +36,7 @@ MORE_MEMORY = 64 << 20
 def server(tmp_path_factory):
     """Open to all; a queue of WAITING."""
     folder = tmp_path_factory.mktemp("open")
-    options = ("--max-size", "2", "--max-seconds", "4", "--queue", str(WAITING))
+    options = ("--max-size", "2", "--max-seconds", "4", "--queue", str(WAITING), "--per-address", str(WAITING + 1))
     with serving(folder, *options) as running:
         yield running
         assert running.process.poll() is None, running.log.read_text()
@@ -125,11 +128,65 @@ def test_a_size_that_nobody_told_is_limited_too(server):
         (form("a.mp4", b"x", field="video"), FORM_HEADERS),
         (form("a.mp4", b"x")[:-8], FORM_HEADERS),
         (form("a.mp4", b"x")[: -len("--limit--\r\n")] + form("b.mp4", b"y"), FORM_HEADERS),
+        (form("a.mp4", b"x"), {"Content-Type": "multipart/form-data"}),
+        (form("a.mp4", b"x"), {"Content-Type": "multipart/form-data; boundary="}),
+        (form("a.mp4", b"x"), {"Content-Type": f"multipart/form-data; boundary={'b' * 5000}"}),
+        (form("a.mp4", b"x"), {"Content-Type": 'multipart/form-data; boundary="\xff\\"; boundary*=x\'y'}),
+        (b"--limit\r\n" + b"A: b\r\n" * 1000 + b"\r\n", FORM_HEADERS),
+        (b"--limit\r\nA: " + b"b" * 50_000, FORM_HEADERS),
     ],
-    ids=["urlencoded", "nothing", "damaged", "another field", "cut off", "two files"],
+    ids=[
+        *("urlencoded", "nothing", "damaged", "another field", "cut off", "two files", "no boundary", "empty boundary"),
+        *("long boundary", "odd boundary", "many headers", "long header"),
+    ],
 )
 def test_what_is_no_form_with_one_file_is_refused(server, body, headers):
     assert server.ask("POST", "/predict", body, headers).status == 400
+
+
+def test_many_parts_are_refused_early(server):
+    body = b"--limit\r\nContent-Disposition: form-data; name=a\r\n\r\n\r\n" * 40_000
+    start = time.monotonic()
+    reply = server.ask("POST", "/predict", body, FORM_HEADERS)
+    assert reply.status == 413 and "beside its upload" in reply.json()["detail"]
+    assert time.monotonic() - start < 10
+
+
+@pytest.mark.parametrize("headers", [{"Host": "evil.example"}, {"Origin": "http://evil.example"}, {"Origin": "null"}])
+def test_other_sites_are_refused(server, files, headers):
+    for reply in (server.predict(files / "face.jpg", **headers), server.ask("GET", "/docs", headers=headers)):
+        assert reply.status == 403 and "--allow-host" in reply.json()["detail"]
+
+
+def test_a_page_of_its_own_may_ask(server, files):
+    assert server.predict(files / "face.jpg", Origin=server.address).status == 200
+
+
+def test_all_answers_forbid_framing_and_guessing(server):
+    for method, path in (("GET", "/docs"), ("GET", "/health"), ("POST", "/predict"), ("GET", "/nonesuch")):
+        headers = {name.lower(): value for name, value in server.ask(method, path).headers.items()}
+        assert headers["x-content-type-options"] == "nosniff" and headers["x-frame-options"] == "DENY"
+        assert "default-src 'none'" in headers["content-security-policy"]
+        assert "server" not in headers
+
+
+def test_slow_uploads_lock_nobody_out(server, files):
+    """As many as there are places, of which each sends a byte now and then."""
+    place = urlparse(server.address)
+    head = f"POST /predict HTTP/1.1\r\nHost: {place.netloc}\r\nContent-Length: 100000\r\n"
+    head += "Content-Type: multipart/form-data; boundary=limit\r\n\r\n--limit\r\n"
+    with contextlib.ExitStack() as stack:
+        slow = [stack.enter_context(socket.create_connection((place.hostname, place.port))) for _ in range(WAITING + 1)]
+        for connection in slow:
+            connection.sendall(head.encode())
+        wait_for(lambda: server.ask("GET", "/health").json()["queue"]["length"] == WAITING + 1)
+        refused = server.predict(files / "face.jpg")
+        assert refused.status == 429 and int(refused.headers["retry-after"]) > 0
+        time.sleep(SLOW_AFTER)
+        assert server.predict(files / "face.jpg").status == 200
+        slow[0].settimeout(60)
+        assert slow[0].recv(100).startswith(b"HTTP/1.1 429")
+    assert wait_for(lambda: server.ask("GET", "/health").json()["queue"]["length"] == 0)
 
 
 def test_a_name_is_only_echoed(server, files, tmp_path):
@@ -280,7 +337,8 @@ def test_what_takes_too_long_is_given_up(guarded, files):
 
 def test_an_upload_that_does_not_arrive_is_given_up(guarded):
     place = urlparse(guarded.address)
-    head = f"POST /predict HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {TOKEN}\r\nContent-Length: 1000\r\n"
+    head = f"POST /predict HTTP/1.1\r\nHost: {place.netloc}\r\nContent-Length: 1000\r\n"
+    head += f"Authorization: Bearer {TOKEN}\r\n"
     with socket.create_connection((place.hostname, place.port), timeout=60) as connection:
         connection.sendall(f"{head}Content-Type: multipart/form-data; boundary=limit\r\n\r\n--limit\r\n".encode())
         assert connection.recv(100).startswith(b"HTTP/1.1 408")
@@ -288,22 +346,52 @@ def test_an_upload_that_does_not_arrive_is_given_up(guarded):
 
 
 def test_a_stop_answers_what_is_under_way_and_ends(tmp_path, files):
-    """SIGTERM while one decoder hangs and another upload waits."""
-    with serving(tmp_path, "--timeout", "4") as running, ThreadPoolExecutor(2) as pool:
+    """SIGTERM while one decoder hangs, another upload waits, and a third one does not arrive."""
+    with serving(tmp_path, "--timeout", "4", "--per-address", "2") as running, ThreadPoolExecutor(2) as pool:
         hung = pool.submit(running.predict, files / "clip.mp4")
         decoder = running.decoder()
         decoder.suspend()
+        place = urlparse(running.address)
+        head = (
+            f"POST /predict HTTP/1.1\r\nHost: {place.netloc}\r\nContent-Length: 1000\r\nX-Forwarded-For: 192.0.2.1\r\n"
+        )
+        head += "Content-Type: multipart/form-data; boundary=limit\r\n\r\n--limit\r\n"
         time.sleep(2)  # its time is over two seconds before that of the next
         served = pool.submit(running.predict, files / "face.jpg")
         wait_for(lambda: running.ask("GET", "/health").json()["queue"]["length"] == 2)
+        assert running.predict(files / "face.jpg").status == 429, "a third one of one address"
+        arriving = socket.create_connection((place.hostname, place.port), timeout=60)
+        arriving.sendall(head.encode())
+        wait_for(lambda: running.ask("GET", "/health").json()["queue"]["length"] == 3)
         start = time.monotonic()
         running.process.send_signal(signal.SIGTERM)
+        assert arriving.recv(100).startswith(b"HTTP/1.1 503")
+        arriving.close()
         assert running.process.wait(30) == 0, running.log.read_text()
         assert time.monotonic() - start < 20
         assert hung.result().status == 504 and served.result().status == 200
         assert not decoder.is_running()
         assert list(running.temporary.iterdir()) == []
-        assert "Traceback" not in running.log.read_text()
+        assert "Traceback" not in running.log.read_text() and "Cancelled" not in running.log.read_text()
+
+
+def test_what_a_killed_service_left_is_swept_and_a_stop_while_networks_load_leaves_nothing(tmp_path, files):
+    with serving(tmp_path) as killed, ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(killed.predict, files / "clip.mp4")
+        decoder = killed.decoder()
+        decoder.suspend()
+        killed.process.kill()
+        killed.process.wait()
+        decoder.kill()  # by itself it would end within a second, were it not suspended
+        assert isinstance(asked.exception(), (ConnectionError, http.client.HTTPException))
+    assert killed.uploads(), "the upload that it was working on"
+    (left,) = killed.temporary.iterdir()
+    with starting(tmp_path) as process:
+        wait_for(lambda: any(path != left for path in killed.temporary.iterdir()))
+        process.terminate()
+        assert process.wait(60) == EXIT_INTERRUPTED
+    assert list(killed.temporary.iterdir()) == []
+    assert "Traceback" not in killed.log.read_text()
 
 
 @pytest.mark.parametrize(

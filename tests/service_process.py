@@ -81,7 +81,8 @@ class Server:
         return found
 
     def uploads(self) -> list[Path]:
-        return [path for path in self.temporary.rglob("*") if path.is_file()]
+        """Files of users; a run's lock is none."""
+        return [path for path in self.temporary.rglob("*") if path.is_file() and path.name != ".lock"]
 
     def decoder(self) -> psutil.Process:
         """The process that reads an upload, as soon as there is one."""
@@ -98,26 +99,37 @@ def wait_for(ask: Any, pause: float = 0.05) -> Any:
 
 
 @contextmanager
-def serving(folder: Path, *options: str, **environment: str) -> Iterator[Server]:
-    """Starts `python -m export.serve` with a tiny network; ends it."""
-    temporary, log = folder / "temporary", folder / "log"
-    temporary.mkdir(parents=True)
-    tiny_checkpoint(folder / "tiny")
+def starting(folder: Path, *options: str, **environment: str) -> Iterator[subprocess.Popen]:
+    """Starts `python -m export.serve` with a tiny network; ends it.
+
+    Its temporary files go to `folder`/temporary, what it writes to `folder`/log.
+    """
+    (folder / "temporary").mkdir(parents=True, exist_ok=True)
+    if not (folder / "tiny").exists():
+        tiny_checkpoint(folder / "tiny")
     command = [sys.executable, "-m", "export.serve", "--weights-dir", str(folder), "--models", "tiny", "--port", "0"]
-    with log.open("w") as out:
+    with (folder / "log").open("w") as out:
         process = subprocess.Popen(
             [*command, *options],
             stdout=out,
             stderr=subprocess.STDOUT,
-            cwd=Path(__file__).resolve().parents[2],
-            env={**os.environ, "TMPDIR": str(temporary), **environment},
+            cwd=Path(__file__).resolve().parents[1],
+            env={**os.environ, "TMPDIR": str(folder / "temporary"), **environment},
         )
     try:
-        found = wait_for(lambda: process.poll() is not None or re.search(r"http://[\d.:]+", log.read_text()))
-        assert isinstance(found, re.Match), log.read_text()
-        yield Server(process, found[0], log, temporary)
+        yield process
     finally:
         for child in psutil.Process(process.pid).children() if process.poll() is None else []:
             child.send_signal(signal.SIGCONT)
         process.terminate()
         process.wait(30)
+
+
+@contextmanager
+def serving(folder: Path, *options: str, **environment: str) -> Iterator[Server]:
+    """Starts a service as `starting` does, and waits until it listens."""
+    log = folder / "log"
+    with starting(folder, *options, **environment) as process:
+        found = wait_for(lambda: process.poll() is not None or re.search(r"http://[\d.:]+", log.read_text()))
+        assert isinstance(found, re.Match), log.read_text()
+        yield Server(process, found[0], log, folder / "temporary")
