@@ -338,7 +338,7 @@ def read_config(path: Path, kind: type[_Config] = TrainConfig) -> _Config:  # ty
     """
     path = Path(path)
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8-sig"))  # editors put a byte-order mark first
     except OSError as error:
         raise ConfigError(f"{path}: no readable config: {error.strerror}") from error
     except (UnicodeDecodeError, json.JSONDecodeError) as error:
