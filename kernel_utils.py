@@ -20,7 +20,9 @@ import cv2
 import numpy as np
 import torch
 from torch import nn
+from torchvision.transforms import Normalize
 
+from deepfake.boxes import Face
 from deepfake.checkpoints import file_hash, load_model
 from deepfake.detectors.base import AnySettings
 from deepfake.detectors.build import build_detector
@@ -28,13 +30,14 @@ from deepfake.ensemble import Member
 from deepfake.face_recipes import AlignRecipe, CropRecipe
 from deepfake.face_scorer import FaceScorer
 from deepfake.faces import FaceSource, crop_faces
-from deepfake.images import fit_square
+from deepfake.images import IMAGENET, center_pad, fit_square, isotropic_resize
+from deepfake.lanes import shared_lanes
 from deepfake.precision import AUTO, choose_device
 from deepfake.prediction import Predictor, warm_up
-from deepfake.processes import stream
+from deepfake.processes import Part, portable, stream
 from deepfake.scoring import FAKE_THRESHOLD, FRAMES_PER_VIDEO, Aggregation, confident_score, ensemble_score
 from deepfake.scoring_models import TORCH, TRITON, ExportedFile, ScoringModel
-from deepfake.video import Frame, chunked, iter_spread
+from deepfake.video import Frame, VideoError, chunked, iter_spread
 
 log = logging.getLogger(__name__)
 
@@ -48,11 +51,15 @@ USUAL_AGGREGATION = {CropRecipe.kind: "confident", AlignRecipe.kind: "mean"}
 """How the face scores of a network become one where the ensemble does not say: as its family's authors did."""
 
 
+normalize_transform = Normalize(IMAGENET.mean, IMAGENET.std)
+"""ImageNet's normalization of (..., 3, H, W) tensors in 0..1, under its published name."""
+
+
 class NoUseForDetector(ValueError):
     """Another detector is asked for, but no network sees aligned faces."""
 
 
-Reader = Callable[[Any], tuple[np.ndarray, Sequence[int]]]
+Reader = Callable[[Any], tuple[np.ndarray, Sequence[int]] | None]
 
 
 class VideoReader:
@@ -72,7 +79,8 @@ class FaceExtractor:
     """Finds and crops the faces of a video.
 
     Args:
-        video_read_fn: path -> (frames (n, H, W, 3) uint8 RGB, their n indices), e.g. `VideoReader().read_frames`.
+        video_read_fn: path -> (frames (n, H, W, 3) uint8 RGB, their n indices), e.g. `VideoReader().read_frames`; None
+            for a video that it cannot read.
         recipe: detector settings and margin; default: first place's for prediction.
         device: where to detect.
     """
@@ -88,15 +96,27 @@ class FaceExtractor:
         `boxes` (x1, y1, x2, y2 in full-frame pixels) and `scores` (the detector's confidences).
 
         Raises:
-            VideoError: see VideoReader.read_frames.
+            VideoError: see `read`.
         """
-        return self.process_frames(*self.video_read_fn(video_path))
+        return self.process_frames(*self.read(video_path))
+
+    def read(self, video_path: str | Path) -> tuple[np.ndarray, Sequence[int]]:
+        """Return what `video_read_fn` reads of a video.
+
+        Raises:
+            VideoError: it read nothing, or raised this itself.
+        """
+        frames = self.video_read_fn(video_path)
+        if frames is None:
+            raise VideoError(f"{video_path}: video_read_fn returned None, no frames")
+        return frames
 
     def process_frames(self, frames: np.ndarray, indices: Sequence[int]) -> list[dict[str, Any]]:
         """`process_video` for frames that are read already."""
         entries = []
-        for chunk in chunked(Frame(index, image) for index, image in zip(indices, frames)):
-            for frame, faces in zip(chunk, self._detector.detect([frame.image for frame in chunk])):
+        chunks = list(chunked(Frame(index, image) for index, image in zip(indices, frames)))
+        for chunk, found_in_chunk in zip(chunks, self._detect(chunks)):
+            for frame, faces in zip(chunk, found_in_chunk):
                 found = list(crop_faces(frame.image, faces, self.recipe.margin))
                 height, width = frame.image.shape[:2]
                 entries.append(
@@ -110,6 +130,26 @@ class FaceExtractor:
                     }
                 )
         return entries
+
+    def _detect(self, chunks: Sequence[Sequence[Frame]]) -> list[list[list[Face]]]:
+        """The faces in each frame of each chunk; on a CPU each core detects in chunks of its own."""
+
+        def detect(chunk: Sequence[Frame]) -> list[list[Face]]:
+            return self._detector.detect([frame.image for frame in chunk])
+
+        return shared_lanes().map(detect, chunks) if self.device.type == "cpu" else [detect(c) for c in chunks]
+
+
+def isotropically_resize_image(
+    img: np.ndarray, size: int, interpolation_down: int = cv2.INTER_AREA, interpolation_up: int = cv2.INTER_CUBIC
+) -> np.ndarray:
+    """`deepfake.images.isotropic_resize` under its published name."""
+    return isotropic_resize(img, size, interpolation_down, interpolation_up)
+
+
+def put_to_center(img: np.ndarray, input_size: int) -> np.ndarray:
+    """Put an (H, W, 3) image, cut to `input_size`, on the center of a black (input_size, input_size, 3) uint8 one."""
+    return center_pad(img[:input_size, :input_size].astype(np.uint8), input_size)
 
 
 def confident_strategy(pred: Sequence[float] | np.ndarray, t: float = FAKE_THRESHOLD) -> float:
@@ -235,7 +275,8 @@ def predict_on_video(
     Args:
         batch_size: room for faces, as published: the first `batch_size - 1` are scored.
         input_size: side of the networks' input in pixels.
-        models: networks in evaluation mode, ImageNet normalisation, one logit.
+        models: networks, ImageNet normalization, one logit. Those in training mode are put into evaluation mode, with
+            a warning.
         strategy: one model's face scores -> its video score.
         apply_compression: compress faces as JPEG before scoring.
 
@@ -243,11 +284,13 @@ def predict_on_video(
         The probability of fake; nan for a video without a face, which has no score.
 
     Raises:
+        ValueError: no models.
         VideoError: unreadable, or not one frame in it.
     """
+    scorers = _scorers(models)
     entries = face_extractor.process_video(video_path)
     images = _fitted_faces(entries, batch_size - 1, input_size, apply_compression)
-    return _ensemble(images, [FaceScorer(network) for network in models], strategy)
+    return _ensemble(images, scorers, strategy)
 
 
 def predict_on_video_set(
@@ -264,9 +307,13 @@ def predict_on_video_set(
     """Scores the named videos of a folder: one probability of fake each, in their order.
 
     A video without a score (no face, unreadable) is nan and is logged; one broken video stops nothing. Arguments as for
-    `predict_on_video`; `num_workers` processes read ahead; `frames_per_video` bounds the faces (four a frame).
+    `predict_on_video`; `num_workers` processes read ahead (0: this process reads, and a crash of the decoder ends it);
+    `frames_per_video` bounds the faces (four a frame).
+
+    Raises:
+        ValueError: no models, or a negative number of workers.
     """
-    scorers = [FaceScorer(network) for network in models]
+    scorers = _scorers(models)
     fit = partial(
         _fitted_faces,
         limit=frames_per_video * PUBLISHED_ROOM - 1,
@@ -276,12 +323,13 @@ def predict_on_video_set(
     on_cpu = face_extractor.device.type == "cpu"
 
     def prepare(path: Path) -> Iterator[Any]:  # in a process of its own, which must not touch CUDA
-        frames = face_extractor.video_read_fn(path)
+        frames = face_extractor.read(path)
         yield fit(face_extractor.process_frames(*frames)) if on_cpu else frames
 
     scores: dict[Path, float] = {}
     paths = [Path(test_dir) / video for video in videos]
-    for part in stream(list(dict.fromkeys(paths)), prepare, num_workers):
+    work = stream if num_workers else _parts_here
+    for part in work(list(dict.fromkeys(paths)), prepare, num_workers):
         if part.error is not None:
             log.warning("%s has no score: %s", part.item, part.error)
             scores[part.item] = math.nan
@@ -291,6 +339,28 @@ def predict_on_video_set(
             if not len(images):
                 log.warning("%s has no score: no face was found", part.item)
     return [scores[path] for path in paths]
+
+
+def _scorers(models: Sequence[nn.Module]) -> list[FaceScorer]:
+    if not len(models):
+        raise ValueError("models: none; expected one or more networks")
+    for network in models:
+        if any(module.training for module in network.modules()):
+            log.warning("a %s in training mode was put into evaluation mode (eval())", type(network).__name__)
+            network.eval()
+    return [FaceScorer(network) for network in models]
+
+
+def _parts_here(paths: Sequence[Path], prepare: Callable[[Path], Iterator[Any]], _: int = 0) -> Iterator[Part[Path]]:
+    """`deepfake.processes.stream` without processes."""
+    for path in paths:
+        error = None
+        try:
+            for value in prepare(path):
+                yield Part(path, value)
+        except Exception as raised:  # that video's alone, as in a worker process
+            error = portable(raised)
+        yield Part(path, last=True, error=error)
 
 
 def _fitted_faces(

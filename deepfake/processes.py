@@ -104,11 +104,14 @@ def stream(
         unwanted: asked now and then, several times a second.
 
     Raises:
+        ValueError: no workers.
         GivenUp: the work is unwanted; its processes are ended, whatever they are at.
 
     The error of a last part is what the function raised, if it is a VideoError or a full disk (OutOfSpace);
     WorkerDied; or a RuntimeError that describes anything else. After OutOfSpace no more items are begun.
     """
+    if workers < 1:
+        raise ValueError(f"{workers} worker processes: expected 1 or more")
     todo = deque(items)
     # OpenCV's threads do not survive a fork, and a child that waits for them hangs: end them first.
     threads = cv2.getNumThreads()

@@ -2,8 +2,10 @@
 
 import math
 
+import cv2
 import numpy as np
 import pytest
+import torch
 from torch import nn
 
 from deepfake.ensemble import Member
@@ -13,9 +15,12 @@ from kernel_utils import (
     FaceExtractor,
     VideoReader,
     confident_strategy,
+    isotropically_resize_image,
     load_models,
+    normalize_transform,
     predict_on_video,
     predict_on_video_set,
+    put_to_center,
 )
 from tests.predicting import on_frames, tiny_checkpoint
 
@@ -94,6 +99,88 @@ def test_compression_changes_the_faces_a_little(face_clips, extractor, tiny_mode
     )
     assert plain != compressed
     assert plain == pytest.approx(compressed, abs=0.1)
+
+
+def published_resize(img, size, down=cv2.INTER_AREA, up=cv2.INTER_CUBIC):
+    """What the published function computes, by its definition."""
+    height, width = img.shape[:2]
+    scale = size / max(height, width)
+    shape = (size, int(height * scale)) if width > height else (int(width * scale), size)
+    return cv2.resize(img, shape, interpolation=up if scale > 1 else down)
+
+
+@pytest.mark.parametrize("shape", [(301, 200), (200, 301), (63, 64), (64, 40), (30, 17), (20, 20)])
+def test_faces_are_resized_as_published(shape):
+    image = np.random.default_rng(0).integers(0, 256, (*shape, 3), dtype=np.uint8)
+    assert np.array_equal(isotropically_resize_image(image, 64), published_resize(image, 64))
+    nearest = {"interpolation_down": cv2.INTER_NEAREST, "interpolation_up": cv2.INTER_NEAREST}
+    expected = published_resize(image, 64, cv2.INTER_NEAREST, cv2.INTER_NEAREST)
+    assert np.array_equal(isotropically_resize_image(image, 64, **nearest), expected)
+
+
+@pytest.mark.parametrize(("shape", "top", "left"), [((10, 7), 3, 4), ((16, 16), 0, 0), ((20, 9), 0, 3)])
+def test_faces_are_centered_as_published(shape, top, left):
+    image = np.random.default_rng(0).integers(1, 256, (*shape, 3), dtype=np.uint8)
+    square = put_to_center(image, 16)
+    height, width = min(shape[0], 16), shape[1]
+    assert square.shape == (16, 16, 3) and square.dtype == np.uint8
+    assert np.array_equal(square[top : top + height, left : left + width], image[:16])
+    assert np.count_nonzero(square) == height * width * 3
+
+
+def test_normalization_is_the_published_one():
+    image = torch.rand(2, 3, 4, 5)
+    mean, std = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
+    assert torch.allclose(normalize_transform(image), (image - mean[:, None, None]) / std[:, None, None])
+
+
+def test_a_set_without_workers(face_clips, extractor, tiny_model, caplog):
+    def scores(workers):
+        names = ["a.mp4", "broken.mp4", "faceless.mp4", "b.mp4"]
+        return predict_on_video_set(extractor, names, 64, workers, face_clips, 4, [tiny_model.network])
+
+    here, there = scores(0), scores(2)
+    assert here == pytest.approx(there, abs=1e-6, nan_ok=True)
+    assert [math.isnan(score) for score in here] == [False, True, True, False]
+    assert caplog.text.count("broken.mp4 has no score: ") == 2
+    with pytest.raises(ValueError, match="-1 worker processes"):
+        scores(-1)
+
+
+def test_networks_in_training_mode(face_clips, extractor, caplog):
+    network = nn.Sequential(nn.AvgPool2d(64), nn.Flatten(), nn.BatchNorm1d(3), nn.Dropout(0.9), nn.Linear(3, 1))
+    expected = predict_on_video(extractor, face_clips / "a.mp4", 16, 64, [network.eval()])
+    assert caplog.text == ""
+    assert predict_on_video(extractor, face_clips / "a.mp4", 16, 64, [network.train()]) == expected
+    assert "Sequential in training mode" in caplog.text and not network.training
+    network[3].train()
+    assert predict_on_video_set(extractor, ["a.mp4"], 64, 1, face_clips, 4, [network]) == pytest.approx([expected])
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_readers_that_read_nothing(face_clips, tiny_model, caplog, workers):
+    extractor = FaceExtractor(lambda path: None)
+    with pytest.raises(VideoError, match=r"a\.mp4: video_read_fn returned None"):
+        predict_on_video(extractor, face_clips / "a.mp4", 16, 64, [tiny_model.network])
+    assert np.isnan(predict_on_video_set(extractor, ["a.mp4"], 64, workers, face_clips, 4, [tiny_model.network])).all()
+    assert "a.mp4 has no score: " in caplog.text and "returned None" in caplog.text
+
+
+def test_no_models(face_clips, extractor):
+    with pytest.raises(ValueError, match="models: none"):
+        predict_on_video(extractor, face_clips / "a.mp4", 16, 64, [])
+    with pytest.raises(ValueError, match="models: none"):
+        predict_on_video_set(extractor, ["a.mp4"], 64, 1, face_clips, 4, [])
+
+
+def test_faces_are_the_same_however_many_threads_look_for_them(face_clips):
+    frames, indices = VideoReader().read_frames(face_clips / "a.mp4", 32)
+    extractor, found = FaceExtractor(VideoReader().read_frames), []
+    for threads in (1, 3):
+        torch.set_num_threads(threads)
+        found.append(extractor.process_frames(np.concatenate([frames] * 8), [*indices] * 8))
+    torch.set_num_threads(1)
+    assert [entry["boxes"] for entry in found[0]] == [entry["boxes"] for entry in found[1]]
 
 
 def test_models_of_one_name_are_refused(tmp_path):
