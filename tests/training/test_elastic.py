@@ -423,6 +423,30 @@ def test_train_sh_on_two_machines_equals_two_processes_of_one(
     assert one == two and len(two) == EPOCHS
 
 
+def test_published_launcher(project_root, shared_data_root, config_of_two, whole_of_two, tmp_path):
+    """torch.distributed.launch, which passes --local-rank; the options are those of the published line."""
+    command = [
+        sys.executable, "-u", "-m", "torch.distributed.launch", "--nproc_per_node=2", f"--master_port={free_port()}",
+        "training/pipelines/train_classifier.py", "--distributed", "--config", str(config_of_two),
+        "--freeze-epochs", "0", "--test_every", "1", "--opt-level", "O0", "--label-smoothing", "0.01", "--folds-csv",
+        str(shared_data_root / "folds.csv"), "--fold", "0", "--seed", "777", "--data-dir", str(shared_data_root),
+        "--prefix", "classifier_", "--workers", "0", "--output-dir", str(tmp_path), "--logdir", str(tmp_path / "logs"),
+        "--device", "cpu",
+    ]  # fmt: skip
+    process = subprocess.Popen(
+        command, cwd=project_root, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    end(process)
+    assert_same_end(tmp_path, whole_of_two)
+
+
+@pytest.mark.parametrize("spelling", ["--local-rank=1", "--local_rank=1"])
+def test_local_rank_is_accepted(spelling):
+    from training.pipelines.options import parse_args
+
+    assert parse_args(["c.json", "--data-dir", "d", spelling]) == parse_args(["c.json", "--data-dir", "d"])
+
+
 def test_several_machines_need_a_place_to_meet(project_root):
     done = subprocess.run(
         ["bash", str(project_root / "train.sh"), "data", "1"],

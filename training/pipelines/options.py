@@ -25,6 +25,7 @@ EXAMPLE = f"""example:
 several processes (one a GPU), as train.sh does it; with --max_restarts, all start again when one has died:
   python training/pipelines/launch.py --standalone --nproc_per_node 4 --max_restarts 3 \\
       training/pipelines/train_classifier.py --distributed --resume auto --config ...
+torch.distributed.launch, as published, and torchrun start it, too, but do not hand SIGTERM on.
 
 {_EXIT_CODES}"""
 
@@ -95,6 +96,7 @@ def _parse(parser: argparse.ArgumentParser, arguments: Sequence[str] | None) -> 
     if len(given) != 1:
         parser.error("the following arguments are required: --config" if not given else "two configs; expected one")
     log_file = parsed.pop("log_file")
+    del parsed["local_rank"]
     return {**parsed, "config": given[0]}, log_file
 
 
@@ -158,6 +160,8 @@ def _add_run(parser: argparse.ArgumentParser, prefix: str = "") -> None:
         "(default: %(default)s)",
     )  # fmt: skip
     add("--distributed", action="store_true", help="one of several processes, started by torchrun")
+    # torch.distributed.launch passes it; torch's environment variables say the same.
+    add("--local-rank", "--local_rank", type=_from(0), help=argparse.SUPPRESS)
     add("--device", choices=["auto", "cpu", "cuda"], default="auto", help="(default: cuda if there)")
     add(
         "--opt-level", choices=["O0", "O1", "bf16"],
