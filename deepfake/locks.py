@@ -71,6 +71,14 @@ def writing_file(path: Path) -> Iterator[None]:
         yield
 
 
+@contextlib.contextmanager
+def writing_table(path: Path, folder: Path) -> Iterator[None]:
+    """The same for a table of what a folder holds: of the folder, if the table is in it, else of the table."""
+    inside = path.resolve().is_relative_to(folder.resolve())
+    with writing_folder(folder) if inside else writing_file(path):
+        yield
+
+
 def exec_writing(folder: Path, script: Path, arguments: Sequence[str]) -> None:
     """Becomes a bash script, which is then the one writer of a folder, with all processes that it starts.
 

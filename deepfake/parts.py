@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 from deepfake import atomic
 from deepfake.journal import out_of_space
 from deepfake.metadata import MetadataError, read_dataset, read_metadata
-from deepfake.paths import METADATA_NAME, DataRoot, is_plain_name, part_folder
+from deepfake.paths import METADATA_NAME, DataRoot, is_plain_name, is_there, part_folder
 from deepfake.stages import STAGES
 
 
@@ -83,7 +83,7 @@ def check_part(folder: Path) -> int:
 
 def has_videos(root: Path, number: int) -> bool:
     """Whether videos of a part are still there."""
-    return any(video.path.is_file() for video in read_metadata(part_folder(root, number) / METADATA_NAME))
+    return any(is_there(video.path) for video in read_metadata(part_folder(root, number) / METADATA_NAME))
 
 
 def remove_done_videos(root: Path, number: int, crops_name: str = "crops") -> tuple[int, int]:
@@ -98,10 +98,10 @@ def remove_done_videos(root: Path, number: int, crops_name: str = "crops") -> tu
         for stage in STAGES
         if stage.needed
         for video in stage.videos(dataset)
-        if not stage.output_of(layout, video.video_id).exists()
+        if not is_there(stage.output_of(layout, video.video_id))
     }
     undone |= {video.video_id for video in dataset.orphans}
-    there = [video for video in own if video.path.is_file()]
+    there = [video for video in own if is_there(video.path)]
     done = [video for video in there if video.video_id not in undone]
     for video in done:
         video.path.unlink()

@@ -120,6 +120,14 @@ def parse_crop_name(name: str) -> tuple[int, int] | None:
     return int(match[1]), int(match[2])
 
 
+def is_there(path: Path) -> bool:
+    """Whether a file or folder is there; a name that no disk takes (too long) is not."""
+    try:
+        return path.exists()
+    except OSError:
+        return False
+
+
 def list_crops(folder: Path) -> list[Path]:
     """The crops in one video's crop folder, ordered by frame, then face."""
     found = [(parsed, path) for path in folder.iterdir() if (parsed := parse_crop_name(path.name)) is not None]

@@ -7,6 +7,7 @@ place. Nothing piles up: a process whose result nobody has taken yet waits. The 
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import errno
 import gc
 import multiprocessing
@@ -41,6 +42,9 @@ _NICENESS = 5
 core holds up all."""
 
 _PARENT_CHECK_SECONDS = 1.0
+
+_PR_SET_PDEATHSIG = 1
+"""Of prctl(2)."""
 
 _UNWANTED_CHECK_SECONDS = 0.2
 
@@ -172,7 +176,9 @@ def _start(function: Callable[[Item], Iterable[Any]]) -> _Worker[Item]:
     # fork shares what the parent has imported (torch takes seconds); elsewhere than on Linux it is unsafe.
     context = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
     ours, theirs = context.Pipe()
-    process = context.Process(target=_serve, args=(theirs, function, os.getpid()), daemon=True)  # type: ignore[attr-defined]
+    from_main_thread = threading.current_thread() is threading.main_thread()
+    arguments = (theirs, function, os.getpid(), from_main_thread)
+    process = context.Process(target=_serve, args=arguments, daemon=True)  # type: ignore[attr-defined]
     with _later_interrupt():
         process.start()
     # Held open here, it would hide the death of its process.
@@ -228,12 +234,16 @@ def _stop(worker: _Worker) -> None:
     worker.connection.close()
 
 
-def _serve(connection: Connection, function: Callable[[Any], Iterable[Any]], parent: int) -> None:
+def _serve(
+    connection: Connection, function: Callable[[Any], Iterable[Any]], parent: int, from_main_thread: bool
+) -> None:
     """A worker process: items in, parts out, until the parent ends it."""
     # Ctrl-C reaches the whole process group; the parent alone decides.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     keep_freed_memory()
     end_with(parent)
+    if from_main_thread:
+        _die_with_parent(parent)
     # Collecting what the parent left would free its CUDA memory from the wrong process.
     gc.freeze()
     cap_threads(_THREADS)
@@ -273,6 +283,19 @@ def end_with(parent: int) -> None:
         parent: the parent's id, asked for where it was still there.
     """
     threading.Thread(target=_wait_for_end, args=(parent,), daemon=True).start()
+
+
+def _die_with_parent(parent: int) -> None:
+    """On Linux, lets the kernel kill this process as soon as its parent has ended: it writes nothing any more.
+
+    Only where the parent forked it from its main thread: the kernel waits for the end of the thread that forked.
+    """
+    if sys.platform != "linux":
+        return
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:  # it ended before the kernel knew
+        os._exit(1)
 
 
 def _wait_for_end(parent: int) -> None:

@@ -13,7 +13,7 @@ import secrets
 import time
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from types import TracebackType
@@ -46,6 +46,7 @@ class Header:
         arguments: of the command line.
         started: date and time, UTC, ISO 8601.
         code: the fields of `version.CodeVersion`.
+        number: of the run among those of its step below the root, from 1: clocks are set back. 0 in older records.
     """
 
     step: str
@@ -58,6 +59,7 @@ class Header:
     arguments: list[str]
     started: str
     code: dict[str, str | None]
+    number: int = 0
 
 
 @dataclass(frozen=True)
@@ -106,6 +108,8 @@ class Record:
         self._header = header
 
     def __enter__(self) -> Record:
+        numbers = _numbers(self.path.parent, self._header.step)
+        self._header = replace(self._header, number=1 + max(numbers, default=0))
         # A run that is killed as it begins leaves a name that no later run takes again.
         atomic.remove_leftovers(self.path.parent, f"*_{self._header.step}_*.jsonl")
         with out_of_space(self.path):
@@ -146,7 +150,7 @@ def read_runs(root: Path, step: str, folder: str | None = None) -> list[Run]:
     """
     runs = [_read_run(path) for path in atomic.whole_files(root / RUNS_DIR, f"*_{step}_*.jsonl")]
     wanted = [run for run in runs if run.header.step == step and folder in (None, run.header.folder)]
-    return sorted(wanted, key=lambda run: run.header.started)
+    return sorted(wanted, key=lambda run: (run.header.number, run.header.started))
 
 
 def last_entries(runs: Iterable[Run]) -> dict[str, Entry]:
@@ -214,6 +218,13 @@ def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
                 yield f"{prefix}{key}", value
 
     return dict(walk())
+
+
+def _numbers(folder: Path, step: str) -> Iterator[int]:
+    """The numbers of a step's runs."""
+    for path in atomic.whole_files(folder, f"*_{step}_*.jsonl"):
+        with path.open(encoding="utf-8") as file:
+            yield json.loads(file.readline()).get("number", 0)
 
 
 def _read_run(path: Path) -> Run:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from deepfake import atomic
 from deepfake.encode import transcode
+from deepfake.locks import writing_folder
 from deepfake.metadata import VideoRecord, read_dataset
 from deepfake.paths import METADATA_NAME, DataRoot
 from deepfake.workers import Task
@@ -62,10 +63,13 @@ def main() -> int:
         settings={"seed": args.seed, "crfs": CRFS},
         failures=excluded(dataset),
     )
-    code = run_work(work, args)
-    for part in sorted({video.path.parent for video in videos}):
-        copy = out / part.relative_to(layout.root) / METADATA_NAME
-        atomic.write_bytes(copy, (part / METADATA_NAME).read_bytes())
+    out.mkdir(parents=True, exist_ok=True)
+    # The copies are a data root of their own.
+    with writing_folder(layout.root), writing_folder(out):
+        code = run_work(work, args)
+        for part in sorted({video.path.parent for video in videos}):
+            copy = out / part.relative_to(layout.root) / METADATA_NAME
+            atomic.write_bytes(copy, (part / METADATA_NAME).read_bytes())
     return code
 
 

@@ -23,6 +23,7 @@ from deepfake.detectors.build import PortableDetector
 from deepfake.detectors.stream import detect_videos
 from deepfake.face_recipes import AlignRecipe
 from deepfake.images import write_image
+from deepfake.locks import writing_folder
 from deepfake.paths import CROP_SUFFIXES, VIDEO_SUFFIXES, find_videos
 from deepfake.video import Frame, chunked, iter_every, iter_frames
 from deepfake.workers import Outcome, Task, outcomes
@@ -105,8 +106,6 @@ def main() -> int:
     detector = PortableDetector(settings, device, seen_by_all(args.weights_dir, args))
     if args.scheduler is None:
         detector.load()  # before the folder is made: its weights may be missing
-    claim_folder(out_dir, extraction, {video.stem for video in videos}, args.overwrite)
-
     job = Job(out_dir, extraction)
     work = Work(
         step=STEP,
@@ -121,8 +120,11 @@ def main() -> int:
     )
     if device == "cuda":
         work = replace(work, all_at_once=partial(extract_on_cuda, job=job, detector=detector, workers=args.workers))
-    code = run_work(work, args)
-    tell_faceless([job.folder_of(video) for video in videos])
+    out_dir.mkdir(parents=True, exist_ok=True)
+    with writing_folder(out_dir):
+        claim_folder(out_dir, extraction, {video.stem for video in videos}, args.overwrite)
+        code = run_work(work, args)
+        tell_faceless([job.folder_of(video) for video in videos])
     return code
 
 

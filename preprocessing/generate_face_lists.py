@@ -19,6 +19,7 @@ from deepfake.aligned_faces import (
     write_face_list,
 )
 from deepfake.folds import SEED, check_leaks, describe_unattributed, draw_share, families
+from deepfake.locks import writing_table
 from deepfake.metadata import LABEL_VALUES, Dataset, read_dataset
 from preprocessing.step import make_bare_parser, run_main
 
@@ -58,6 +59,15 @@ def parse_args() -> argparse.Namespace:
 def main() -> int:
     args = parse_args()
     dataset = read_dataset(args.metadata)
+    if not args.faces.is_dir():
+        raise ValueError(f"{args.faces}: no such folder; run extract_aligned_faces.py first")
+    out = args.out or args.faces / FACES_CSV
+    with writing_table(out, args.faces):
+        return write_list(args, dataset, out)
+
+
+def write_list(args: argparse.Namespace, dataset: Dataset, out: Path) -> int:
+    """Writes the list to `out`, prints what is in it, and returns the exit code."""
     folders = list_folders(args.faces)
     pictures = {name: len(list_faces(args.faces / name)) for name in folders if name in dataset.videos}
     rows = make_rows(dataset, pictures, args.val_share, args.seed)
@@ -66,7 +76,6 @@ def main() -> int:
     check_sets(rows)
     if dataset.unattributed:
         print(f"{STEP}: warning: {describe_unattributed(dataset)}", file=sys.stderr)
-    out = args.out or args.faces / FACES_CSV
     write_face_list(out, rows)
     for name in (TRAIN, VALIDATION):
         print(f"{STEP}: {name}: {describe([row for row in rows if row.set_name == name])}")

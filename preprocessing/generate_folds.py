@@ -23,8 +23,9 @@ from deepfake.folds import (
     folds_by_part,
     write_folds,
 )
+from deepfake.locks import writing_table
 from deepfake.metadata import Dataset, VideoRecord, read_dataset
-from deepfake.paths import DataRoot, list_crops, parse_crop_name
+from deepfake.paths import DataRoot, is_there, list_crops, parse_crop_name
 from preprocessing.step import add_crops_dir, make_root_parser, run_main
 
 STEP = Path(__file__).stem
@@ -76,11 +77,12 @@ def main() -> int:
     folds = split(dataset, videos, args)
     if args.check:
         return 0
-    rows = [row for video in videos for row in video_rows(video, layout, folds[video.video_id])]
-    if not rows:
-        raise ValueError(f"{layout.crops}: no crops of the data set's videos; run extract_crops.py first")
     out = args.out or layout.folds_csv
-    write_folds(out, rows, args.seed)
+    with writing_table(out, layout.root):
+        rows = [row for video in videos for row in video_rows(video, layout, folds[video.video_id])]
+        if not rows:
+            raise ValueError(f"{layout.crops}: no crops of the data set's videos; run extract_crops.py first")
+        write_folds(out, rows, args.seed)
     without = len(videos) - len({row.video for row in rows})
     left_out = len(dataset.videos) - len(videos)
     print(
@@ -134,7 +136,7 @@ def video_rows(video: VideoRecord, layout: DataRoot, fold: int) -> list[FoldRow]
     """The fold table's rows of one video's crops; none if it has none."""
     folder = layout.crops / video.video_id
     rows = []
-    for path in list_crops(folder) if folder.is_dir() else []:
+    for path in list_crops(folder) if is_there(folder) else []:
         name = parse_crop_name(path.name)
         if name is not None:
             rows.append(FoldRow(video.video_id, path.name, video.label, video.identity, name[0], fold))

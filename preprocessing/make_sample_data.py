@@ -21,6 +21,7 @@ from deepfake.commandline import positive_int
 from deepfake.detectors import FaceDetector, get_preset
 from deepfake.encode import write_video
 from deepfake.faceswap import NoFaceError, swap_video
+from deepfake.locks import writing_file, writing_folder
 from deepfake.metadata import FAKE, REAL
 from deepfake.paths import METADATA_NAME
 from deepfake.portrait import Portrait, animate
@@ -82,7 +83,12 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> int:
     args = parse_args()
-    return swap(args) if args.swap else make_data_set(args)
+    if args.swap:
+        with writing_file(args.out):
+            return swap(args)
+    args.out.mkdir(parents=True, exist_ok=True)
+    with writing_folder(args.out):
+        return make_data_set(args)
 
 
 def swap(args: argparse.Namespace) -> int:

@@ -16,6 +16,7 @@ from deepfake import atomic
 from deepfake.boxes import first_settings
 from deepfake.commandline import positive_int
 from deepfake.folds import CropFiles, FoldRow, read_folds
+from deepfake.locks import writing_folder
 from deepfake.paths import DataRoot
 from deepfake.shards import (
     FORMAT,
@@ -70,17 +71,19 @@ def main() -> int:
         for row in rows:
             CropFiles.of(layout, row)  # names that leave the data root stop here, before anything is written
     settings = {"format": FORMAT, "samples": args.shard_samples, "seed": args.seed, "crops": args.crops_dir}
-    begin(args.out, {**settings, "table": _digest(table)}, args.overwrite)
-    summary = run_over(
-        list(shards),
-        partial(pack, shards=shards, layout=layout, out=args.out),
-        is_done=lambda name: (args.out / name).is_file(),
-        workers=args.workers,
-        overwrite=args.overwrite,
-        description=STEP,
-    )
-    missing = [] if summary.failures else write_index(args.out, shards, table, layout)
-    return finish(STEP, summary, layout.root, missing)
+    args.out.mkdir(parents=True, exist_ok=True)
+    with writing_folder(args.out):
+        begin(args.out, {**settings, "table": _digest(table)}, args.overwrite)
+        summary = run_over(
+            list(shards),
+            partial(pack, shards=shards, layout=layout, out=args.out),
+            is_done=lambda name: (args.out / name).is_file(),
+            workers=args.workers,
+            overwrite=args.overwrite,
+            description=STEP,
+        )
+        missing = [] if summary.failures else write_index(args.out, shards, table, layout)
+        return finish(STEP, summary, layout.root, missing)
 
 
 def begin(out: Path, settings: dict, overwrite: bool) -> None:

@@ -16,8 +16,9 @@ from tqdm import tqdm
 
 from deepfake.detectors.build import PortableDetector
 from deepfake.families import Ending, Family, Output, Recipe, families, output_path
+from deepfake.locks import writing_folder
 from deepfake.metadata import VideoRecord, read_dataset
-from deepfake.paths import DataRoot
+from deepfake.paths import DataRoot, is_there
 from deepfake.runs import Record
 from deepfake.stages import CROPS, DETECT
 from deepfake.workers import Cost, Failure, Outcome, Summary, Task, output_bytes
@@ -72,14 +73,15 @@ def main() -> int:
     boxes = detection_work(layout, args, on_cuda)
     crops = crops_work(layout, args, boxes)
     works = [boxes, crops, landmarks_work(layout, crops), diffs_work(layout, crops)]
-    plans = [plan_work(work, args) for work in works]  # all of them: refused before the first one begins
     settings, facts = detection(args)
     recipe = Recipe(layout, PortableDetector(settings), facts, LANDMARK_DETECTORS, f".{args.format}")
-    code = 0
-    if on_cuda:
-        code = run_work(boxes, args, step_arguments(boxes.step, args))
-        plans = plans[1:]
-    return max(code, run_plans(plans, recipe, args))
+    with writing_folder(layout.root):
+        plans = [plan_work(work, args) for work in works]  # all of them: refused before the first one begins
+        code = 0
+        if on_cuda:
+            code = run_work(boxes, args, step_arguments(boxes.step, args))
+            plans = plans[1:]
+        return max(code, run_plans(plans, recipe, args))
 
 
 def run_plans(plans: Sequence[Plan[VideoRecord]], recipe: Recipe, args: argparse.Namespace) -> int:
@@ -176,7 +178,7 @@ def family_endings(
 
 def split(family: Family, layout: DataRoot, redo_all: bool) -> tuple[list[Ending], set[Output]]:
     """What the process that died had made of a family, and what is left."""
-    there = set() if redo_all else {output for output in family.todo if output_path(layout, output).exists()}
+    there = set() if redo_all else {output for output in family.todo if is_there(output_path(layout, output))}
     made = [Ending(output, None, Cost(bytes=output_bytes(output_path(layout, output)))) for output in sorted(there)]
     return made, set(family.todo) - there
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from deepfake.commandline import EXIT_INTERRUPTED, EXIT_SOME_FAILED, EXIT_USAGE
 from deepfake.metadata import Dataset, read_dataset
-from deepfake.paths import DataRoot
+from deepfake.paths import DataRoot, is_there
 from deepfake.runs import DONE, FAILED, Run, last_entries, read_runs
 from deepfake.stages import STAGES, Stage
 from deepfake.workers import output_bytes
@@ -130,7 +130,7 @@ def look_at(stage: Stage, layout: DataRoot, dataset: Dataset) -> State:
     used = done = 0
     for video in wanted - failed.keys():
         output = stage.output_of(layout, video)
-        if output.exists():
+        if is_there(output):
             known = entries[video].bytes if video in entries else None
             used += output_bytes(output) if known is None else known
             done += 1

@@ -14,8 +14,10 @@ from typing import Any, Generic, TypeVar
 
 from deepfake import cluster
 from deepfake.commandline import EXIT_INTERRUPTED, EXIT_SOME_FAILED, EXIT_USAGE, positive_int, run_guarded
+from deepfake.locks import writing_folder
 from deepfake.metadata import Dataset, VideoRecord, read_dataset
-from deepfake.paths import FAILURES_DIR, RUNS_DIR, DataRoot, failures_file
+from deepfake.names import one_line
+from deepfake.paths import FAILURES_DIR, RUNS_DIR, DataRoot, failures_file, is_there
 from deepfake.processes import default_workers
 from deepfake.runs import FAILED, Header, Record, Run, find_change, last_entries, new_header, read_runs
 from deepfake.stages import Stage
@@ -136,7 +138,7 @@ def plan_work(work: Work[Item], args: argparse.Namespace) -> Plan[Item]:
     items = _failed_items(work, runs) if args.retry_failed else work.items
     redo_all = args.overwrite or args.retry_failed
     redone = {work.key(item) for item in items} if redo_all else set()
-    kept = {key for item in work.items if (key := work.key(item)) not in redone and _output(work, item).exists()}
+    kept = {key for item in work.items if (key := work.key(item)) not in redone and is_there(_output(work, item))}
     if work.is_guarded and not args.mix_settings:
         _check_settings(work, runs, kept)
     return Plan(work, items, kept, redo_all)
@@ -149,9 +151,15 @@ def run_work(work: Work[Item], args: argparse.Namespace, arguments: Sequence[str
         arguments: see `Plan.header`.
 
     Raises:
-        ValueError: other settings than those of the outputs that are there; or no cluster that can be worked on.
+        ValueError: other settings than those of the outputs that are there; no cluster that can be worked on; or
+            another process writes below the work's root.
     """
-    plan = plan_work(work, args)
+    with writing_folder(work.root):
+        return _run_planned(plan_work(work, args), args, arguments)
+
+
+def _run_planned(plan: Plan[Item], args: argparse.Namespace, arguments: Sequence[str] | None) -> int:
+    work = plan.work
     header = plan.header(args, arguments)
     with open_team(work.task, args, work.all_at_once, work.on_gpu) as team, Record(work.root, header) as record:
 
@@ -340,7 +348,7 @@ def longest_first(items: Sequence[Item], size: Callable[[Any], int] = video_size
 
 def file_size(path: Path) -> int:
     """0 if there is no such file."""
-    return path.stat().st_size if path.is_file() else 0
+    return path.stat().st_size if is_there(path) and path.is_file() else 0
 
 
 def excluded(dataset: Dataset, works_on_fakes: bool = False) -> list[Failure]:
@@ -372,6 +380,6 @@ def finish(step: str, summary: Summary, root: Path, failures: Sequence[Failure] 
     if not summary.failures:
         return 0
     for failure in summary.failures[:_SHOWN_FAILURES]:
-        print(f"  failed: {failure.key}: {failure.reason}", file=sys.stderr)
+        print(f"  {one_line(f'failed: {failure.key}: {failure.reason}')}", file=sys.stderr)
     print(f"  all {len(summary.failures)} failures: {file}", file=sys.stderr)
     return EXIT_SOME_FAILED
