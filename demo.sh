@@ -19,33 +19,34 @@ fi
 
 data=$(realpath -m -- "${1:-$(dirname "${BASH_SOURCE[0]}")/demo_data}")
 cd "$(dirname "${BASH_SOURCE[0]}")"
+source ./signals.sh
 source ./setup_env.sh
 started=$SECONDS
 headline() { printf '\n== %s ==\n' "$1"; }
 
 headline "1/5 Sample data: clips of two public-domain portraits, and face-swapped fakes of them"
-"$PYTHON" preprocessing/make_sample_data.py --out "$data"
+run "$PYTHON" preprocessing/make_sample_data.py --out "$data"
 
 # Folds by original: each holds clips of both persons. By part folder, one person to a fold, a network that has learned
 # whose face goes with "fake" would be wrong on every clip of the other fold.
 headline "2/5 Preprocessing: boxes, crops, landmarks, masks, folds"
-DETECT_ARGS="--every 4" FOLDS_ARGS="--split-by original --n-splits 4" bash preprocess_data.sh "$data"
+DETECT_ARGS="--every 4" FOLDS_ARGS="--split-by original --n-splits 4" run bash preprocess_data.sh "$data"
 
 headline "3/5 Training: a tiny network, fold 0 validates"
 export WEIGHTS_DIR=$data/weights
 seed=777
 # One thread for so small a network; another process reads and augments its crops.
 OMP_NUM_THREADS=1 CONFIG=configs/tiny.json SEEDS=$seed FOLD=0 LOGS_DIR=$data/logs \
-    bash train.sh "$data" 0 --workers 1
+    run bash train.sh "$data" 0 --workers 1
 
 headline "4/5 Loss curve"
-"$PYTHON" plot_loss.py --log-file "$data/logs/tiny_$seed" --out "$data/logs/loss.png"
+run "$PYTHON" plot_loss.py --log-file "$data/logs/tiny_$seed" --out "$data/logs/loss.png"
 
 headline "5/5 Prediction: four clips that training has not seen"
 models=("$WEIGHTS_DIR/tiny_${seed}_"*_last)
 scores=$data/submission.csv
 if [[ ! $scores -nt ${models[0]} ]]; then
-    MODELS=$(basename "${models[0]}") bash predict_submission.sh "$data/test_videos" "$scores"
+    MODELS=$(basename "${models[0]}") run bash predict_submission.sh "$data/test_videos" "$scores"
 else
     echo "newer than the network: $scores"
 fi

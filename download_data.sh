@@ -34,6 +34,7 @@ fi
 data_root=$(realpath -m -- "$1")
 shift
 cd "$(dirname "$(realpath "${BASH_SOURCE[0]}")")"
+source ./signals.sh
 python=${PYTHON:-python}
 kaggle=${KAGGLE:-kaggle}
 competition=${COMPETITION:-deepfake-detection-challenge}
@@ -51,10 +52,11 @@ for number in "${numbers[@]}"; do
 done
 
 parts() { # FUNCTION ARGUMENT...: prints what deepfake.parts tells
-    "$python" - "$@" <<'PYTHON'
+    run "$python" - "$@" <<'PYTHON'
 import sys
 from pathlib import Path
 from deepfake import parts
+from deepfake.locks import writing_folder
 from deepfake.paths import part_folder
 from deepfake.processes import OutOfSpace
 
@@ -71,7 +73,8 @@ try:
         told = "size not listed" if size is None else f"{size} bytes as listed"
         print(f"{folder.name}: {parts.unpack_part(Path(archive), folder, size)} videos, {told}")
     else:
-        removed, left = parts.remove_done_videos(root, number)
+        with writing_folder(root):
+            removed, left = parts.remove_done_videos(root, number)
         print(f"{folder.name}: {removed} videos removed, {left} left that are not done")
 except OutOfSpace as error:
     sys.exit(f"error: {error}; free some space and run the same command again to continue")
@@ -85,6 +88,7 @@ if ! command -v "$kaggle" >/dev/null; then
     exit 2
 fi
 downloads=$data_root/downloads
+be_one_writer "$downloads" "$data_root" "${numbers[@]}"
 some_failed=0
 for number in "${numbers[@]}"; do
     state=$(parts state "$data_root" "$number")
@@ -93,8 +97,8 @@ for number in "${numbers[@]}"; do
         name=$(printf "$part_file" "$number")
         mkdir -p "$downloads"
         # Asked for before each part: a listing that fails ends the run before the download does.
-        if ! "$kaggle" competitions files -c "$competition" --csv --page-size 200 >"$downloads/files.csv" ||
-            ! "$kaggle" competitions download -c "$competition" -f "$name" -p "$downloads"; then
+        if ! run "$kaggle" competitions files -c "$competition" --csv --page-size 200 >"$downloads/files.csv" ||
+            ! run "$kaggle" competitions download -c "$competition" -f "$name" -p "$downloads"; then
             echo "error: $name cannot be downloaded; run the same command again to continue" >&2
             exit 1
         fi
@@ -105,7 +109,7 @@ for number in "${numbers[@]}"; do
     fi
     if [ "${PREPROCESS:-0}" = 1 ] && [ "$state" != removed ]; then
         code=0
-        bash preprocess_data.sh "$data_root" || code=$?
+        run bash preprocess_data.sh "$data_root" || code=$?
         case $code in
             0) ;;
             3) some_failed=3 ;; # their videos stay
@@ -114,7 +118,8 @@ for number in "${numbers[@]}"; do
         parts remove "$data_root" "$number"
     fi
 done
-rm -f "$downloads/files.csv"
+trap - EXIT
+rm -f "$downloads/files.csv" "${lock:?}"
 if [ -d "$downloads" ]; then
     rmdir --ignore-fail-on-non-empty "$downloads"
 fi

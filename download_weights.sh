@@ -25,19 +25,20 @@ esac
 folder=$(realpath -m -- "${1:-weights}")
 shift || true
 cd "$(dirname "$(realpath "${BASH_SOURCE[0]}")")"
+source ./signals.sh
 python=${PYTHON:-python}
 downloader=${DOWNLOADER:-$(command -v curl || command -v wget || true)}
 
 fetch() { # URL FILE: continues what is there of FILE
     case "${downloader##*/}" in
-        curl) curl --fail --location --retry 3 --continue-at - --output "$2" "$1" ;;
-        wget) wget --tries 4 --continue --output-document "$2" "$1" ;;
+        curl) run curl --fail --location --retry 3 --continue-at - --output "$2" "$1" ;;
+        wget) run wget --tries 4 --continue --output-document "$2" "$1" ;;
         *) echo "error: neither curl nor wget is installed; install one" >&2; return 1 ;;
     esac
 }
 
 weights() { # FUNCTION: prints the lines that deepfake.weights gives
-    "$python" - "$@" <<'PYTHON'
+    run "$python" - "$@" <<'PYTHON'
 import sys
 from pathlib import Path
 from deepfake import weights
@@ -51,7 +52,7 @@ except (ValueError, OSError) as error:
 PYTHON
 }
 
-mkdir -p "$folder"
+be_one_writer "$folder" "$folder" "$@"
 base=${WEIGHTS_URL:-$("$python" -c 'from deepfake import weights; print(weights.BASE_URL)')}
 missing=$(weights missing "$folder" "$@")
 for name in $missing; do

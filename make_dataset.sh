@@ -32,6 +32,7 @@ fi
 
 # No change of folder: options may name files, too.
 here=$(dirname "$(realpath "${BASH_SOURCE[0]}")")
+source "$here/signals.sh"
 videos=$1
 out=$2
 shift 2
@@ -42,7 +43,7 @@ read -r -a lists_args <<<"${LISTS_ARGS:-}"
 some_failed=0
 step() {
     local code=0
-    "$python" "$here/preprocessing/$1.py" "${@:2}" || code=$?
+    run "$python" "$here/preprocessing/$1.py" "${@:2}" || code=$?
     case $code in
         0) ;;
         3) some_failed=3 ;; # a few broken videos do not stop a data set

@@ -31,6 +31,7 @@ fi
 
 data_root=$(realpath -m -- "$1")
 cd "$(dirname "$(realpath "${BASH_SOURCE[0]}")")"
+source ./signals.sh
 python=${PYTHON:-python}
 read -r -a shared <<<"${WORKERS:+--workers $WORKERS} ${SCHEDULER:+--scheduler $SCHEDULER} ${STEP_ARGS:-}"
 read -r -a detect_args <<<"${DETECT_ARGS:-}"
@@ -40,7 +41,7 @@ read -r -a folds_args <<<"${FOLDS_ARGS:-}"
 some_failed=0
 step() {
     local code=0
-    "$python" "preprocessing/$1.py" --root-dir "$data_root" "${@:2}" || code=$?
+    run "$python" "preprocessing/$1.py" --root-dir "$data_root" "${@:2}" || code=$?
     case $code in
         0) ;;
         3) some_failed=3 ;; # a few broken videos do not stop a data set

@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# Sourced by demo.sh and test.sh: makes the environment in .venv where it is missing or its requirements have changed,
+# Sourced by demo.sh and test.sh, after signals.sh: makes the environment in .venv where it is missing or its requirements have changed,
 # and exports PYTHON, its interpreter. Set PYTHON beforehand to use an environment of your own instead.
 
 set -euo pipefail
@@ -36,12 +36,12 @@ make_environment() {
     fi
     base=$(find_python) || return 1
     echo "== Environment: .venv ($("$base" --version); a few minutes, about 7 GB) =="
-    if ! "$base" -m venv --clear "$venv"; then
+    if ! run "$base" -m venv --clear "$venv"; then
         echo "error: $base cannot make an environment (Debian and Ubuntu: apt install python3-venv)" >&2
         return 1
     fi
-    if ! "$venv/bin/python" -m pip install --disable-pip-version-check --no-input --progress-bar off \
-        -e "$project_root[dev]" >"$log" 2>&1; then
+    if ! run "$venv/bin/python" -m pip install --disable-pip-version-check --no-input --progress-bar off \
+        -e "${project_root}[dev]" >"$log" 2>&1; then
         tail -n 20 "$log" >&2
         echo "error: the installation failed; all of pip's words: $log" >&2
         return 1

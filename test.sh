@@ -18,15 +18,16 @@ USAGE
 fi
 
 cd "$(dirname "${BASH_SOURCE[0]}")"
+source ./signals.sh
 source ./setup_env.sh
 
 # Without it, the tests that need it are left out, or fail if DEEPFAKE_REQUIRE_TRITON=1.
-bash tests/install_triton.sh || true
+run bash tests/install_triton.sh || true
 
 failed=()
 check() {
     echo "== $1 =="
-    "$PYTHON" -m "${@:2}" || failed+=("$1")
+    run "$PYTHON" -m "${@:2}" || failed+=("$1")
 }
 
 check Style ruff check

@@ -62,6 +62,7 @@ weights=${WEIGHTS_DIR:+$(realpath -m -- "$WEIGHTS_DIR")}
 logs=${LOGS_DIR:+$(realpath -m -- "$LOGS_DIR")}
 python=${PYTHON:-python}
 cd "$(dirname "$(realpath "${BASH_SOURCE[0]}")")" # the defaults are this project's folders
+source ./signals.sh
 config=${config:-configs/b7.json}
 weights=${weights:-weights}
 logs=${logs:-logs}
@@ -84,29 +85,6 @@ esac
 launcher=("$python" training/pipelines/launch.py --nproc_per_node "$processes" --max_restarts "$restarts")
 is_first=$([[ $node_rank -eq 0 ]] && echo true || echo false)
 
-# SIGTERM is handed on; Ctrl-C reaches all anyway, and the command says how to go on.
-child=""
-stopped=""
-trap 'stopped=1; signalled=1; [[ -z "$child" ]] || kill -TERM "$child" 2>/dev/null || true' TERM
-trap 'signalled=1' INT
-
-# Runs a command; returns its exit code.
-run() {
-    local code
-    "$@" &
-    child=$!
-    [[ -z "$stopped" ]] || kill -TERM "$child" 2>/dev/null || true
-    while true; do
-        signalled=""
-        code=0
-        wait "$child" || code=$?
-        [[ -n "$signalled" ]] || break # else a signal has ended the waiting, not the command
-    done
-    child=""
-    [[ -z "$stopped" || $code -ne 143 ]] || code=0 # it had not even begun
-    return "$code"
-}
-
 for seed in "${seeds[@]}"; do
     name="${recipe}_${seed}"
     launch=("$python" "$pipeline")
@@ -117,9 +95,12 @@ for seed in "${seeds[@]}"; do
         launch=("${launcher[@]}" --standalone "$pipeline" --distributed)
     fi
     echo "training $name (log: $logs/$name)"
-    run "${launch[@]}" --config "$config" --data-dir "$data_root" "${split[@]}" --seed "$seed" --device "$device" \
+    code=0
+    run_on "${launch[@]}" --config "$config" --data-dir "$data_root" "${split[@]}" --seed "$seed" --device "$device" \
         --prefix "${name}_" --output-dir "$weights" --logdir "$logs/tensorboard/$name" --log-file "$logs/$name" \
-        --resume auto "$@"
+        --resume auto "$@" || code=$?
+    [[ -z "$stopped" || $code -ne 143 ]] || code=0 # it had not even begun
+    [[ $code -eq 0 ]] || exit "$code"
     # The signal may have come to another machine, or to the process that trains.
     if [[ -n "$stopped" ]] || [[ $(tail -n 1 "$logs/$name" 2>/dev/null) == *" stopped in epoch "* ]]; then
         echo "stopped; the same command goes on"

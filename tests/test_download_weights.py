@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from deepfake import weights
+from deepfake.locks import writing_folder
 from tests.predicting import tiny_checkpoint
 
 GOOD, OTHER, BAD = "good", "other", "bad"
@@ -198,3 +199,13 @@ def test_a_damaged_record_is_told(tmp_path):
     (tmp_path / weights.CHECKSUMS).write_text("123 a\n")
     with pytest.raises(weights.WeightsError, match="is not 'SHA256  NAME'"):
         weights.read_checksums(tmp_path)
+
+
+def test_two_downloads_at_once_are_refused(project_root, tmp_path):
+    command = ["bash", "download_weights.sh", str(tmp_path)]
+    with writing_folder(tmp_path):
+        done = subprocess.run(
+            command, cwd=project_root, capture_output=True, text=True, env={**os.environ, "PYTHON": sys.executable}
+        )
+    assert done.returncode == 2
+    assert f"error: {tmp_path} is being written by process {os.getpid()}" in done.stderr
