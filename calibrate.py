@@ -16,8 +16,17 @@ import numpy as np
 
 from deepfake import calibration_fit as fit
 from deepfake.atomic import atomic_file
-from deepfake.calibration import Calibration, check_name, kept_of_models, temper, write_calibration
-from deepfake.calibration_fit import Assessment, Sample, Thresholds
+from deepfake.calibration import (
+    PLATT,
+    TEMPERATURE,
+    Calibration,
+    CalibrationError,
+    check_name,
+    kept_of_models,
+    uncalibrate,
+    write_calibration,
+)
+from deepfake.calibration_fit import Assessment, Choice, Sample, Thresholds
 from deepfake.commandline import EXIT_USAGE, positive_int, run_guarded
 from deepfake.labels import MatchedLabels, match_labels, read_labels
 from deepfake.metadata import printable
@@ -27,8 +36,9 @@ from deepfake.results import Details, read_details
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-EPILOG = f"""The score's logit is divided by one number, the temperature, fitted to the lowest log loss. Videos with a
-probability over one threshold count as fake, under another as real, between them as uncertain.
+EPILOG = f"""The score's logit is divided by one number, the temperature, and an intercept is added if cross-validation
+finds that it lowers the log loss of unseen videos by more than a standard error. Videos with a probability over one
+threshold count as fake, under another as real, between them as uncertain.
 
 Fit on videos that are like those you will judge and that no network was trained on, some hundreds of each label; the
 probabilities hold where the share of fakes is the same. An original and its fakes stay together in cross-validation
@@ -36,7 +46,8 @@ and resamples where the labels name originals (a .csv with a column "original" d
 
 exit codes:
   0    the calibration and the picture are written
-  {EXIT_USAGE}    the predictions, labels or names cannot be used, or no temperature fits
+  {EXIT_USAGE}    the predictions, labels or names cannot be used, or no calibration fits; figures of the scores are
+       printed where there are labelled videos
 
 example:
   python predict_folder.py --test-dir labelled --ensemble first_place --details details.json
@@ -107,7 +118,13 @@ def main() -> int:
     models = None if details.models is None else kept_of_models(details.models)
     matched = match_labels(details.scores, labels)
     sample = join_labels(details.scores, matched)
-    assessed = fit.assess(sample, args.bootstrap, args.seed)
+    print(*count_videos(details.scores, matched, sample), "", sep="\n", flush=True)
+    try:
+        assessed = fit.assess(sample, args.bootstrap, args.seed)
+    except CalibrationError:
+        # What the labels say of the scores is worth knowing even so.
+        print(*table(fit.measure_scores(sample, args.bootstrap, args.seed)), "", sep="\n", flush=True)
+        raise
     thresholds = fit.choose_thresholds(
         assessed.probabilities[fit.FITTED], sample.labels, args.false_alarm_rate, args.miss_rate
     )
@@ -124,12 +141,13 @@ def main() -> int:
         predictions=hash_files(args.predictions),
         labels=hash_files(labels.files),
         figures=plain_figures(assessed),
+        intercept=assessed.intercept.value,
+        cross_validated={} if assessed.choice is None else assessed.choice.losses,
     )
+    print(*table(assessed.figures), *explain(sample, assessed, args.bootstrap), "", sep="\n")
+    print(*tell_thresholds(thresholds, args.false_alarm_rate, args.miss_rate), "", sep="\n", flush=True)
     draw(sample, assessed, thresholds, args.plot)
     write_calibration(args.out, calibration)
-    print(*count_videos(details.scores, matched, sample), "", sep="\n")
-    print(*table(assessed), *explain(sample, assessed, args.bootstrap), "", sep="\n")
-    print(*tell_thresholds(thresholds, args.false_alarm_rate, args.miss_rate), "", sep="\n")
     if models is None:
         print("a .csv does not name its checkpoints: prediction cannot check that this calibration is for its own")
     print(f"calibration: {args.out}\npicture: {args.plot}")
@@ -159,7 +177,7 @@ def join_details(paths: Sequence[Path]) -> Details:
 
 
 def join_labels(scores: Mapping[str, float | None], matched: MatchedLabels) -> Sample:
-    """The videos that have both. Raises CalibrationError if those are too few."""
+    """The videos that have both."""
     found = [(score, known) for name, known in matched.videos.items() if (score := scores[name]) is not None]
     return Sample.of(
         [score for score, _ in found], [known.label for _, known in found], [known.identity for _, known in found]
@@ -201,10 +219,10 @@ def count_videos(scores: Mapping[str, float | None], matched: MatchedLabels, sam
     return [*lines, f"left out: {', '.join(parts)}"] if parts else lines
 
 
-def table(assessed: Assessment) -> list[str]:
+def table(figures_of: Mapping[str, Mapping[str, Estimate]]) -> list[str]:
     """The figures with their intervals, a row each."""
     rows = [f"{'':24}" + "".join(f"  {METRIC_NAMES[metric]:>25}" for metric in METRICS)]
-    for name, figures in assessed.figures.items():
+    for name, figures in figures_of.items():
         cells = [_bracketed(figures[metric]) if metric in figures else "" for metric in METRICS]
         rows.append(f"{ROW_NAMES[name]:24}" + "".join(f"  {cell:>25}" for cell in cells))
     return [line.rstrip() for line in rows]
@@ -213,29 +231,43 @@ def table(assessed: Assessment) -> list[str]:
 def explain(sample: Sample, assessed: Assessment, resamples: int) -> list[str]:
     """What the table says, in words."""
     units = "originals, each with its fakes" if sample.grouped else "videos, each by itself"
-    found, figures = assessed.temperature, assessed.figures
+    found, added, figures = assessed.temperature, assessed.intercept, assessed.figures
     lines = [
         f"[{CONFIDENCE:.0%} intervals from {resamples} resamples of {units}]",
         f"same videos: the fit's own, too good. unseen videos: {fit.FOLDS}-fold cross-validation; its AUC mixes "
-        f"{fit.FOLDS} fits, a temperature itself leaves the AUC as it is",
+        f"{fit.FOLDS} fits, a calibration itself leaves the AUC as it is",
         f"ECE: calibration error in {BINS} bins; that of resamples is larger, so its intervals lie high",
         "",
     ]
     if figures[fit.BEFORE]["auc"].low <= 0.5:
         lines.append("the AUC may be 0.5: on these videos it is not sure that the scores tell fakes from reals at all")
-    if found.value == 1:
+    if assessed.choice is None:
         lines.append("temperature 1: all fakes score over 0.5, all reals under it; log loss names no temperature")
         return lines
     size = "too sure" if found.low > 1 else "not sure enough" if found.high < 1 else "neither too sure nor too unsure"
+    lines.append(describe_choice(assessed.choice))
     lines.append(f"temperature {found.value:.3f} [{found.low:.3f}, {found.high:.3f}]: the scores were {size}")
+    if added.value:
+        side = "too low" if added.low > 0 else "too high" if added.high < 0 else "neither too low nor too high"
+        lines.append(f"intercept {added.value:.3f} [{added.low:.3f}, {added.high:.3f}]: the scores were {side}")
     if figures[fit.CHANGE]["log_loss"].low > 0:
         lines.append("on unseen videos it does harm: better none than this one")
     elif figures[fit.CHANGE]["log_loss"].high >= 0:
         lines.append("the gain on unseen videos may be chance; more labelled videos would tell")
     # By the Brier score: isotonic regression says 0 and 1, and one such mistake outweighs its whole log loss.
     if figures[fit.ISOTONIC_CHANGE]["brier"].high < 0:
-        lines.append("isotonic regression does better: one temperature does not mend these scores")
+        lines.append("isotonic regression does better: temperature and intercept do not mend these scores")
     return lines
+
+
+def describe_choice(choice: Choice) -> str:
+    """Why there is an intercept, or none."""
+    alone, both = choice.losses[TEMPERATURE], choice.losses[PLATT]
+    why = "an intercept helps" if choice.method == PLATT else "no intercept: its gain is within a standard error"
+    return (
+        f"log loss on unseen videos: {alone:.4f} by temperature alone, {both:.4f} with an intercept (gain "
+        f"{alone - both:.4f}, standard error {choice.error:.4f}): {why}"
+    )
 
 
 def tell_thresholds(thresholds: Thresholds, false_alarm_rate: float, miss_rate: float) -> list[str]:
@@ -248,7 +280,7 @@ def tell_thresholds(thresholds: Thresholds, false_alarm_rate: float, miss_rate: 
         f"uncertain: {reals + fakes - decided} of {reals + fakes} videos",
     ]
     if of.fake_above < 0.5 or of.real_below > 0.5:
-        lines.append("a threshold beyond 0.5: these probabilities are off centre, which a temperature cannot mend")
+        lines.append("a threshold beyond 0.5: these probabilities are off centre")
     for share, allowed, what in ((of.false_alarms, false_alarm_rate, "reals"), (of.misses, miss_rate, "fakes")):
         if allowed * share.of < 1:
             lines.append(f"{share.of} {what} are too few to find a rate of {allowed:.1%}: no error was allowed")
@@ -265,6 +297,8 @@ def _threshold(name: str, value: float, errors: Share, wrong: str, hits: Share, 
 
 
 def _bracketed(figure: Estimate) -> str:
+    if np.isnan(figure.value):  # the AUC of one label alone
+        return "-"
     return f"{figure.value:.4f} [{figure.low:.3f}, {figure.high:.3f}]"
 
 
@@ -273,19 +307,20 @@ def draw(sample: Sample, assessed: Assessment, thresholds: Thresholds, out: Path
     # Takes a second to import; a Figure of its own needs no display.
     from matplotlib.figure import Figure
 
-    temperature = assessed.temperature.value
+    temperature, intercept = assessed.temperature.value, assessed.intercept.value
+    fitted = f"temperature {temperature:.2f}" + (f", intercept {intercept:.2f}" if intercept else "")
     errors = {name: assessed.figures[name]["ece"].value for name in (fit.BEFORE, fit.FITTED, fit.UNSEEN)}
     titles = {
         fit.BEFORE: f"before\ncalibration error {errors[fit.BEFORE]:.3f}",
-        fit.FITTED: f"after, temperature {temperature:.2f}\ncalibration error {errors[fit.FITTED]:.3f}"
+        fit.FITTED: f"after, {fitted}\ncalibration error {errors[fit.FITTED]:.3f}"
         f" ({errors[fit.UNSEEN]:.3f} on unseen videos)",
     }
     figure = Figure(figsize=(11, 7.2), layout="constrained")
     rows = figure.subplots(2, 2, sharex=True, sharey="row", height_ratios=(3, 1))
     for (name, title), upper, lower in zip(titles.items(), *rows):
         # The thresholds are of the calibrated probability; on the left they stand where the scores reach them.
-        power = temperature if name == fit.BEFORE else 1.0
-        real_below, fake_above = temper([thresholds.real_below, thresholds.fake_above], 1 / power)
+        limits = [thresholds.real_below, thresholds.fake_above]
+        real_below, fake_above = uncalibrate(limits, temperature, intercept) if name == fit.BEFORE else limits
         _draw_reliability(upper, sample.labels, assessed.probabilities[name], real_below, fake_above)
         upper.set_title(title, fontsize=12)
         _draw_counts(lower, sample.labels, assessed.probabilities[name])

@@ -2,7 +2,8 @@
 
 A network's score is not the share of fakes among videos that score alike. Temperature scaling (Guo et al., 2017, "On
 Calibration of Modern Neural Networks") divides the score's logit by one number, fitted on labelled videos
-(`deepfake.calibration_fit`). The order of the scores, and so the AUC, stays.
+(`deepfake.calibration_fit`); Platt scaling (Platt, 1999) also adds an intercept, for scores that are off centre. The
+order of the scores, and so the AUC, stays.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -24,7 +25,8 @@ from deepfake.scoring import FAKE_THRESHOLD, REAL_THRESHOLD
 FAKE, REAL, UNCERTAIN = "fake", "real", "uncertain"
 
 CALIBRATION_FORMAT = 1
-METHOD = "temperature"
+TEMPERATURE, PLATT = "temperature", "platt"
+"""The methods: the logit divided by a temperature; an intercept added to that."""
 SUFFIX = ".json"
 
 SCORE_CLIP = 1e-6
@@ -90,6 +92,8 @@ class Calibration:
         crop_recipes: how their faces were found, likewise.
         predictions, labels: the files it was fitted on: name -> SHA-256.
         figures: column of the printed table -> metric -> value and interval.
+        intercept: added to the divided logit; over 0 makes all videos look more like fakes. 0 for TEMPERATURE.
+        cross_validated: method -> log loss of unseen videos, by which the method was chosen; empty if it was not.
     """
 
     temperature: float
@@ -104,28 +108,44 @@ class Calibration:
     predictions: dict[str, str]
     labels: dict[str, str]
     figures: dict[str, dict[str, list[float]]]
+    intercept: float = 0.0
+    cross_validated: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def method(self) -> str:
+        return PLATT if self.intercept else TEMPERATURE
 
     @property
     def source(self) -> str:
+        intercept = f", intercept {self.intercept:.3g}" if self.intercept else ""
         return (
-            f"calibrated: temperature {self.temperature:.3g}, fitted on {self.reals} real, {self.fakes} fake videos; "
-            f"real under {self.real_below:.3g} and fake over {self.fake_above:.3g}, for at most "
+            f"calibrated: temperature {self.temperature:.3g}{intercept}, fitted on {self.reals} real, {self.fakes} "
+            f"fake videos; real under {self.real_below:.3g} and fake over {self.fake_above:.3g}, for at most "
             f"{self.false_alarm_rate:.1%} of reals called fake and {self.miss_rate:.1%} of fakes called real there"
         )
 
     def apply(self, score: float) -> float:
-        return float(temper(score, self.temperature))
+        return float(calibrate_scores(score, self.temperature, self.intercept))
 
     def verdict(self, probability: float) -> str:
         return _verdict(probability, self.real_below, self.fake_above)
 
 
-def temper(scores: float | Sequence[float] | np.ndarray, temperature: float) -> np.ndarray:
-    """Scores in 0..1 with their logits divided by a temperature; float64 of the same shape.
+def calibrate_scores(
+    scores: float | Sequence[float] | np.ndarray, temperature: float, intercept: float = 0.0
+) -> np.ndarray:
+    """Turn scores in 0..1 into probabilities, float64 of the same shape: logits over a temperature, plus an intercept.
 
     SCORE_CLIP keeps 0 and 1 from staying as sure as they are.
     """
-    return expit(score_logits(scores) / temperature)
+    return expit(score_logits(scores) / temperature + intercept)
+
+
+def uncalibrate(
+    probabilities: float | Sequence[float] | np.ndarray, temperature: float, intercept: float = 0.0
+) -> np.ndarray:
+    """Return the scores that `calibrate_scores` turns into these probabilities."""
+    return expit((score_logits(probabilities) - intercept) * temperature)
 
 
 def score_logits(scores: float | Sequence[float] | np.ndarray) -> np.ndarray:
@@ -197,7 +217,7 @@ def choose_judge(calibration: Calibration | None, run: Mapping[str, Any]) -> Jud
 def write_calibration(path: Path, calibration: Calibration) -> None:
     """Writes a calibration file, atomically. Raises CalibrationError unless its name ends in SUFFIX."""
     check_name(path)
-    content = {"format": CALIBRATION_FORMAT, "method": METHOD, **asdict(calibration)}
+    content = {"format": CALIBRATION_FORMAT, "method": calibration.method, **asdict(calibration)}
     atomic.write_text(path, json.dumps(content, indent=1, allow_nan=False) + "\n")
 
 
@@ -215,9 +235,9 @@ def read_calibration(path: Path) -> Calibration:
     """
     content = read_mapping(path, "calibration", CalibrationError)
     keys = ("format", "method", *(field.name for field in fields(Calibration)))
-    for key, expected in (("format", CALIBRATION_FORMAT), ("method", METHOD)):
-        if content.get(key) != expected:
-            raise CalibrationError(f"{path}: {key}: expected {expected!r}; found {content.get(key)!r}")
+    content = {"intercept": 0.0, "cross_validated": {}, **content}  # files from before there was a choice
+    if content.get("format") != CALIBRATION_FORMAT:
+        raise CalibrationError(f"{path}: format: expected {CALIBRATION_FORMAT}; found {content.get('format')!r}")
     wrong = sorted(content.keys() ^ set(keys))
     if wrong:
         raise CalibrationError(f"{path}: expected the keys {', '.join(keys)}; missing or unknown: {', '.join(wrong)}")
@@ -228,7 +248,13 @@ def read_calibration(path: Path) -> Calibration:
         raise CalibrationError(
             f"{path}: real_below: expected at most fake_above, {content['fake_above']}; found {content['real_below']}"
         )
-    return Calibration(**{field.name: content[field.name] for field in fields(Calibration)})
+    calibration = Calibration(**{field.name: content[field.name] for field in fields(Calibration)})
+    if content["method"] != calibration.method:
+        raise CalibrationError(
+            f"{path}: method: expected {calibration.method!r} with intercept {calibration.intercept}; found "
+            f"{content['method']!r}"
+        )
+    return calibration
 
 
 def _verdict(probability: float, real_below: float, fake_above: float) -> str:
@@ -280,6 +306,11 @@ _COUNT = (_is_count, "a whole number from 1 on")
 _HASHES = (_is_hashes, "a mapping from file name to SHA-256")
 _CHECKS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "temperature": (lambda value: _is_number(value) and value > 0, "a number more than 0"),
+    "intercept": (_is_number, "a number"),
+    "cross_validated": (
+        lambda value: isinstance(value, dict) and all(map(_is_number, value.values())),
+        "a mapping from method to log loss",
+    ),
     "real_below": _PROBABILITY,
     "fake_above": _PROBABILITY,
     "false_alarm_rate": _PROBABILITY,

@@ -94,15 +94,17 @@ def reliability_bins(labels: np.ndarray, probabilities: np.ndarray, weights: np.
 def measure(labels: np.ndarray, probabilities: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
     """The METRICS of probabilities, float64. Log loss counts no probability nearer to 0 or 1 than SCORE_CLIP.
 
-    Args: as for `reliability_bins`; both labels must be there.
+    Args: as for `reliability_bins`. The AUC of one label alone is NaN.
     """
+    counted = labels if weights is None else labels[weights > 0]
+    has_both = 0 < counted.sum() < len(counted)
     clipped = np.clip(probabilities, SCORE_CLIP, 1 - SCORE_CLIP)
     with config_context(assume_finite=True, skip_parameter_validation=True):  # resamples by the thousand
         return np.array(
             [
                 log_loss(labels, clipped, sample_weight=weights, labels=[0, 1]),
                 brier_score_loss(labels, probabilities, sample_weight=weights),
-                roc_auc_score(labels, probabilities, sample_weight=weights),
+                roc_auc_score(labels, probabilities, sample_weight=weights) if has_both else np.nan,
                 reliability_bins(labels, probabilities, weights).error,
             ]
         )
@@ -114,12 +116,12 @@ def bootstrap(
     """Statistics of all videos with percentile intervals over resamples of the groups.
 
     Groups of the same make (only reals, only fakes, both) are drawn among themselves, so that each resample has both
-    labels; where every video is its own group, that is the bootstrap stratified by label. The calibration error of a
-    resample is on average larger than that of the sample, so its interval lies high.
+    labels if all videos do; where every video is its own group, that is the bootstrap stratified by label. The
+    calibration error of a resample is on average larger than that of the sample, so its interval lies high.
 
     Args:
         statistics: how often each video counts, (n,) float64 -> (k,) values.
-        labels: (n,) 0 or 1, both there.
+        labels: (n,) 0 or 1.
         groups: (n,) which videos belong together, numbered from 0.
         count: of resamples, at least 1.
     """

@@ -214,15 +214,63 @@ def test_scores_that_part_the_labels_are_left_as_they_are(run, data):
     assert "log loss names no temperature" in told and "uncertain: 0 of 20 videos" in told
 
 
-def test_scores_off_centre_are_told(run, data):
+def test_scores_off_centre_get_an_intercept(run, data):
     rng = np.random.default_rng(0)
     logits = np.concatenate([rng.normal(-3, 1, 60), rng.normal(0, 1, 60)])
     videos = {f"v{i}.mp4": VideoResult(OK, float(score)) for i, score in enumerate(expit(logits))}
     write_details(data / "low.json", videos, RUN)
     _write(data, "low.csv", [f"v{i}.mp4,{i // 60}" for i in range(120)])
     code, told, _ = run("--bootstrap", "40", predictions=["low.json"], labels="low.csv")
-    assert code == 0 and "a threshold beyond 0.5: these probabilities are off centre" in told
-    assert "isotonic regression does better" in told
+    assert code == 0 and "an intercept helps" in told and "the scores were too low" in told
+    assert "a threshold beyond 0.5" not in told
+    found = read_calibration(data / "x.calibration.json")
+    assert found.intercept == pytest.approx(4.5, abs=1.5) and found.cross_validated["platt"] < 0.4
+    assert found.figures["unseen"]["log_loss"][0] == pytest.approx(found.cross_validated["platt"], abs=1e-6)
+    assert (found.apply(expit(-3)) < 0.2) and (found.apply(expit(0)) > 0.8) and found.method == "platt"
+    assert f"intercept {found.intercept:.3g}" in found.source
+    assert f"{found.cross_validated['temperature']:.4f} by temperature alone" in told
+
+
+def test_scores_that_an_intercept_does_not_help_keep_the_temperature(run, data):
+    code, told, _ = run()
+    assert code == 0 and "no intercept: its gain is within a standard error" in told
+    found = read_calibration(data / "x.calibration.json")
+    assert found.intercept == 0 and set(found.cross_validated) == {"temperature", "platt"}
+
+
+@pytest.mark.parametrize(
+    ("rows", "why", "auc"),
+    [
+        (lambda i, real: i % 2 if i < 8 else None, "4 real videos with score and label", True),
+        (lambda i, real: 1, "0 real videos with score and label", False),
+        (lambda i, real: 1 - real, "are the labels of these videos, and 1 for fake?", True),
+    ],
+    ids=["few", "one label", "swapped"],
+)
+def test_figures_are_printed_even_where_nothing_is_fitted(run, data, rows, why, auc):
+    known = dict(_rows(data / "labels.csv"))
+    labels = {f"v{i}.mp4": rows(i, int(known[f"v{i}.mp4"])) for i in range(240)}
+    _write(data, "odd.csv", [f"{name},{label}" for name, label in labels.items() if label is not None])
+    code, told, error = run(labels="odd.csv", out="refused.json")
+    assert code == 2 and why in error and error.count("\n") == 1
+    assert not (data / "refused.json").exists() and not list(data.glob("*.png"))
+    (before,) = [line.split() for line in told.splitlines() if line.startswith("before ")]
+    sure = [word for word in before if word.replace(".", "").isdigit()]
+    assert len(sure) == 3 + auc and ("-" in before) == (not auc)
+
+
+def test_labels_of_other_names_are_matched(run, data):
+    lines = (data / "labels.csv").read_text().splitlines()
+    rows = [
+        f"C:\\clips\\{name.removesuffix('.mp4')};{'Fake' if label == '1' else 'Real'}"
+        for name, label in _rows(data / "labels.csv")
+    ]
+    (data / "odd.txt").write_bytes("\r\n".join(["Video;Class", *rows]).encode("utf-16"))
+    assert run(out="one.json")[0] == 0
+    code, told, _ = run(labels="odd.txt", out="two.json")
+    assert code == 0 and f"labels found for {len(lines) - 2} of 242 predicted videos, by path without suffix" in told
+    one, two = read_calibration(data / "one.json"), read_calibration(data / "two.json")
+    assert (one.temperature, one.fake_above) == (two.temperature, two.fake_above)
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import predict_folder
-from deepfake.calibration import Calibration, kept_of_models, temper, write_calibration
+from deepfake.calibration import Calibration, calibrate_scores, kept_of_models, write_calibration
 from deepfake.scoring import MIN_PERSON_FACES
 from tests.clips import cut, draw, gradient
 from tests.predicting import tiny_checkpoint
@@ -130,7 +130,7 @@ def test_a_calibration_turns_scores_into_probabilities(run, calibrated, tmp_path
     (before,), content = plain["videos"], json.loads((tmp_path / "d.json").read_text())
     (after,) = content["videos"]
     assert after["score"] == before["score"] == before["probability"]
-    expected = float(temper(before["score"], 3.0))
+    expected = float(calibrate_scores(before["score"], 3.0))
     assert after["probability"] == pytest.approx(expected, abs=2e-6) != before["probability"]
     assert label(tmp_path / "s.csv") == pytest.approx(expected, abs=2e-6)
     assert after["verdict"] == "fake" and content["thresholds"]["fake_above"] == 0.1

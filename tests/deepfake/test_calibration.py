@@ -6,6 +6,7 @@ from dataclasses import asdict, replace
 import numpy as np
 import pytest
 import sklearn.calibration
+import sklearn.linear_model
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from scipy.special import expit
@@ -18,14 +19,15 @@ from deepfake.calibration import (
     Calibration,
     CalibrationError,
     Uncalibrated,
+    calibrate_scores,
     check_models,
     kept_of_models,
     read_calibration,
     score_logits,
-    temper,
+    uncalibrate,
     write_calibration,
 )
-from deepfake.calibration_fit import Sample, assess, choose_thresholds, cross_validate, fit_temperature
+from deepfake.calibration_fit import Sample, assess, choose_thresholds, cross_validate, fit_platt, fit_temperature
 from deepfake.scoring import FAKE_THRESHOLD, REAL_THRESHOLD
 
 MODELS = [
@@ -84,6 +86,20 @@ def test_real_and_fake_are_treated_alike(temperature, score):
     assert judge.apply(score) == pytest.approx(1 - judge.apply(1 - score), abs=1e-9)
 
 
+@given(temperatures, st.floats(-5, 5), probabilities, probabilities)
+def test_an_intercept_keeps_the_order_and_moves_the_centre(temperature, intercept, one, other):
+    judge = replace(GOOD, temperature=temperature, intercept=intercept)
+    assert judge.apply(min(one, other)) <= judge.apply(max(one, other)) + 1e-15
+    assert judge.apply(0.5) == pytest.approx(expit(intercept))
+
+
+@given(st.floats(0.5, 5), st.floats(-3, 3), st.floats(0.01, 0.99))
+def test_probabilities_lead_back_to_scores(temperature, intercept, score):
+    assert uncalibrate(calibrate_scores(score, temperature, intercept), temperature, intercept) == pytest.approx(
+        score, rel=1e-3
+    )
+
+
 def test_temperature_divides_the_logit():
     assert GOOD.apply(0.9) == pytest.approx(0.75), "odds of 9 to 1 become 3 to 1"
     assert GOOD.apply(0.5) == 0.5
@@ -111,18 +127,23 @@ def test_without_a_calibration_scores_stay_and_the_source_says_so():
     assert [judge.apply(score) for score in (0.0, 0.3, 1.0)] == [0.0, 0.3, 1.0]
     assert (judge.real_below, judge.fake_above) == (REAL_THRESHOLD, FAKE_THRESHOLD)
     assert "not calibrated" in judge.source and "first place" in judge.source
+    assert "intercept" not in GOOD.source and "2, intercept -0.5, fitted" in replace(GOOD, intercept=-0.5).source
     assert "temperature 2" in GOOD.source and "300 real" in GOOD.source and "5.0%" in GOOD.source
 
 
 # The file.
 
 
-@given(temperatures, probabilities, probabilities, st.integers(1, 10**6), st.booleans())
-def test_a_file_gives_back_what_was_written(tmp_path_factory, temperature, one, other, count, known):
+@given(
+    temperatures, st.just(0.0) | st.floats(-20, 20), probabilities, probabilities, st.integers(1, 10**6), st.booleans()
+)
+def test_a_file_gives_back_what_was_written(tmp_path_factory, temperature, intercept, one, other, count, known):
     path = tmp_path_factory.getbasetemp() / "x.calibration.json"
     written = replace(
         GOOD,
         temperature=temperature,
+        intercept=intercept,
+        cross_validated={"temperature": 0.5, "platt": 0.4} if known else {},
         real_below=min(one, other),
         fake_above=max(one, other),
         reals=count,
@@ -137,7 +158,11 @@ def test_a_file_gives_back_what_was_written(tmp_path_factory, temperature, one, 
     ("change", "told"),
     [
         ({"format": 2}, "format: expected 1; found 2"),
-        ({"method": "platt"}, "method: expected 'temperature'; found 'platt'"),
+        ({"method": "platt"}, "method: expected 'temperature' with intercept 0.0; found 'platt'"),
+        ({"intercept": 1.5}, "method: expected 'platt' with intercept 1.5; found 'temperature'"),
+        ({"intercept": float("inf")}, "intercept: expected a number; found inf"),
+        ({"intercept": None}, "intercept: expected a number; found None"),
+        ({"cross_validated": {"platt": "low"}}, "cross_validated: expected a mapping from method to log loss"),
         ({"bias": 1}, "missing or unknown: bias"),
         ({"temperature": 0}, "temperature: expected a number more than 0; found 0"),
         ({"temperature": True}, "temperature: expected"),
@@ -173,6 +198,14 @@ def test_what_is_no_calibration_is_refused(tmp_path, content, told):
         path.write_text(content)
     with pytest.raises(CalibrationError, match=told):
         read_calibration(path)
+
+
+def test_a_file_without_intercept_is_read(tmp_path):
+    """As they were written before there was one."""
+    path = tmp_path / "x.json"
+    old = {key: value for key, value in asdict(GOOD).items() if key not in ("intercept", "cross_validated")}
+    path.write_text(json.dumps({"format": 1, "method": "temperature", **old}))
+    assert read_calibration(path) == GOOD and GOOD.intercept == 0
 
 
 def test_a_missing_key_is_named(tmp_path):
@@ -246,6 +279,87 @@ def test_scores_that_part_the_labels_are_left_as_they_are():
     assert fit_temperature(np.array([0.0, 0.4, 0.6, 1.0]), np.array([0, 1, 0, 1])) > 1.0
 
 
+def shifted(count: int, temperature: float, intercept: float, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Scores that this temperature and intercept turn into probabilities, and labels."""
+    rng = np.random.default_rng(seed)
+    logits = rng.normal(0, 2, count)
+    return expit(temperature * (logits - intercept)), (rng.random(count) < expit(logits)).astype(int)
+
+
+@pytest.mark.parametrize(("temperature", "intercept"), [(0.5, 1.0), (2.5, -0.7), (1.0, 0.0)])
+def test_a_known_intercept_is_found(temperature, intercept):
+    found = fit_platt(*shifted(20_000, temperature, intercept))
+    assert found == (pytest.approx(temperature, rel=0.05), pytest.approx(intercept, abs=0.05))
+
+
+def test_platt_is_logistic_regression():
+    """But for Platt's targets, which hardly differ where videos are many."""
+    scores, labels = shifted(5000, 1.7, 0.8)
+    theirs = sklearn.linear_model.LogisticRegression(C=1e6, tol=1e-8).fit(score_logits(scores)[:, None], labels)
+    temperature, intercept = fit_platt(scores, labels)
+    assert (1 / temperature, intercept) == pytest.approx((theirs.coef_[0, 0], theirs.intercept_[0]), rel=5e-3)
+
+
+def test_a_video_that_counts_twice_is_two_for_platt():
+    scores, labels = shifted(300, 1.5, 0.5)
+    weights = np.random.default_rng(0).integers(0, 4, 300)
+    repeated = fit_platt(np.repeat(scores, weights), np.repeat(labels, weights))
+    assert fit_platt(scores, labels, weights.astype(float)) == pytest.approx(repeated, rel=1e-3)
+
+
+def test_scores_that_part_the_labels_elsewhere_have_a_bounded_fit():
+    temperature, intercept = fit_platt(np.array([0.05, 0.1, 0.2, 0.3]), np.array([0, 0, 1, 1]))
+    assert 0.05 < temperature < 20 and 0 < intercept < 20
+
+
+@pytest.mark.parametrize(
+    ("intercept", "count", "method"), [(1.0, 200, "platt"), (-1.5, 100, "platt"), (0.0, 200, "temperature")]
+)
+def test_cross_validation_chooses_whether_there_is_an_intercept(intercept, count, method):
+    found = assess(sample_of(*shifted(count, 2.0, intercept)), resamples=40)
+    assert found.method == method == found.choice.method and set(found.choice.losses) == {"temperature", "platt"}
+    assert found.temperature.value == pytest.approx(2.0, rel=0.5)
+    assert found.figures[fit.UNSEEN]["log_loss"].value == pytest.approx(found.choice.losses[method])
+    if method == "platt":
+        assert found.intercept.value == pytest.approx(intercept, abs=0.7)
+        assert found.choice.losses["platt"] < found.choice.losses["temperature"] - found.choice.error
+        assert found.intercept.low < intercept < found.intercept.high
+    else:
+        assert (found.intercept.value, found.intercept.low, found.intercept.high) == (0, 0, 0)
+    assert np.allclose(
+        found.probabilities[fit.FITTED],
+        calibrate_scores(found.probabilities[fit.BEFORE], found.temperature.value, found.intercept.value),
+    )
+
+
+def test_the_simpler_method_wins_ties():
+    assert fit.Choice({"temperature": 0.5, "platt": 0.5}, 0.0).method == "temperature"
+    assert fit.Choice({"temperature": 0.5, "platt": 0.49}, 0.02).method == "temperature"
+    assert fit.Choice({"temperature": 0.5, "platt": 0.47}, 0.02).method == "platt"
+
+
+def test_the_error_of_the_gain_counts_groups():
+    """Ten copies of a video under one original tell no more than one."""
+    scores, labels = shifted(60, 1.0, 1.0)
+    once = sample_of(scores, labels)
+    copies = sample_of(np.tile(scores, 10), np.tile(labels, 10), [f"v{i}" for i in range(60)] * 10)
+    unseen = {"temperature": scores, "platt": calibrate_scores(scores, 1.0, 1.0)}
+    error = fit.compare_methods(once, unseen).error
+    assert fit.compare_methods(copies, {k: np.tile(v, 10) for k, v in unseen.items()}).error == pytest.approx(error)
+    gains = (np.log(unseen["platt"]), np.log(1 - unseen["platt"]))
+    gains = np.where(labels == 1, gains[0] - np.log(scores), gains[1] - np.log(1 - scores))
+    assert error == pytest.approx(gains.std(ddof=1) / np.sqrt(60))
+
+
+@pytest.mark.parametrize(("labels", "has_auc"), [([0, 1, 1], True), ([1, 1, 1], False), ([0, 0, 0], False)])
+def test_scores_of_any_videos_have_figures(labels, has_auc):
+    figures = fit.measure_scores(sample_of([0.2, 0.6, 0.7], labels), resamples=5)[fit.BEFORE]
+    assert np.isfinite([figures[name].value for name in ("log_loss", "brier", "ece")]).all()
+    assert np.isfinite(figures["auc"].value) == has_auc
+    with pytest.raises(CalibrationError, match="no video with score and label"):
+        fit.measure_scores(sample_of([], []), resamples=5)
+
+
 @pytest.mark.parametrize("label", [0, 1])
 def test_one_label_has_no_temperature(label):
     with pytest.raises(CalibrationError, match="only real or only fake"):
@@ -264,12 +378,12 @@ def test_swapped_labels_are_told():
 )
 def test_too_few_videos_are_told(reals, fakes, told):
     with pytest.raises(CalibrationError, match=told):
-        sample_of([0.5] * (reals + fakes), [0] * reals + [1] * fakes)
+        sample_of([0.5] * (reals + fakes), [0] * reals + [1] * fakes).check()
 
 
 def test_many_fakes_of_few_originals_are_too_few():
     with pytest.raises(CalibrationError, match="40 fake videos with score and label, of 2 originals"):
-        sample_of([0.5] * 50, [0] * 10 + [1] * 40, [f"r{i}" for i in range(10)] + ["a", "b"] * 20)
+        sample_of([0.5] * 50, [0] * 10 + [1] * 40, [f"r{i}" for i in range(10)] + ["a", "b"] * 20).check()
 
 
 def test_each_video_is_judged_by_fits_that_saw_nothing_of_its_original():
@@ -303,7 +417,7 @@ def test_calibration_mends_unseen_videos_and_leaves_the_auc():
         assert figures[fit.CHANGE][metric].high < 0
         difference = figures[fit.UNSEEN][metric].value - figures[fit.BEFORE][metric].value
         assert figures[fit.CHANGE][metric].value == pytest.approx(difference)
-    assert np.allclose(found.probabilities[fit.FITTED], temper(scores, found.temperature.value))
+    assert np.allclose(found.probabilities[fit.FITTED], calibrate_scores(scores, found.temperature.value))
     assert figures[fit.ISOTONIC]["ece"].value < figures[fit.BEFORE]["ece"].value
     others, known = overconfident(1500, seed=1)
     judged = [Calibration(**{**asdict(GOOD), "temperature": found.temperature.value}).apply(score) for score in others]
