@@ -122,7 +122,7 @@ def main() -> int:
     tables.check_outputs(args.output, args.details)
     videos = tables.name_videos([*([args.test_dir] if args.test_dir else []), *args.videos])
     results = predict(args, videos)
-    print(*tables.list_missing(results), sep="", end="", file=sys.stderr)
+    print(*tables.list_doubts(results), *tables.list_missing(results), sep="", end="", file=sys.stderr)
     print(tables.summarise(results, args.output))
     return EXIT_SOME_FAILED if any(result.score is None for result in results.values()) else 0
 

@@ -322,7 +322,7 @@ class Stages:
 
     def __init__(self, models: Sequence[ScoringModel], job: Job, frames_at_once: int | None = None) -> None:
         from deepfake.faces import FaceCollector
-        from deepfake.video import FRAMES_AT_ONCE
+        from deepfake.frames import FRAMES_AT_ONCE
 
         self._models = models
         self._size = frames_at_once or FRAMES_AT_ONCE

@@ -137,9 +137,9 @@ def _claim_file(partial: Path) -> int | None:
             os.close(opened)
             return None
         if _is(opened, partial):
-            if stat.S_ISREG(os.fstat(opened).st_mode):
-                os.ftruncate(opened, 0)  # what a killed process left
-            return opened
+            if is_new or not stat.S_ISREG(os.fstat(opened).st_mode):
+                return opened
+            _remove(partial)  # what a killed process left, whose own children may still be writing to it
         os.close(opened)
 
 

@@ -15,12 +15,16 @@ from typing import IO
 import numpy as np
 
 from deepfake.atomic import atomic_file
+from deepfake.containers import LIMITS, shown_track
+from deepfake.display import DEINTERLACER
 
 CRF_RANGE = range(52)
 """x264's constant rate factors: 0 is lossless, 51 the worst."""
 
 _FPS_DENOMINATOR = 1001
 """NTSC rates such as 30000/1001 are exact with it."""
+
+WHOLE_FRAMES = f"{DEINTERLACER}=mode=send_frame:deint=interlaced"
 
 _DISK_FULL = "No space left on device"
 
@@ -81,17 +85,24 @@ def write_video(path: Path, frames: Iterable[np.ndarray], fps: float, crf: int =
 
 
 def transcode(source: Path, path: Path, crf: int) -> None:
-    """Encodes a video again, frame for frame, with one thread; its sound is copied.
+    """Encode the track that players show again, frame for frame, with one thread; its sound is copied.
+
+    Interlaced frames are made whole: the copy would not say that they are interlaced.
 
     Raises:
+        VideoError: the source is not a video file with its frames in it, or over the limits of `deepfake.containers`.
         EncodeError: ffmpeg cannot read the source or write the copy.
         OSError: the disk is full.
     """
+    demuxer, index = shown_track(source)
     with atomic_file(path) as partial, tempfile.TemporaryFile() as errors:
-        # An absolute path is never taken for a protocol or an option.
-        reading = ["-threads", "1", "-i", str(source.resolve())]
+        # The demuxer and the protocol are named, or a playlist could lead to other files; an absolute path is never
+        # taken for a protocol or an option.
+        limits = ["-protocol_whitelist", "file", "-max_pixels", str(LIMITS.pixels)]
+        reading = ["-threads", "1", *limits, "-f", demuxer, "-i", str(source.resolve())]
         # passthrough: no frame is dropped or doubled, so frame N stays frame N.
-        writing = ["-map", "0:v:0", "-map", "0:a?", "-fps_mode", "passthrough", *_x264(crf), "-c:a", "copy"]
+        writing = ["-map", f"0:{index}", "-map", "0:a?", "-fps_mode", "passthrough", "-vf", WHOLE_FRAMES]
+        writing += [*_x264(crf), "-c:a", "copy"]
         command = _command(reading, writing, partial)
         done = subprocess.run(command, stdin=subprocess.DEVNULL, stderr=errors, check=False)
         _check(done.returncode, errors, source)
@@ -106,8 +117,6 @@ def _x264(crf: int) -> list[str]:
 def _command(source: list[str], options: list[str], output: Path) -> list[str]:
     import imageio_ffmpeg
 
-    # What a killed run left may still be open in its ffmpeg: a new file, never a second writer to that one.
-    output.unlink(missing_ok=True)
     # bitexact: no version or date in the file, so equal pictures give equal bytes.
     exact = ["-map_metadata", "-1", "-fflags", "+bitexact", "-flags", "+bitexact"]
     quiet = ["-nostdin", "-hide_banner", "-loglevel", "error"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from queue import Queue
@@ -12,20 +13,32 @@ from typing import Any
 from deepfake.detectors.stream import CHUNK_FRAMES
 from deepfake.faces import FaceCollection, FaceCollector, VideoFaces
 from deepfake.processes import Unwanted, stream
-from deepfake.video import Frame, chunked, iter_chosen
+from deepfake.video import LIMITS, Frame, ReadLimits, chosen_frames, chunked, open_video
 
 PREFETCHED_VIDEOS = 2
 """On CUDA: videos with their faces found that wait to be scored."""
 
 
+@dataclass(frozen=True)
+class _Doubts:
+    """What is in doubt about a video's file, told behind its frames."""
+
+    sentences: list[str]
+
+
 def stream_faces(
-    videos: Sequence[Path], collector: FaceCollector, device: str, workers: int, unwanted: Unwanted | None = None
+    videos: Sequence[Path],
+    collector: FaceCollector,
+    device: str,
+    workers: int,
+    unwanted: Unwanted | None = None,
+    limits: ReadLimits = LIMITS,
 ) -> Generator[tuple[Path, VideoFaces | Exception], None, None]:
     """Each video with its faces, or with the error that kept them away."""
     if device == "cpu":
 
         def find(path: Path) -> Iterator[VideoFaces]:
-            yield collector.collect(iter_chosen(path, collector.choices, threads=1))
+            yield collector.find(path, limits)
 
         for part in stream(videos, find, workers, unwanted):
             if part.error is not None:
@@ -33,19 +46,25 @@ def stream_faces(
             elif not part.last:
                 yield part.item, part.value
     else:
-        yield from _ahead(partial(_faces_on_cuda, videos, collector, workers, unwanted), PREFETCHED_VIDEOS)
+        yield from _ahead(partial(_faces_on_cuda, videos, collector, workers, unwanted, limits), PREFETCHED_VIDEOS)
 
 
 def _faces_on_cuda(
-    videos: Sequence[Path], collector: FaceCollector, workers: int, unwanted: Unwanted | None = None
+    videos: Sequence[Path], collector: FaceCollector, workers: int, unwanted: Unwanted | None, limits: ReadLimits
 ) -> Iterator[tuple[Path, VideoFaces | Exception]]:
     """Processes decode, this one detects: a forked process cannot use CUDA, a thread does not outlive a crash."""
 
-    def read(path: Path) -> Iterator[list[Frame]]:
-        return chunked(iter_chosen(path, collector.choices, threads=1), CHUNK_FRAMES)
+    def read(path: Path) -> Iterator[list[Frame] | _Doubts]:
+        video = open_video(path, 1, limits)
+        yield from chunked(chosen_frames(video, collector.choices), CHUNK_FRAMES)
+        yield _Doubts(video.doubts)
 
     collections: dict[Path, FaceCollection] = {}
+    doubts: dict[Path, list[str]] = {}
     for part in stream(videos, read, workers, unwanted):
+        if isinstance(part.value, _Doubts):
+            doubts[part.item] = part.value.sentences
+            continue
         if not part.last:
             collections.setdefault(part.item, collector.begin()).add(part.value)
             continue
@@ -53,7 +72,9 @@ def _faces_on_cuda(
         if part.error is not None:
             yield part.item, part.error
         else:  # a video too short for any frame that is wanted has none, and no face
-            yield part.item, (collection or collector.begin()).finish()
+            faces = (collection or collector.begin()).finish()
+            faces.doubts = doubts.pop(part.item, [])
+            yield part.item, faces
 
 
 def _ahead(make: Callable[[], Iterator[Any]], depth: int) -> Iterator[Any]:

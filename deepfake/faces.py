@@ -20,7 +20,7 @@ from deepfake.detectors.build import build_detector
 from deepfake.face_recipes import AlignRecipe, CropRecipe, FaceRecipe
 from deepfake.images import fit_square
 from deepfake.scoring import FRAMES_PER_VIDEO
-from deepfake.video import Frame, FrameChoice, SpreadFrames, chunked
+from deepfake.video import LIMITS, Frame, FrameChoice, ReadLimits, SpreadFrames, chosen_frames, chunked, open_video
 
 MAX_FACES = 127
 """First place scores at most 127 faces a video: in the order of frames, the largest face of a frame first."""
@@ -76,6 +76,8 @@ class VideoFaces:
 
     Attributes:
         frames: indices of the frames that were looked at.
+        times: when each of them is shown, in seconds from the file's start.
+        doubts: what is missing in the file or in doubt, as far as it was read.
         size: the frames' (height, width).
         found: faces by source, in the order of frames, largest first within one.
         images: by view, the first faces' pictures, (n, size, size, 3) uint8 RGB, n <= max_faces.
@@ -83,6 +85,8 @@ class VideoFaces:
     """
 
     frames: list[int] = field(default_factory=list)
+    times: list[float] = field(default_factory=list)
+    doubts: list[str] = field(default_factory=list)
     size: tuple[int, int] | None = None
     found: dict[FaceSource, list[FoundFace]] = field(default_factory=dict)
     images: dict[FaceView, np.ndarray] = field(default_factory=dict)
@@ -116,6 +120,13 @@ class FaceCollector:
     def choices(self) -> list[FrameChoice]:
         """The frames that `collect` is to be given, for `video.iter_chosen`."""
         return list(dict.fromkeys(view.source.frames for view in self.views))
+
+    def find(self, path: Path, limits: ReadLimits = LIMITS) -> VideoFaces:
+        """Return the faces of a video, with what is in doubt about its file. Raises VideoError."""
+        video = open_video(path, 1, limits)
+        faces = self.collect(chosen_frames(video, self.choices))
+        faces.doubts = video.doubts
+        return faces
 
     def collect(self, frames: Iterable[Frame]) -> VideoFaces:
         """The faces of one video's frames. Errors of reading pass through."""
@@ -175,6 +186,7 @@ class FaceCollection:
         looked_at = {frame.index: frame for own in wanted.values() for frame in own}
         for index in sorted(looked_at):
             self._faces.frames.append(index)
+            self._faces.times.append(looked_at[index].seconds)
             self._faces.size = looked_at[index].image.shape[0], looked_at[index].image.shape[1]
 
     def finish(self) -> VideoFaces:

@@ -288,7 +288,8 @@ def score_video(
 
 def _result(video: VideoFaces, start: float, **found: Any) -> VideoResult:
     seconds = video.seconds + time.monotonic() - start
-    return VideoResult(frames=video.frames, size=video.size, seconds=seconds, **found)
+    read: dict[str, Any] = {"frames": video.frames, "times": video.times, "doubts": video.doubts, "size": video.size}
+    return VideoResult(**read, seconds=seconds, **found)
 
 
 def _model_scores(faces: Sequence[ScoredFace], models: Sequence[ScoringModel], aggregate: str) -> dict[str, float]:

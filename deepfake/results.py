@@ -48,7 +48,7 @@ UNCALIBRATED = Uncalibrated()
 DETAILS_FORMAT = 1
 DETAILS_SUFFIXES = (".csv", ".json")
 _SHOWN_MISSING = 10
-_DECIMALS = {"score": 6, "box": 4}
+_DECIMALS = {"score": 6, "box": 4, "time": 3}
 
 
 @dataclass(frozen=True)
@@ -119,6 +119,8 @@ class VideoResult:
         seconds: time spent on decoding, detecting and scoring.
         persons: the persons whom the faces belong to.
         precision_check: of a video that was scored in reduced precision and in float32.
+        times: when each of the frames is shown, in seconds from the file's start.
+        doubts: what is missing in the file or in doubt, in plain words.
     """
 
     status: str
@@ -131,6 +133,8 @@ class VideoResult:
     seconds: float = 0.0
     persons: list[PersonScore] = field(default_factory=list)
     precision_check: ScoreCheck | None = None
+    times: list[float] = field(default_factory=list)
+    doubts: list[str] = field(default_factory=list)
 
     @property
     def scored_faces(self) -> int:
@@ -358,6 +362,13 @@ def list_missing(results: Mapping[str, VideoResult]) -> list[str]:
     return [*lines, f"  ... and {more} more; --details lists all\n"] if more > 0 else lines
 
 
+def list_doubts(results: Mapping[str, VideoResult]) -> list[str]:
+    """Return a line for each of the first videos whose file is in doubt."""
+    lines = [f"  in doubt: {name}: {doubt}\n" for name, result in results.items() for doubt in result.doubts]
+    more = len(lines) - _SHOWN_MISSING
+    return [*lines[:_SHOWN_MISSING], f"  ... and {more} more; --details lists all\n"] if more > 0 else lines
+
+
 def summarise(results: Mapping[str, VideoResult], output: Path) -> str:
     """One line: how many videos have a score, how many have none, and why."""
     missing = Counter(result.status for result in results.values() if result.score is None)
@@ -408,8 +419,10 @@ def _details_table(results: Mapping[str, VideoResult], models: Sequence[str], ju
         scores = [_decimal(result.score), *(_decimal(result.model_scores.get(model)) for model in models)]
         counts = [result.scored_faces, len(result.frames)]
         facts = [f"{result.seconds:.3f}", result.reason, _decimal(said["probability"]), said["verdict"] or ""]
+        facts.append("; ".join(result.doubts))
         rows.append([name, result.status, scores[0], *counts, *scores[1:], *facts])
     known = ["filename", "status", "score", "faces", "frames", *models, "seconds", "reason", "probability", "verdict"]
+    known.append("doubts")
     return _table(known, rows)
 
 
@@ -418,6 +431,7 @@ def video_to_json(result: VideoResult) -> dict[str, Any]:
     content = result.to_dict()
     content["score"] = None if result.score is None else round(result.score, _DECIMALS["score"])
     content["model_scores"] = _rounded(result.model_scores)
+    content["times"] = [round(seconds, _DECIMALS["time"]) for seconds in result.times]
     content["seconds"] = round(result.seconds, 3)
     if (check := content["precision_check"]) is not None and check["difference"] is not None:
         check["difference"] = round(check["difference"], _DECIMALS["score"])

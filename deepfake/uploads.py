@@ -9,7 +9,7 @@ from pathlib import Path
 
 from deepfake.paths import PICTURE_SUFFIXES, VIDEO_SUFFIXES
 from deepfake.processes import Unwanted, apart
-from deepfake.video import begins_as_video, count_frames, probe
+from deepfake.video import begins_as_video, length_of
 
 
 class TooLong(ValueError):
@@ -25,7 +25,7 @@ def check_length(file: Path, max_seconds: float, unwanted: Unwanted | None = Non
         GivenUp: the work is unwanted (`deepfake.processes.stream`).
         WorkerDied: the decoder crashed.
     """
-    seconds = apart(_seconds, file, unwanted)
+    seconds = apart(length_of, file, unwanted)
     if seconds > max_seconds:
         raise TooLong(f"{seconds:.0f} seconds long; at most {max_seconds:.0f} are taken. Cut it first")
 
@@ -42,9 +42,3 @@ def fitting_suffix(file: Path) -> str:
 def told(error: Exception | str, file: Path, name: str) -> str:
     """An error's message in the user's words: the name of the upload instead of where it lies."""
     return str(error).replace(str(file), name)
-
-
-def _seconds(file: Path) -> float:
-    """How long a video is; 0 for a picture."""
-    info = probe(file)
-    return (info.frames or count_frames(file)) / info.fps if info.fps > 0 else 0.0

@@ -1,296 +1,409 @@
-"""Which frames of a video, and reading exactly those frames.
+"""Reading exactly the frames of a video that are wanted, as a player shows them.
 
-A picture file is a video of its frames: one, unless it is animated. Decoding is sequential: seeking returned wrong
-pictures on some H.264 files (4:4:4, open GOP). Frames that nobody wants are decoded but never converted to RGB.
+A picture file is a video of one frame, an animated one of several. Decoding is sequential: seeking returned wrong
+pictures on some H.264 files (4:4:4, open GOP). Frames that nobody wants are not converted to RGB, and left out of
+decoding where no other frame needs them.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+import time
+from bisect import bisect_right
+from collections import deque
+from collections.abc import Collection, Generator, Iterable, Iterator
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import Protocol
 
-import cv2
-import numpy as np
+from av.video.frame import VideoFrame
 
-from deepfake.image_files import image_format, iter_image, probe_image
+from deepfake.containers import (
+    LIMITS,
+    NOT_A_VIDEO,
+    ReadLimits,
+    VideoError,
+    check_pixels,
+    container_of,
+    demuxer_of,
+    open_container,
+    read_head,
+    shown_stream,
+    stream_at,
+)
+from deepfake.decoding import Damage, DecodedFrame, Decoding, StreamSource
+from deepfake.display import Display, DisplayError
+from deepfake.frames import EveryFrames, Frame, FrameChoice, SpreadFrames, chunked, spread_indices
+from deepfake.image_files import iter_image, probe_image, sniff_image
 from deepfake.images import ImageError
+from deepfake.timeline import read_timeline
 
-# A decoder that may guess the format follows playlists (HLS, concat, DASH) to other files and to the network,
-# whatever the file's suffix: only containers that hold their own frames are handed to it.
-_INDEXED_CONTAINER = re.compile(
-    rb".{4}(ftyp|styp|moov|moof|mdat|free|skip|wide|pnot|uuid|sidx)"  # MP4, QuickTime
-    rb"|RIFF.{4}AVI ",
-    re.DOTALL,
-)
-_STREAM_CONTAINER = re.compile(
-    rb"\x1aE\xdf\xa3"  # Matroska, WebM
-    rb"|\x00\x00\x01[\xba\xb3]|G.{187}G|FLV\x01|\x30\x26\xb2\x75\x8e\x66\xcf\x11",  # MPEG-PS, -TS, Flash, ASF
-    re.DOTALL,
-)
-_CONTAINER_BYTES = 189
+__all__ = [
+    "LIMITS",
+    "EveryFrames",
+    "Frame",
+    "FrameChoice",
+    "ReadLimits",
+    "SpreadFrames",
+    "Video",
+    "VideoError",
+    "VideoInfo",
+    "chunked",
+    "spread_indices",
+]
 
-FRAMES_AT_ONCE = 4
-"""Frames of one video held at a time: memory does not grow with a video's length (EXPERIMENTS.md on the number)."""
+MIN_READABLE_SHARE = 0.1
+"""A video of which a smaller share of the frames can be decoded is unreadable: too little to judge it by."""
 
+_RATE_TOLERANCE = 0.01
 
-class VideoError(ValueError):
-    """A video cannot be read; the message names the file and the reason."""
+Neighbours = tuple[VideoFrame | None, VideoFrame | None]
+"""The frames before and behind one."""
 
 
 @dataclass(frozen=True)
 class VideoInfo:
-    """What a container says of its video stream.
+    """What a video shows.
 
-    `frames` is the count in the header, which may be wrong; 0 if the container holds none (all but MP4, MOV and AVI).
-    `fps` is 0 for a picture.
+    Attributes:
+        frames: how many.
+        width, height: of the first one, upright and with square pixels.
+        fps: frames a second, on average where the rate varies; 0 for a picture.
+        duration: from the first frame's time to the end of the last one's, in seconds; 0 for a picture.
     """
 
     frames: int
     width: int
     height: int
     fps: float
+    duration: float = 0.0
 
 
-@dataclass(frozen=True)
-class SpreadFrames:
-    """`count` frames spread evenly from the first to the last (first place's prediction)."""
+class Video(Protocol):
+    """A video that is open for reading, in one pass at a time."""
 
-    count: int
+    frames: int
+    """How many it shows."""
 
-    def indices(self, frames: int) -> list[int]:
-        """Which of a video's `frames` frames."""
-        return spread_indices(frames, self.count)
+    @property
+    def doubts(self) -> list[str]:
+        """What is missing or in doubt, in plain words, as far as it has been read; empty if nothing is."""
 
+    def info(self) -> VideoInfo:
+        """Return what it shows, from one decoded frame."""
 
-@dataclass(frozen=True)
-class EveryFrames:
-    """Each `step`-th frame, after `step - 1` that are skipped (second place's prediction).
+    def length(self) -> float:
+        """Return the seconds from its first frame to its end, without decoding; 0 for a picture."""
 
-    Of a video with fewer frames the last one: the published code looks at none and gives no score.
-    """
+    def times(self) -> list[float]:
+        """Return when each frame is shown, in seconds from the file's start."""
 
-    step: int
+    def exactly(self, indices: Collection[int]) -> Iterator[Frame]:
+        """Yield the frames of these indices in ascending order; those that are lost or beyond the end are left out."""
 
-    def indices(self, frames: int) -> list[int]:
-        """Which of a video's `frames` frames."""
-        return list(range(min(self.step, frames) - 1, frames, self.step)) if frames > 0 else []
+    def nearest(self, indices: Collection[int]) -> Iterator[tuple[Frame, frozenset[int]]]:
+        """Yield frames in ascending order with the wanted indices that each stands for.
 
+        In place of a lost frame comes the next one that can be decoded, in place of lost ones at the end the last one.
 
-FrameChoice = SpreadFrames | EveryFrames
-
-
-@dataclass(frozen=True)
-class Frame:
-    """One decoded frame: its index in the video and its (H, W, 3) uint8 RGB picture, upright.
-
-    `chosen_by` tells, where several choices read a video together, which of them want it.
-    """
-
-    index: int
-    image: np.ndarray
-    chosen_by: frozenset[FrameChoice] = frozenset()
+        Raises:
+            VideoError: after the last, if less than MIN_READABLE_SHARE of the frames could be decoded.
+        """
 
 
-def spread_indices(frames: int, count: int) -> list[int]:
-    """Indices of at most `count` frames spread evenly over the first to the last (first place's prediction)."""
-    if frames <= 0 or count <= 0:
-        return []
-    return sorted({int(i) for i in np.linspace(0, frames - 1, count)})
-
-
-def begins_as_video(path: Path) -> bool:
-    """Whether a file begins as a video that the decoder is given, whatever its name.
-
-    Raises:
-        VideoError: missing or empty.
-    """
-    return _container(path) is not None
-
-
-def probe(path: Path) -> VideoInfo:
-    """Reads a video's header.
-
-    Raises:
-        VideoError: missing, empty or not a video.
-    """
-    with _open(path) as capture:
-        return capture.info()
-
-
-def count_frames(path: Path, threads: int = 0) -> int:
-    """The number of frames by decoding all of them."""
-    with _open(path, threads) as capture:
-        count = 0
-        while capture.grab():
-            count += 1
-        return count
-
-
-def iter_every(path: Path, every: int, threads: int = 0) -> Iterator[Frame]:
-    """Frames 0, every, 2 * every, ... to the video's end, one at a time.
+def open_video(path: Path, threads: int = 0, limits: ReadLimits = LIMITS) -> Video:
+    """Open a video or picture by its content, whatever its name.
 
     Args:
         threads: decoder threads, 0 for the decoder's choice.
 
     Raises:
-        VideoError: unreadable, or not one frame in it.
+        VideoError: missing, empty, no video or picture, no decoder for it, or over a limit.
+    """
+    path = Path(path)
+    head = read_head(path)
+    if sniff_image(head) is not None:
+        return _Picture(path, limits)
+    demuxer = demuxer_of(head)
+    if demuxer is None:
+        raise VideoError(f"{path}: {NOT_A_VIDEO}")
+    return _Film(path, demuxer, threads, limits)
+
+
+def begins_as_video(path: Path) -> bool:
+    """Return whether a file begins as a video that the decoder is given, whatever its name.
+
+    Raises:
+        VideoError: missing or empty.
+    """
+    return container_of(path) is not None
+
+
+def probe(path: Path, limits: ReadLimits = LIMITS) -> VideoInfo:
+    """Return what a video shows: its packets are counted and its first frame decoded.
+
+    Raises:
+        VideoError: see `open_video`.
+    """
+    return open_video(path, 1, limits).info()
+
+
+def length_of(path: Path, limits: ReadLimits = LIMITS) -> float:
+    """Return a video's length in seconds without decoding it; 0 for a picture.
+
+    Raises:
+        VideoError: see `open_video`.
+    """
+    return open_video(path, 1, limits).length()
+
+
+def frame_times(path: Path, limits: ReadLimits = LIMITS) -> list[float]:
+    """Return when each frame of a video is shown, in seconds from the file's start; of a picture [0].
+
+    Raises:
+        VideoError: see `open_video`.
+    """
+    return open_video(path, 1, limits).times()
+
+
+def count_frames(path: Path, threads: int = 0) -> int:
+    """Return the number of frames that decode, by decoding all of them."""
+    video = open_video(path, threads)
+    if isinstance(video, _Film):
+        return sum(1 for _ in video.decoded())
+    return video.frames
+
+
+def iter_every(path: Path, every: int, threads: int = 0, limits: ReadLimits = LIMITS) -> Iterator[Frame]:
+    """Yield frames 0, every, 2 * every, ... to the video's end; in place of a lost one the next.
+
+    Raises:
+        VideoError: unreadable, not one frame in it, or (after the last) too damaged.
     """
     if every < 1:
         raise ValueError(f"every={every}: expected 1 or more")
-    with _open(path, threads) as capture:
-        index = 0
-        while capture.grab():
-            if index % every == 0:
-                yield capture.frame(index)
-            index += 1
-        if index == 0:
-            raise VideoError(f"{path}: the video has no frame that can be decoded")
+    video = open_video(path, threads, limits)
+    for frame, _ in video.nearest(range(0, video.frames, every)):
+        yield frame
 
 
-def iter_frames(path: Path, indices: Iterable[int], threads: int = 0) -> Iterator[Frame]:
-    """The frames of the given indices in ascending order, as many of them as the video has.
+def iter_frames(path: Path, indices: Iterable[int], threads: int = 0, limits: ReadLimits = LIMITS) -> Iterator[Frame]:
+    """Yield the frames of the given indices in ascending order, as many of them as the video has.
 
     Raises:
         VideoError: unreadable, or not one frame in it.
     """
-    wanted = set(indices)
-    last = max(wanted, default=-1)
-    with _open(path, threads) as capture:
-        for index in range(last + 1):
-            if not capture.grab():
-                if index == 0:
-                    raise VideoError(f"{path}: the video has no frame that can be decoded")
-                return
-            if index in wanted:
-                yield capture.frame(index)
+    yield from open_video(path, threads, limits).exactly(set(indices))
 
 
 def iter_spread(path: Path, count: int, threads: int = 0) -> Iterator[Frame]:
-    """At most `count` frames spread evenly over the video; see `iter_chosen`."""
+    """Yield at most `count` frames spread evenly over the video; see `iter_chosen`."""
     return iter_chosen(path, [SpreadFrames(count)], threads)
 
 
-def iter_chosen(path: Path, choices: Iterable[FrameChoice], threads: int = 0) -> Iterator[Frame]:
-    """The frames that one choice or more wants, each once, in ascending order.
-
-    A header that gives no frame count (mkv, webm) costs a pass of decoding; one that gives too many costs frames.
+def iter_chosen(
+    path: Path, choices: Iterable[FrameChoice], threads: int = 0, limits: ReadLimits = LIMITS
+) -> Iterator[Frame]:
+    """Yield the frames that one choice or more wants, each once, in ascending order.
 
     Raises:
-        VideoError: unreadable, or not one frame in it.
+        VideoError: unreadable, not one frame in it, or (after the last) too damaged.
     """
-    frames = probe(path).frames or count_frames(path, threads)
-    if frames == 0:
-        raise VideoError(f"{path}: the video has no frame that can be decoded")
+    return chosen_frames(open_video(path, threads, limits), choices)
+
+
+def chosen_frames(video: Video, choices: Iterable[FrameChoice]) -> Iterator[Frame]:
+    """Yield the frames of an open video that one choice or more wants; see `iter_chosen`."""
     wanted: dict[int, set[FrameChoice]] = {}
     for choice in choices:
-        for index in choice.indices(frames):
+        for index in choice.indices(video.frames):
             wanted.setdefault(index, set()).add(choice)
-    for frame in iter_frames(path, wanted, threads):
-        yield replace(frame, chosen_by=frozenset(wanted[frame.index]))
+    for frame, indices in video.nearest(wanted):
+        chosen_by = frozenset(choice for index in indices for choice in wanted[index])
+        yield Frame(frame.index, frame.image, chosen_by, frame.seconds)
 
 
-def chunked(frames: Iterable[Frame], size: int = FRAMES_AT_ONCE) -> Iterator[list[Frame]]:
-    """Frames `size` at a time."""
-    frames = iter(frames)
-    while chunk := list(islice(frames, size)):
-        yield chunk
+class _Picture:
+    """A picture file as a video: of one frame, or of an animation's."""
 
-
-def _open(path: Path, threads: int = 0) -> _Capture | _Still:
-    try:
-        return _Still(Path(path)) if image_format(Path(path)) else _Capture(path, threads)
-    except ImageError as error:
-        raise VideoError(str(error)) from error
-
-
-def _container(path: Path) -> re.Pattern[bytes] | None:
-    """Which of the patterns above a file begins with."""
-    if not path.is_file():
-        raise VideoError(f"{path}: no such file")
-    try:
-        with path.open("rb") as file:
-            head = file.read(_CONTAINER_BYTES)
-    except OSError as error:
-        raise VideoError(f"{path}: cannot be read: {error.strerror}") from error
-    if not head:
-        raise VideoError(f"{path}: the file is empty")
-    return next((kind for kind in (_INDEXED_CONTAINER, _STREAM_CONTAINER) if kind.match(head)), None)
-
-
-class _Still:
-    """A picture file as a video of its frames; a still has one."""
-
-    def __init__(self, path: Path) -> None:
-        self._info = probe_image(path)
-        self._frames = iter_image(path, damage=[])
-        self._image = np.empty(0, np.uint8)
-
-    def __enter__(self) -> _Still:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        pass
-
-    def info(self) -> VideoInfo:
-        info = self._info
-        fps = info.frames / info.seconds if info.seconds else 0.0
-        return VideoInfo(frames=info.frames, width=info.width, height=info.height, fps=fps)
-
-    def grab(self) -> bool:
+    def __init__(self, path: Path, limits: ReadLimits) -> None:
+        self._path, self._limits = path, limits
+        self._damage: list[str] = []
         try:
-            shown = next(self._frames, None)
+            self._info = probe_image(path, limits.pixels)
         except ImageError as error:
             raise VideoError(str(error)) from error
-        if shown is not None:
-            self._image = shown[1]
-        return shown is not None
+        self.frames = self._info.frames
+        if self.frames > limits.frames:
+            raise VideoError(f"{path}: more than {limits.frames} frames, the limit for one video; cut it first")
 
-    def frame(self, index: int) -> Frame:
-        return Frame(index, self._image)
-
-
-class _Capture:
-    """An open video file; closed on exit."""
-
-    def __init__(self, path: Path, threads: int = 0) -> None:
-        path = Path(path)
-        self._path = path
-        container = _container(path)
-        if container is None:
-            raise VideoError(f"{path}: not a video file (MP4, MOV, AVI, MKV, WebM, MPEG, FLV or WMV)")
-        self._has_count = container is _INDEXED_CONTAINER
-        # An absolute path is never taken for a URL or a device by the decoder.
-        name = str(path.resolve())
-        options = [cv2.CAP_PROP_N_THREADS, threads] if threads else []
-        self._capture = cv2.VideoCapture(name, cv2.CAP_FFMPEG, options)
-        if not self._capture.isOpened():
-            raise VideoError(f"{path}: no video stream that can be decoded (damaged, or not a video)")
-
-    def __enter__(self) -> _Capture:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._capture.release()
+    @property
+    def doubts(self) -> list[str]:
+        return list(self._damage)
 
     def info(self) -> VideoInfo:
-        get = self._capture.get
-        return VideoInfo(
-            # Without a count the decoder multiplies duration by rate: far off where the rate varies.
-            frames=max(int(get(cv2.CAP_PROP_FRAME_COUNT)), 0) if self._has_count else 0,
-            width=int(get(cv2.CAP_PROP_FRAME_WIDTH)),
-            height=int(get(cv2.CAP_PROP_FRAME_HEIGHT)),
-            fps=float(get(cv2.CAP_PROP_FPS)),
-        )
+        seconds = self.length()
+        fps = self.frames / seconds if seconds > 0 else 0.0
+        return VideoInfo(self.frames, self._info.width, self._info.height, fps, seconds)
 
-    def grab(self) -> bool:
-        return self._capture.grab()
+    def length(self) -> float:
+        return self._info.seconds
 
-    def frame(self, index: int) -> Frame:
-        """The grabbed frame."""
-        done, image = self._capture.retrieve()
-        if not done or image is None:
-            raise VideoError(f"{self._path}: frame {index} cannot be converted to a picture")
-        return Frame(index, cv2.cvtColor(image, cv2.COLOR_BGR2RGB, dst=image))
+    def times(self) -> list[float]:
+        if self.frames == 1:
+            return [0.0]
+        return [frame.seconds for frame in self.exactly(range(self.frames))]
+
+    def exactly(self, indices: Collection[int]) -> Iterator[Frame]:
+        for frame, _ in self.nearest(indices):
+            yield frame
+
+    def nearest(self, indices: Collection[int]) -> Iterator[tuple[Frame, frozenset[int]]]:
+        deadline = time.monotonic() + self._limits.seconds
+        images = iter_image(self._path, self._limits.pixels, self._damage)
+        try:
+            for index, (seconds, image) in enumerate(islice(images, max(indices, default=-1) + 1)):
+                if time.monotonic() > deadline:
+                    raise VideoError(
+                        f"{self._path}: reading took more than {self._limits.seconds:.0f} seconds, the limit"
+                    )
+                if index in indices:
+                    yield Frame(index, image, seconds=seconds), frozenset({index})
+        except ImageError as error:
+            raise VideoError(str(error)) from error
+
+
+class _Film:
+    """A video file in a container."""
+
+    def __init__(self, path: Path, demuxer: str, threads: int, limits: ReadLimits) -> None:
+        self._path = path
+        with open_container(path, demuxer, limits) as container:
+            chosen = shown_stream(container, path)
+            stream = stream_at(container, chosen.index)
+            self._rate = float(stream.average_rate or 0)
+            self._display = Display(stream.sample_aspect_ratio, limits.pixels)
+            check_pixels(path, stream.width, stream.height, limits)
+            timeline = read_timeline(path, container, chosen.index, limits)
+        self._source = StreamSource(path, demuxer, chosen.index, timeline, threads, limits)
+        self._doubts = [*chosen.doubts, *timeline.doubts]
+        self._damage = Damage()
+        self._judges_faulty = False
+        self.frames = timeline.frames
+        if self.frames == 0:
+            raise VideoError(f"{path}: the video has no frame that can be decoded")
+
+    @property
+    def doubts(self) -> list[str]:
+        damage = self._damage.describe(self.frames, self._judges_faulty)
+        return [*self._doubts, *([damage] if damage else []), *self._display.doubts]
+
+    def length(self) -> float:
+        return self._source.timeline.duration
+
+    def times(self) -> list[float]:
+        return self._source.timeline.seconds
+
+    def info(self) -> VideoInfo:
+        first, _ = next(self.nearest([0]))
+        height, width = first.image.shape[:2]
+        return VideoInfo(self.frames, width, height, self._fps(), self.length())
+
+    def exactly(self, indices: Collection[int]) -> Iterator[Frame]:
+        wanted = frozenset(indices)
+        last = max(wanted, default=-1)
+        for decoded, neighbours in self._shown(wanted):
+            if decoded.rank in wanted:
+                yield self._frame(decoded, neighbours)
+            if decoded.rank >= last:
+                break
+        if wanted:
+            self._check_any()
+
+    def nearest(self, indices: Collection[int]) -> Iterator[tuple[Frame, frozenset[int]]]:
+        due = deque(sorted(set(indices)))
+        missing = yield from self._take_due(due, with_faulty=False)
+        if missing and self._share(self._damage.intact) < MIN_READABLE_SHARE:
+            # Hardly a frame is whole: those are taken that the decoder has patched up, as players show them.
+            self._judges_faulty = True
+            yield from self._take_due(missing, with_faulty=True)
+        if indices:
+            self._check_readable()
+
+    def _take_due(
+        self, due: deque[int], with_faulty: bool
+    ) -> Generator[tuple[Frame, frozenset[int]], None, deque[int]]:
+        """Yields frames for indices as they come due, and returns the indices that nothing came for."""
+        spare: tuple[DecodedFrame, Neighbours] | None = None
+        for decoded, neighbours in self._shown(frozenset(due)):
+            if not decoded.is_intact and not with_faulty:
+                continue
+            taken = frozenset(due.popleft() for _ in range(bisect_right(due, decoded.rank)))
+            spare = None if taken else (decoded, neighbours)
+            if taken:
+                yield self._frame(decoded, neighbours), taken
+            if not due:
+                return due
+        if due and spare is not None:
+            yield self._frame(*spare), frozenset(due)
+            due = deque()
+        return due
+
+    def decoded(self) -> Iterator[DecodedFrame]:
+        """Yield all frames that can be decoded, without making pictures of them."""
+        return self._decode(range(self.frames))
+
+    def _decode(self, wanted: Collection[int]) -> Iterator[DecodedFrame]:
+        decoding = Decoding(self._source, wanted)
+        self._damage = decoding.damage
+        return decoding.frames()
+
+    def _shown(self, wanted: Collection[int]) -> Iterator[tuple[DecodedFrame, Neighbours]]:
+        """Decoded frames, each with those before and behind it if it is interlaced."""
+        decoded = self._decode(wanted)
+        before: DecodedFrame | None = None
+        ahead = next(decoded, None)
+        while ahead is not None:
+            current = ahead
+            if current.frame.interlaced_frame:
+                ahead = next(decoded, None)
+                yield current, (_intact(before), _intact(ahead))
+            else:
+                yield current, (None, None)
+                ahead = next(decoded, None)
+            before = current
+
+    def _frame(self, decoded: DecodedFrame, neighbours: Neighbours) -> Frame:
+        try:
+            image = self._display.picture(decoded.frame, *neighbours)
+        except DisplayError as error:
+            raise VideoError(f"{self._path}: frame {decoded.rank}: {error}") from error
+        return Frame(decoded.rank, image, seconds=self._source.timeline.seconds[decoded.rank])
+
+    def _fps(self) -> float:
+        """The stream's own rate where that fits what was counted, else the average."""
+        seconds = self._source.timeline.seconds
+        counted = (len(seconds) - 1) / (seconds[-1] - seconds[0]) if seconds[-1] > seconds[0] else 0.0
+        if not counted or abs(self._rate - counted) < _RATE_TOLERANCE * counted:
+            return self._rate or counted
+        return counted
+
+    def _check_any(self) -> None:
+        if not self._damage.decoded:
+            why = f": {self._damage.errors[0]}" if self._damage.errors else ""
+            raise VideoError(f"{self._path}: the video has no frame that can be decoded{why}")
+
+    def _share(self, frames: int) -> float:
+        tried = len(self._damage.decoded) + self._damage.lost
+        return frames / tried if tried else 0.0
+
+    def _check_readable(self) -> None:
+        self._check_any()
+        decoded = len(self._damage.decoded)
+        if self._share(decoded) < MIN_READABLE_SHARE:
+            tried = decoded + self._damage.lost
+            raise VideoError(f"{self._path}: damaged: only {decoded} of {tried} frames could be read")
+
+
+def _intact(decoded: DecodedFrame | None) -> VideoFrame | None:
+    return decoded.frame if decoded is not None and decoded.is_intact else None

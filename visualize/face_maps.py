@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -88,19 +88,19 @@ class FaceMapper:
             ScoringError: see `ActivationMapper`.
         """
         faces = self.collector.collect(iter_chosen(path, [self._view.source.frames]))
-        return self._mapped(faces, self._view, frame_rate(path))
+        return self._mapped(faces, self._view, dict(zip(faces.frames, faces.times)))
 
     def picture(self, image: np.ndarray) -> list[MappedFace]:
         """The faces of one picture, (H, W, 3) uint8 RGB. Raises ScoringError."""
         frame = Frame(0, image, frozenset([self._view.source.frames]))
-        return self._mapped(self.collector.collect([frame]), self._view)
+        return self._mapped(self.collector.collect([frame]), self._view, {})
 
     def frames(self, path: Path) -> Iterator[tuple[np.ndarray, list[MappedFace]]]:
         """Every `step`-th frame of a video, (H, W, 3) uint8 RGB, with its faces. Raises as `video` does."""
         for chunk in chunked(iter_chosen(path, [self._moving.source.frames])):
             collection = self.collector.begin()
             collection.add(chunk)
-            mapped = self._mapped(collection.finish(), self._moving)
+            mapped = self._mapped(collection.finish(), self._moving, {})
             for frame in chunk:
                 yield frame.image, [face for face in mapped if face.place and face.place.frame == frame.index]
 
@@ -124,16 +124,15 @@ class FaceMapper:
         ]
         return faces, failures
 
-    def _mapped(self, faces: VideoFaces, view: FaceView, fps: float | None = None) -> list[MappedFace]:
+    def _mapped(self, faces: VideoFaces, view: FaceView, times: Mapping[int, float]) -> list[MappedFace]:
         found = faces.found[view.source]
         mapped: list[MappedFace] = []
         for place, (picture, activation, score) in zip(
             found, self._maps(faces.images[view], [place.crop_size for place in found])
         ):
-            seconds = None if fps is None else place.frame / fps
             number = sum(other.place is not None and other.place.frame == place.frame for other in mapped)
             name = f"{place.frame}_{number}"
-            mapped.append(MappedFace(name, picture, activation, score, place, number, seconds))
+            mapped.append(MappedFace(name, picture, activation, score, place, number, times.get(place.frame)))
         return mapped
 
     def _maps(

@@ -18,7 +18,7 @@ from deepfake.images import read_gray, read_image
 from deepfake.landmarks import read_landmarks
 from deepfake.metadata import VideoRecord
 from deepfake.paths import CROP_SUFFIXES, DataRoot, crop_name, diff_name, landmark_name, list_crops, parse_crop_name
-from deepfake.video import VideoError, iter_frames, probe
+from deepfake.video import VideoError, frame_times, iter_frames
 from deepfake.workers import read_failures
 from visualize.pairs import Pair
 from visualize.sheets import Cell, Colour, Dot, Outline, Row, Sheet
@@ -109,11 +109,11 @@ def _facts(source: Source, pair: Pair, frame: int, faces: int) -> str:
 def _seconds(pair: Pair, frame: int) -> str:
     for record in pair.records:
         try:
-            fps = probe(record.path).fps
+            times = frame_times(record.path)
         except VideoError:
             continue
-        if fps > 0:
-            return f"at {frame / fps:.2f} s"
+        if frame < len(times):
+            return f"at {times[frame]:.2f} s"
     return ""
 
 

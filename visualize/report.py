@@ -44,6 +44,9 @@ TOP_FACES = 4
 PERSON_COLOURS = ((46, 110, 220), (214, 92, 20), (18, 140, 90), (150, 60, 180), (190, 150, 10), (200, 40, 90))
 """RGB; persons beyond take them again from the first."""
 
+SHOWN_DETAILS = ("status", "reason", "model_scores", "frames", "times", "size", "faces", "seconds")
+"""Of a video's entry in the details."""
+
 TOO_FEW = "too few faces to judge by"
 
 _UNSAFE = re.compile(r"[^\w.() -]+")
@@ -130,8 +133,8 @@ class Reporter:
                 content["not_judged"].append(f"no pictures: {error}")
         content["fps"] = None if info is None or info.fps <= 0 else info.fps
         doubts = [] if info is None else self._doubts(path, info, result, pictures)
-        content["doubts"] = [*doubts, *self._doubts_of_precision(result)]
-        shown = self._shown(result, pictures, info)
+        content["doubts"] = [*result.doubts, *doubts, *self._doubts_of_precision(result)]
+        shown = self._shown(result, pictures)
         atomic.write_text(page.with_suffix(".json"), json.dumps(content, indent=1, allow_nan=False))
         atomic.write_text(page, render("report.html", title=name, video=content, run=self._run, **shown))
         self._rows.append({**content, "page": page.name})
@@ -163,7 +166,7 @@ class Reporter:
             "thresholds": self._thresholds(),
             "persons": persons,
             "not_judged": _not_judged(result),
-            **{key: details[key] for key in ("status", "reason", "model_scores", "frames", "size", "faces", "seconds")},
+            **{key: details[key] for key in SHOWN_DETAILS},
             "run": dict(self._run),
         }
 
@@ -212,9 +215,9 @@ class Reporter:
         """The networks' weighted mean for one face."""
         return ensemble_score(list(face.scores.values()), [self._weights[name] for name in face.scores])
 
-    def _shown(self, result: VideoResult, pictures: Pictures, info: VideoInfo | None) -> dict[str, Any]:
+    def _shown(self, result: VideoResult, pictures: Pictures) -> dict[str, Any]:
         """What the page shows beside the JSON's content."""
-        fps = info.fps if info is not None and info.fps > 0 else None
+        times = _times(result)
         highlights = self._highlights(pictures.top) if self._highlights and pictures.top else []
         top = [
             {
@@ -222,7 +225,7 @@ class Reporter:
                 "overlay": picture(fit_square(highlight.overlay, HIGHLIGHT)),
                 "network": highlight.network,
                 "score": self._face_score(shown.face),
-                "time": _time(shown.face.frame, fps),
+                "time": _time(shown.face.frame, times),
                 "person": shown.face.person,
             }
             for shown, highlight in zip(pictures.top, highlights)
@@ -230,7 +233,7 @@ class Reporter:
         return {
             "poster": None if pictures.poster is None else picture(pictures.poster),
             # Who was seen once or twice in a crowd is in the table.
-            "timelines": [self._timeline(p, result, pictures, fps) for p in result.persons if not _note(p, result)],
+            "timelines": [self._timeline(p, result, pictures, times) for p in result.persons if not _note(p, result)],
             "top": top,
             "precision": self._precision(),
             "colours": [css(person) for person in range(len(result.persons))],
@@ -255,7 +258,7 @@ class Reporter:
         return [f"the score in {self._check.chosen} {how}; this one is float32's"]
 
     def _timeline(
-        self, person: PersonScore, result: VideoResult, pictures: Pictures, fps: float | None
+        self, person: PersonScore, result: VideoResult, pictures: Pictures, times: Mapping[int, float]
     ) -> dict[str, Any]:
         points: dict[int, list[float]] = {}
         for face in result.faces:
@@ -263,15 +266,15 @@ class Reporter:
                 points.setdefault(face.frame, []).append(self._face_score(face))
         scores = {frame: float(np.mean(values)) for frame, values in points.items()}
         line = Timeline(
-            [(frame / fps if fps else frame, self._judge.apply(score)) for frame, score in sorted(scores.items())],
-            end=max(result.frames, default=0) / (fps or 1),
-            unit="seconds" if fps else "frames",
+            [(times.get(frame, frame), self._judge.apply(score)) for frame, score in sorted(scores.items())],
+            end=max(times.values() if times else result.frames, default=0),
+            unit="seconds" if times else "frames",
             real_below=self._judge.real_below,
             fake_above=self._judge.fake_above,
             colour=css(person.person),
         )
         strip = [
-            {"image": picture(image), "time": _time(frame, fps), "score": scores.get(frame)}
+            {"image": picture(image), "time": _time(frame, times), "score": scores.get(frame)}
             for frame, image in pictures.thumbnails.get(person.person, [])
         ]
         return {"person": person.person, "svg": draw_timeline(line), "strip": strip}
@@ -315,8 +318,13 @@ def css(person: int) -> str:
     return f"#{red:02x}{green:02x}{blue:02x}"
 
 
-def _time(frame: int, fps: float | None) -> str:
-    return f"{frame / fps:.1f} s" if fps else f"frame {frame}"
+def _times(result: VideoResult) -> dict[int, float]:
+    """When each frame is shown, in seconds; empty for a picture, which has no times."""
+    return dict(zip(result.frames, result.times)) if any(result.times) else {}
+
+
+def _time(frame: int, times: Mapping[int, float]) -> str:
+    return f"{times[frame]:.1f} s" if frame in times else f"frame {frame}"
 
 
 def _note(person: PersonScore, result: VideoResult) -> str:

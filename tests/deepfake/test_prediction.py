@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from deepfake import face_stream, precision_check, prediction
+from deepfake import faces, precision_check, prediction
 from deepfake.checkpoints import load_model
 from deepfake.ensemble import Member
 from deepfake.face_scorer import FaceScorer
@@ -104,14 +104,14 @@ def test_a_score_that_is_not_a_number_is_a_status(face_clips, tiny_model):
 
 
 def test_a_reader_that_dies_costs_its_video_only(face_clips, tiny_model, monkeypatch):
-    read = face_stream.iter_chosen
+    read = faces.open_video
 
-    def crash(path, choices, threads):
+    def crash(path, threads, limits):
         if path.name == "broken.mp4":
             os.kill(os.getpid(), signal.SIGKILL)  # as a crash in a decoder does; in the worker process
-        return read(path, choices, threads)
+        return read(path, threads, limits)
 
-    monkeypatch.setattr(face_stream, "iter_chosen", crash)
+    monkeypatch.setattr(faces, "open_video", crash)
     videos = [face_clips / name for name in ("broken.mp4", "a.mp4", "faceless.mp4", "b.mp4")]
     results = {path.name: result for path, result in Predictor([on_frames(tiny_model, 3)]).predict_all(videos)}
     assert {name: result.status for name, result in results.items()} == {

@@ -81,9 +81,9 @@ def test_only_the_submission_has_the_neutral_score(tmp_path):
     results = {"a.mp4": RESULT, "b.mp4": VideoResult(NO_FACE, reason="none")}
     write_details(tmp_path / "d.csv", results, RUN)
     assert (tmp_path / "d.csv").read_text() == (
-        "filename,status,score,faces,frames,m,seconds,reason,probability,verdict\n"
-        "a.mp4,ok,0.300000,1,2,0.300000,1.500,,0.300000,uncertain\n"
-        "b.mp4,no_face,,0,0,,0.000,none,,\n"
+        "filename,status,score,faces,frames,m,seconds,reason,probability,verdict,doubts\n"
+        "a.mp4,ok,0.300000,1,2,0.300000,1.500,,0.300000,uncertain,\n"
+        "b.mp4,no_face,,0,0,,0.000,none,,,\n"
     )
     write_details(tmp_path / "d.json", results, RUN)
     assert "0.5" not in (tmp_path / "d.json").read_text().split('"b.mp4"')[1]

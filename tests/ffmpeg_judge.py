@@ -1,0 +1,48 @@
+"""What ffmpeg shows of a video: the judge of frames and their times."""
+
+import re
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+import imageio_ffmpeg
+import numpy as np
+
+from deepfake.frames import Frame
+
+# Interlaced frames made whole, then square pixels, the longer way of each kept.
+AS_SHOWN = "bwdif=mode=send_frame:deint=interlaced,scale=round(iw*max(sar\\,1)):round(ih*max(1/sar\\,1)),showinfo"
+
+
+@dataclass(frozen=True)
+class Shown:
+    """Frames with the seconds at which ffmpeg shows them, ascending."""
+
+    seconds: list[float]
+    images: list[np.ndarray]
+
+    def at(self, seconds: float) -> np.ndarray:
+        """The image on screen at a time."""
+        index = np.searchsorted(self.seconds, seconds + 0.002, side="right") - 1
+        return self.images[max(int(index), 0)]
+
+
+def shown_by_ffmpeg(path: Path, stream: str = "0:v:0", filters: str = AS_SHOWN) -> Shown:
+    """Decode all frames of a stream with the ffmpeg binary; frames of one size."""
+    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-hide_banner", "-nostdin", "-i", str(path), "-map", stream]
+    command += ["-fps_mode", "passthrough", "-vf", filters, "-f", "rawvideo", "-pix_fmt", "rgb24", "-"]
+    done = subprocess.run(command, capture_output=True, check=False)
+    lines = re.findall(r"pts_time:\s*(-?[\d.]+).*? s:(\d+)x(\d+)", done.stderr.decode(errors="replace"))
+    assert lines, f"ffmpeg shows nothing of {path}: {done.stderr.decode(errors='replace')[-500:]}"
+    width, height = int(lines[0][1]), int(lines[0][2])
+    images = np.frombuffer(done.stdout, np.uint8)
+    images = images[: len(images) // (width * height * 3) * width * height * 3].reshape(-1, height, width, 3)
+    return Shown([float(line[0]) for line in lines][: len(images)], list(images))
+
+
+def difference(frame: Frame, shown: Shown) -> float:
+    """Mean difference of a frame from what is on screen at its time, in grey levels; infinite for another size."""
+    image = shown.at(frame.seconds)
+    if image.shape != frame.image.shape:
+        return float("inf")
+    return float(np.abs(image.astype(int) - frame.image).mean())
