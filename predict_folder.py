@@ -7,7 +7,7 @@ import deepfake.idle_threads
 import argparse
 import contextlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,9 +18,11 @@ from deepfake import results as tables
 from deepfake.calibration import Judge, choose_judge, read_calibration
 from deepfake.commandline import EXIT_INTERRUPTED, EXIT_SOME_FAILED, EXIT_USAGE, positive_int, run_guarded
 from deepfake.detectors.base import ALIGNING
-from deepfake.journal import begun_run
+from deepfake.journal import begun_run, out_of_space
+from deepfake.locks import writing_file, writing_folder
 from deepfake.memory import keep_freed_memory
-from deepfake.processes import default_workers
+from deepfake.names import one_line
+from deepfake.processes import OutOfSpace, default_workers, describe
 from deepfake.scoring import AGGREGATE_CHOICES, FRAMES_PER_VIDEO, OF_FAMILY
 from deepfake.scoring_options import add_members, add_networks, add_precision, chosen_members
 from deepfake.video import SpreadFrames
@@ -41,7 +43,7 @@ statuses in the details:
 exit codes:
   0    every video has a score
   {EXIT_USAGE}    the command, a checkpoint or the disk cannot be used
-  {EXIT_SOME_FAILED}    complete, but some videos have no score; the last line counts them
+  {EXIT_SOME_FAILED}    complete, but some videos have no score, or no page in the report; the last line counts them
   {EXIT_INTERRUPTED}  interrupted; the same command continues
 
 example:
@@ -121,14 +123,39 @@ def main() -> int:
     keep_freed_memory()
     tables.check_outputs(args.output, args.details)
     videos = tables.name_videos([*([args.test_dir] if args.test_dir else []), *args.videos])
-    results = predict(args, videos)
+    with writing_outputs(args):
+        results, without_page = predict(args, videos)
     print(*tables.list_doubts(results), *tables.list_missing(results), sep="", end="", file=sys.stderr)
-    print(tables.summarise(results, args.output))
-    return EXIT_SOME_FAILED if any(result.score is None for result in results.values()) else 0
+    print(tables.summarise(results, args.output, without_page))
+    return EXIT_SOME_FAILED if without_page or any(result.score is None for result in results.values()) else 0
 
 
-def predict(args: argparse.Namespace, videos: dict[str, Path]) -> dict[str, tables.VideoResult]:
-    """Scores the videos that no earlier, stopped run has done; writes the tables and the report."""
+@contextlib.contextmanager
+def writing_outputs(args: argparse.Namespace) -> Iterator[None]:
+    """Be the one writer of the tables and the report. That they can be written is known before the work.
+
+    Raises:
+        ValueError: another run writes one of them, or the place cannot be written.
+    """
+    with contextlib.ExitStack() as locks:
+        for option, path in (("--output", args.output), ("--details", args.details), ("--report", args.report)):
+            if path is None:
+                continue
+            try:
+                if option == "--report":
+                    path.mkdir(parents=True, exist_ok=True)
+                locks.enter_context(writing_folder(path) if option == "--report" else writing_file(path))
+            except OSError as error:
+                raise ValueError(f"{option} {path}: cannot be written ({error.strerror})") from error
+        yield
+
+
+def predict(args: argparse.Namespace, videos: dict[str, Path]) -> tuple[dict[str, tables.VideoResult], int]:
+    """Scores the videos that no earlier, stopped run has done; writes the tables, then the report.
+
+    Returns the results by name, and how many videos have no page because it could not be written. Then, as after an
+    error, the journal stays: the same command writes the report without scoring again.
+    """
     members = chosen_members(args, SpreadFrames(args.frames or FRAMES_PER_VIDEO))
     if args.backend == "torch":
         check_present([member.checkpoint for member in members])
@@ -169,11 +196,13 @@ def predict(args: argparse.Namespace, videos: dict[str, Path]) -> dict[str, tabl
     results = {name: found[path] for name, path in videos.items()}
     run = tables.with_checks(predictor.run, results)
     warn_of_precision(run)
-    if args.report is not None:
-        report(args.report, videos, results, run, predictor.models, judge)
     tables.write_tables(args.output, args.details, results, run, judge)
-    journal.remove()
-    return results
+    without_page = 0
+    if args.report is not None:
+        without_page = report(args.report, videos, results, run, predictor.models, judge)
+    if not without_page:
+        journal.remove()
+    return results, without_page
 
 
 def worth_compiling(args: argparse.Namespace, videos: int) -> bool:
@@ -204,15 +233,28 @@ def report(
     run: dict[str, Any],
     models: Sequence[ScoringModel],
     judge: Judge,
-) -> None:
-    """Writes a page and JSON for each video, and the table of them all."""
+) -> int:
+    """Writes a page and JSON for each video, and the table of them all; how many could not be written.
+
+    Raises:
+        OutOfSpace: the disk is full.
+    """
     from visualize.highlights import Highlights
     from visualize.report import Reporter
 
     reporter = Reporter(folder, run, judge, Highlights(models))
+    failed = 0
     for name, result in tqdm(results.items(), desc="report", unit="video", smoothing=0):
-        reporter.write(name, videos[name], result)
+        try:
+            with out_of_space(folder):
+                reporter.write(name, videos[name], result)
+        except OutOfSpace:
+            raise
+        except (OSError, ValueError, RuntimeError) as error:
+            tqdm.write(one_line(f"no page: {name}: {describe(error)}"), file=sys.stderr)
+            failed += 1
     print(f"report: {reporter.write_index()}", file=sys.stderr)
+    return failed
 
 
 if __name__ == "__main__":

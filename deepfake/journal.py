@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import IO, Any
 
 from deepfake import atomic
+from deepfake.names import fit
 from deepfake.processes import OutOfSpace
 
 SUFFIX = ".journal"
@@ -23,7 +24,7 @@ _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 def journal_of(output: Path) -> Path:
     """Where the journal of the run that makes a file stands."""
-    return output.with_name(output.name + SUFFIX)
+    return output.with_name(fit(output.name, suffix=SUFFIX))
 
 
 def begun_run(output: Path) -> dict[str, Any] | None:

@@ -31,8 +31,8 @@ _FORMULA = re.compile("'*[=+\\-@\uff1d\uff0b\uff0d\uff20]")
 _UNSAFE = re.compile(r"[^\w.() -]+")
 
 
-def fit(name: str, prefix: str = "", suffix: str = "") -> str:
-    """Return `prefix + name + suffix`, with `name` cut so that a file system takes it.
+def fit(name: str, prefix: str = "", suffix: str = "", most: int = MOST_BYTES) -> str:
+    """Return `prefix + name + suffix` in at most `most` bytes: `name` is cut so that a file system takes it.
 
     What is cut off is replaced by a checksum of the whole name, so that different names stay different. The end of the
     name from its last dot stays: it tells the format.
@@ -40,7 +40,7 @@ def fit(name: str, prefix: str = "", suffix: str = "") -> str:
     Raises:
         ValueError: prefix and suffix leave no room.
     """
-    room = MOST_BYTES - _size(prefix) - _size(suffix)
+    room = most - _size(prefix) - _size(suffix)
     if _size(name) <= room:
         return f"{prefix}{name}{suffix}"
     ending = PurePath(name).suffix if _size(PurePath(name).suffix) <= _LONGEST_SUFFIX else ""
@@ -58,10 +58,10 @@ def fit(name: str, prefix: str = "", suffix: str = "") -> str:
     return f"{prefix}{''.join(kept)}{tail}{suffix}"
 
 
-def file_name(name: str, suffix: str = "") -> str:
-    """Return a visible file name without special characters for something that may be called by a path."""
+def file_name(name: str, most: int = MOST_BYTES) -> str:
+    """Return a visible file name, without special characters, for something that may be called by a path."""
     plain = _UNSAFE.sub("_", name).lstrip(". ") or "video"
-    return fit(plain, suffix=suffix)
+    return fit(plain, most=most)
 
 
 def escape(text: str) -> str:

@@ -1,7 +1,8 @@
 """What a prediction says of each video: the record, the submission table, the details.
 
 The submission is Kaggle's `filename,label`; only there a video without a score gets a number, the neutral one. The
-details never do.
+details never do. In tables (.csv) names are escaped where they must be (`deepfake.names.to_cell`); JSON holds them as
+they are.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from deepfake.boxes import FRAME_SPACE
 from deepfake.calibration import Judge, Uncalibrated
 from deepfake.journal import Journal, out_of_space
 from deepfake.mappings import read_mapping
+from deepfake.names import escape, from_cell, one_line, to_cell
 from deepfake.paths import VIDEO_SUFFIXES, find_videos
 from deepfake.scoring import NEUTRAL_SCORE
 from deepfake.tables import read_table
@@ -287,7 +289,7 @@ def read_details(path: Path) -> Details:
     _check_suffix(path)
     if path.suffix.lower() == ".csv":
         table = read_table(path, {"filename": str, "status": str, "score": str}, "table of details")
-        return Details(_scores(path, zip(table["filename"], table["score"])))
+        return Details(_scores(path, zip(map(from_cell, table["filename"]), table["score"])))
     content = read_mapping(path, "details")
     if content.get("format", DETAILS_FORMAT) != DETAILS_FORMAT:
         raise ValueError(f"{path}: format: expected {DETAILS_FORMAT}; found {content['format']!r}")
@@ -357,26 +359,30 @@ def check_outputs(output: Path, details: Path | None) -> None:
 def list_missing(results: Mapping[str, VideoResult]) -> list[str]:
     """A line for each of the first videos that have no score."""
     missing = [(name, result) for name, result in results.items() if result.score is None]
-    lines = [f"  no score: {name}: {result.status}: {result.reason}\n" for name, result in missing[:_SHOWN_MISSING]]
+    told = [f"no score: {name}: {result.status}: {result.reason}" for name, result in missing[:_SHOWN_MISSING]]
+    lines = [f"  {one_line(line)}\n" for line in told]
     more = len(missing) - _SHOWN_MISSING
     return [*lines, f"  ... and {more} more; --details lists all\n"] if more > 0 else lines
 
 
 def list_doubts(results: Mapping[str, VideoResult]) -> list[str]:
     """Return a line for each of the first videos whose file is in doubt."""
-    lines = [f"  in doubt: {name}: {doubt}\n" for name, result in results.items() for doubt in result.doubts]
+    told = [f"in doubt: {name}: {doubt}" for name, result in results.items() for doubt in result.doubts]
+    lines = [f"  {one_line(line)}\n" for line in told]
     more = len(lines) - _SHOWN_MISSING
     return [*lines[:_SHOWN_MISSING], f"  ... and {more} more; --details lists all\n"] if more > 0 else lines
 
 
-def summarise(results: Mapping[str, VideoResult], output: Path) -> str:
-    """One line: how many videos have a score, how many have none, and why."""
+def summarise(results: Mapping[str, VideoResult], output: Path, without_page: int = 0) -> str:
+    """One line: how many videos have a score, how many have none, and why; and how many have no page in the report."""
     missing = Counter(result.status for result in results.values() if result.score is None)
     line = f"{len(results)} videos: {len(results) - missing.total()} scored, {missing.total()} without a score"
     if missing:
         kinds = ", ".join(f"{count} {status}" for status, count in sorted(missing.items()))
         line += f" ({kinds}; {NEUTRAL_SCORE} in the submission)"
-    return f"{line}: {output}"
+    if without_page:
+        line += f"; {without_page} without a page in the report, which the same command writes again"
+    return f"{line}: {escape(str(output))}"
 
 
 def _file_key(path: Path) -> str:
@@ -457,12 +463,11 @@ def _decimal(score: float | None) -> str:
 def _table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows(rows)
+    writer.writerow(map(to_cell, header))
+    writer.writerows([to_cell(cell) if isinstance(cell, str) else cell for cell in row] for row in rows)
     return text.getvalue()
 
 
 def _write(path: Path, text: str) -> None:
     with out_of_space(path):
-        # Names that are not UTF-8 on the disk are written as the bytes that they are there.
-        atomic.write_bytes(path, text.encode("utf-8", "surrogateescape"))
+        atomic.write_text(path, text)

@@ -18,6 +18,7 @@ from typing import Any, Generic, TypeVar
 from tqdm import tqdm
 
 from deepfake import atomic
+from deepfake.names import to_cell
 from deepfake.processes import OutOfSpace, WorkerDied, stream
 
 Item = TypeVar("Item")
@@ -191,7 +192,7 @@ def write_failures(path: Path, failures: Iterable[Failure]) -> None:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(FAILURE_COLUMNS)
-    writer.writerows((failure.key, failure.reason) for failure in failures)
+    writer.writerows((to_cell(failure.key), to_cell(failure.reason)) for failure in failures)
     atomic.write_text(path, text.getvalue())
 
 

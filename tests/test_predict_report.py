@@ -2,12 +2,17 @@
 
 import csv
 import json
+import os
+import shutil
+import time
 from pathlib import Path
 
 import pytest
 
 import predict_folder
 from deepfake.calibration import Calibration, calibrate_scores, kept_of_models, write_calibration
+from deepfake.locks import writing_file, writing_folder
+from deepfake.results import read_details
 from deepfake.scoring import MIN_PERSON_FACES
 from tests.clips import cut, draw, gradient
 from tests.predicting import tiny_checkpoint
@@ -166,3 +171,75 @@ def test_a_report_survives_a_video_that_cannot_be_read_again(run, videos, tmp_pa
     assert content["score"] is not None
     (reason,) = content["not_judged"]
     assert reason.startswith("no pictures: ") and reason.endswith("one.mp4: gone meanwhile")
+
+
+def test_a_page_that_cannot_be_written_costs_neither_tables_nor_other_pages(run, videos, tmp_path):
+    out, report = tmp_path / "s.csv", tmp_path / "r"
+    common = (videos / "one.mp4", videos / "empty.mp4", *TINY_RUN, "--output", out, "--report", report)
+    (report / "empty.mp4.html").mkdir(parents=True)  # in the way of the page
+    code, err = run(*common)
+    assert code == 3 and "no page: empty.mp4: " in err, err
+    assert len(out.read_text().splitlines()) == 3
+    assert (report / "one.mp4.html").is_file() and (report / "index.html").is_file()
+    (report / "empty.mp4.html").rmdir()
+    code, err = run(*common)
+    assert "continuing: 2 of 2 videos are done already" in err
+    assert (report / "empty.mp4.html").is_file()
+    assert {path.name for path in tmp_path.iterdir()} == {"s.csv", "r"}
+
+
+@pytest.mark.parametrize("option", ["--output", "--details", "--report"])
+def test_a_place_that_cannot_be_written_is_found_out_before_scoring(run, videos, tmp_path, option):
+    (tmp_path / "file").touch()
+    places = {"--output": tmp_path / "s.csv", "--details": tmp_path / "d.json", "--report": tmp_path / "r"}
+    places[option] = tmp_path / "file" / "x.json"
+    code, err = run(videos / "one.mp4", *TINY_RUN, *(word for pair in places.items() for word in pair))
+    assert code == 2 and f"error: {option} {places[option]}: cannot be written (" in err
+    assert "video/s" not in err, "nothing was scored"
+    assert not (tmp_path / "s.csv").exists()
+
+
+def test_two_runs_into_the_same_places_are_refused(run, videos, tmp_path):
+    places = ("--output", tmp_path / "s.csv", "--details", tmp_path / "d.json", "--report", tmp_path / "r")
+    (tmp_path / "r").mkdir()
+    locks = {"s.csv": writing_file, "d.json": writing_file, "r": writing_folder}
+    for name, writing in locks.items():
+        ready, go = os.pipe()
+        pid = os.fork()
+        if pid == 0:  # another process holds the lock until this one closes the pipe
+            os.close(go)
+            with writing(tmp_path / name):
+                os.read(ready, 1)
+            os._exit(0)
+        os.close(ready)
+        while not any(lock.stat().st_size for lock in tmp_path.glob("**/.*lock")):
+            time.sleep(0.01)
+        code, err = run(videos / "one.mp4", *TINY_RUN, *places)
+        os.close(go)
+        os.waitpid(pid, 0)
+        assert code == 2 and f"error: {tmp_path / name} is being written by process {pid} (" in err
+
+
+def test_names_of_every_kind_are_scored_and_have_a_page(run, videos, tmp_path):
+    names = [
+        "名" * 83 + ".mp4",
+        "x" * 251 + ".mp4",
+        "=1+1.mp4",
+        "new\nline\x1b[2J.mp4",
+        os.fsdecode(b"gr\xfc\xdfe.mp4"),
+    ]
+    (tmp_path / "in").mkdir()
+    for name in names:
+        shutil.copy(videos / "one.mp4", tmp_path / "in" / name)
+    (tmp_path / "in" / "-\x1b[2J\udcff.mp4").touch()
+    places = ("--output", tmp_path / "s.csv", "--details", tmp_path / "d.json", "--report", tmp_path / "r")
+    code, err = run("--test-dir", tmp_path / "in", *TINY_RUN, *places, "--workers", 2)
+    assert code == 3, err
+    assert r"no score: -\x1b[2J\xff.mp4: unreadable" in err and "\x1b[2J" not in err
+    scores = read_details(tmp_path / "d.json").scores
+    assert {name for name, score in scores.items() if score is not None} == set(names)
+    assert len(list((tmp_path / "r").glob("*.html"))) == len(names) + 2
+    index = (tmp_path / "r" / "index.html").read_text(encoding="utf-8")
+    assert r"gr\xfc\xdfe.mp4" in index and r"new\x0aline\x1b[2J.mp4" in index
+    table = (tmp_path / "s.csv").read_text(encoding="utf-8")
+    assert "'=1+1.mp4," in table and "\x1b" not in table and r"gr\xfc\xdfe.mp4," in table

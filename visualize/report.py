@@ -7,7 +7,6 @@ read a second time: scoring keeps none.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -21,6 +20,7 @@ from deepfake import atomic
 from deepfake.boxes import crop_face
 from deepfake.calibration import Judge
 from deepfake.images import fit_square
+from deepfake.names import MOST_BYTES, escape, file_name
 from deepfake.precision import PrecisionCheck
 from deepfake.processes import WorkerDied, apart
 from deepfake.quality import SMALL_FACE, bits_per_pixel, reasons_for_doubt, sharpness
@@ -47,9 +47,10 @@ PERSON_COLOURS = ((46, 110, 220), (214, 92, 20), (18, 140, 90), (150, 60, 180), 
 SHOWN_DETAILS = ("status", "reason", "model_scores", "frames", "times", "size", "faces", "seconds")
 """Of a video's entry in the details."""
 
-TOO_FEW = "too few faces to judge by"
+_ROOM = len(".partial-.json (99999)")
+"""What is added to a page's file name, in bytes."""
 
-_UNSAFE = re.compile(r"[^\w.() -]+")
+TOO_FEW = "too few faces to judge by"
 
 
 @dataclass(frozen=True)
@@ -136,7 +137,8 @@ class Reporter:
         content["doubts"] = [*result.doubts, *doubts, *self._doubts_of_precision(result)]
         shown = self._shown(result, pictures)
         atomic.write_text(page.with_suffix(".json"), json.dumps(content, indent=1, allow_nan=False))
-        atomic.write_text(page, render("report.html", title=name, video=content, run=self._run, **shown))
+        content["filename"] = escape(name)
+        _write_page(page, render("report.html", title=escape(name), video=content, run=self._run, **shown))
         self._rows.append({**content, "page": page.name})
         return page
 
@@ -144,7 +146,7 @@ class Reporter:
         """Writes the table of all videos reported on so far and returns the page."""
         page = self._folder / f"{INDEX}.html"
         html = render("index.html", title="Videos", videos=self._rows, thresholds=self._thresholds(), run=self._run)
-        atomic.write_text(page, html)
+        _write_page(page, html)
         return page
 
     def _content(self, name: str, path: Path, result: VideoResult) -> dict[str, Any]:
@@ -280,13 +282,18 @@ class Reporter:
         return {"person": person.person, "svg": draw_timeline(line), "strip": strip}
 
     def _file_name(self, name: str) -> str:
-        """A file name of its own for a video that may be called by a path."""
-        plain = _UNSAFE.sub("_", name).lstrip(". ")[-180:] or "video"
+        """A file name of its own, without suffix, for a video that may be called by a path."""
+        plain = file_name(name, MOST_BYTES - _ROOM)
         unique, number = plain, 2
         while unique.lower() in self._names:
             unique, number = f"{plain} ({number})", number + 1
         self._names.add(unique.lower())
         return unique
+
+
+def _write_page(page: Path, html: str) -> None:
+    # Errors may name files that are not UTF-8.
+    atomic.write_bytes(page, html.encode("utf-8", "backslashreplace"))
 
 
 def draw_poster(image: np.ndarray, faces: Iterable[ScoredFace]) -> np.ndarray:

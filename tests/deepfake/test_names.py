@@ -32,7 +32,7 @@ def test_no_room_is_an_error():
 def test_a_page_of_any_name_can_be_written(tmp_path):
     hostile = ["../../etc/passwd", "a/b.mp4", ".hidden", "new\nline", "\x1b[2J", LATIN, CHINESE, "CON", "?", "<b>", ""]
     for name in hostile:
-        plain = file_name(name, ".html")
+        plain = f"{file_name(name, 250)}.html"
         (tmp_path / plain).touch()
         assert plain.isprintable() and "/" not in plain and not plain.startswith(".") and plain.endswith(".html")
 

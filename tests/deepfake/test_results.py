@@ -1,5 +1,7 @@
 """What tables call videos, what a record survives, what a journal keeps."""
 
+import csv
+import io
 import json
 import os
 from pathlib import Path
@@ -71,10 +73,31 @@ def test_a_record_survives_json_exactly():
 def test_names_that_are_not_utf8_do_not_lose_the_table(tmp_path):
     name = os.fsdecode(b"caf\xe9.mp4")
     write_submission(tmp_path / "s.csv", {name: RESULT, "a,b.mp4": VideoResult(NO_FACE)})
-    table = (tmp_path / "s.csv").read_bytes()
-    assert table == b'filename,label\ncaf\xe9.mp4,0.300000\n"a,b.mp4",0.500000\n'
+    table = (tmp_path / "s.csv").read_text(encoding="utf-8")
+    assert table == 'filename,label\ncaf\\xe9.mp4,0.300000\n"a,b.mp4",0.500000\n'
     write_details(tmp_path / "d.json", {name: RESULT}, RUN)
     assert json.loads((tmp_path / "d.json").read_text())["videos"][0]["filename"] == name
+
+
+HOSTILE = ["=1+1.mp4", "+.mp4", "-.mp4", "@a.mp4", "\t=1.mp4", "a\nb.mp4", "\x1b[2J.mp4", os.fsdecode(b"gr\xfc.mp4")]
+
+
+@pytest.mark.parametrize("suffix", ["csv", "json"])
+def test_details_give_back_every_name(tmp_path, suffix):
+    write_details(tmp_path / f"d.{suffix}", dict.fromkeys(HOSTILE, RESULT), RUN)
+    assert list(read_details(tmp_path / f"d.{suffix}").scores) == HOSTILE
+
+
+def test_tables_hold_neither_formulas_nor_control_characters(tmp_path):
+    results = {name: VideoResult(CRASHED, reason=f"={name}") for name in HOSTILE}
+    write_submission(tmp_path / "s.csv", results)
+    write_details(tmp_path / "d.csv", results, {**RUN, "models": [{"name": "=model"}]})
+    for table in ("s.csv", "d.csv"):
+        text = (tmp_path / table).read_text(encoding="utf-8")
+        assert text.replace("\n", "").isprintable() and text.count("\n") == len(HOSTILE) + 1
+        assert not [cell for row in csv.reader(io.StringIO(text)) for cell in row if cell[:1] in tuple("=+-@")]
+    lines = list_missing(results)
+    assert len(lines) == len(HOSTILE) and all(line[:-1].isprintable() for line in lines)
 
 
 def test_only_the_submission_has_the_neutral_score(tmp_path):
