@@ -39,7 +39,7 @@ def batch_size(device: torch.device, side: int) -> int:
 
 
 class ScoringError(ValueError):
-    """A network gave a score that is not a number."""
+    """A network computed something that is not a finite number, so there is no score."""
 
 
 @runtime_checkable
@@ -130,7 +130,8 @@ class FaceScorer:
         """(n, s, s, 3) uint8 RGB -> (n,) float32 probabilities of fake.
 
         Raises:
-            ScoringError: a score is not a number.
+            ScoringError: an output is not finite.
+            ValueError: the network gives another number of outputs than its spec says.
         """
         if isinstance(self._source, Streaming):
             outputs = self._source.stream(self._input.batches(images))
@@ -139,7 +140,10 @@ class FaceScorer:
             found = self._score_batches(images)
         scores = np.concatenate([np.empty(0, np.float32), *found])
         if not np.isfinite(scores).all():
-            raise ScoringError("the network gave a score that is not a number; try --precision float32")
+            raise ScoringError(
+                "the network computed numbers that are not finite, so there is no score: its weights are damaged, or "
+                "too large for this precision; try --precision float32"
+            )
         return scores
 
     def _score_batches(self, images: np.ndarray) -> list[np.ndarray]:

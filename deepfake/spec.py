@@ -27,6 +27,8 @@ OUTPUT_LOGIT = "logit"
 OUTPUT_SOFTMAX = "softmax"
 """Two logits, of real and of fake; their softmax's second value is the probability of fake."""
 OUTPUTS = (OUTPUT_LOGIT, OUTPUT_SOFTMAX)
+OUTPUT_WIDTHS = {OUTPUT_LOGIT: 1, OUTPUT_SOFTMAX: 2}
+"""How many numbers a network gives for a face."""
 
 _PUBLISHED = {"source": "published"}
 _PUBLISHED_NAME = re.compile(r"(DeepFakeClassifier(?:SRM|GWAP)?)_(tf_efficientnet_b\d_ns)_\d+_(?:\d+|last|best_dice)")
@@ -100,9 +102,21 @@ class ModelSpec:
 
 
 def fake_probability(outputs: torch.Tensor, output: str) -> torch.Tensor:
-    """What a network puts out, (n, 1) or (n, 2) as `output` of `OUTPUTS` says -> (n,) float32 probabilities of fake."""
-    outputs = outputs.float()
-    return outputs.flatten().sigmoid() if output == OUTPUT_LOGIT else outputs.softmax(-1)[:, 1]
+    """Return the probabilities of fake, (n,) float32; NaN where an output is not finite, as no probability follows.
+
+    Args:
+        outputs: a network's, (n, 1), (n,) or (n, 2) as `output` says.
+        output: one of `OUTPUTS`.
+
+    Raises:
+        ValueError: outputs of another shape.
+    """
+    width = OUTPUT_WIDTHS[output]
+    outputs = (outputs if outputs.ndim > 1 else outputs[:, None]).flatten(1).float()
+    if outputs.shape[1] != width:
+        raise ValueError(f"the network gives {outputs.shape[1]} numbers for a face; a {output} takes {width}")
+    probability = outputs[:, 0].sigmoid() if output == OUTPUT_LOGIT else outputs.softmax(-1)[:, 1]
+    return torch.where(outputs.isfinite().all(1), probability, torch.nan)
 
 
 def legacy_spec(file_name: str) -> ModelSpec | None:

@@ -13,6 +13,7 @@ import torch
 
 from deepfake import atomic
 from deepfake.lanes import share
+from deepfake.models.rectifiers import SLOPE
 from export.facts import FLOAT32, ExportError, ExportFacts, again, missing_library
 from export.network import INPUT, OUTPUT, ExportedGraph, ExportJob, Run
 
@@ -71,6 +72,7 @@ def build_model(job: ExportJob) -> Any:
     model = program.model_proto
     _check_opset(model, job.opset)
     _forget_sources(model)
+    _replace_rectifiers(model)
     for key, value in job.facts.to_strings().items():
         model.metadata_props.add(key=key, value=value)
     return model
@@ -145,6 +147,16 @@ def _check_opset(model: Any, opset: int) -> None:
     written = next(entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx"))
     if written != opset:
         raise ExportError(f"--opset {opset}: the exporter could only write {written}; leave it at {OPSET}")
+
+
+def _replace_rectifiers(model: Any) -> None:
+    """Makes every ReLU a leaky one of SLOPE: see `deepfake.models.rectifiers`."""
+    from onnx import helper
+
+    for node in model.graph.node:
+        if node.op_type == "Relu" and node.domain in ("", "ai.onnx"):
+            node.op_type = "LeakyRelu"
+            node.attribute.append(helper.make_attribute("alpha", SLOPE))
 
 
 def _forget_sources(model: Any) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from deepfake.face_scorer import SCORE_BATCH
-from deepfake.spec import OUTPUT_LOGIT, ModelSpec
+from deepfake.spec import OUTPUT_WIDTHS, ModelSpec
 from export.facts import ExportError, ExportFacts, missing_library
 from export.network import INPUT, OUTPUT
 
@@ -133,7 +133,7 @@ def ensemble_config(
 
 def output_width(spec: ModelSpec) -> int:
     """How many numbers a network puts out for a face."""
-    return 1 if spec.output == OUTPUT_LOGIT else 2
+    return OUTPUT_WIDTHS[spec.output]
 
 
 def told_by(config: Any) -> dict[str, str]:

@@ -18,6 +18,7 @@ from torch import nn
 from deepfake.models.folding import fold_batch_norms
 from deepfake.models.gating import replace_gates
 from deepfake.models.packing import can_pack, pack_convolutions
+from deepfake.models.rectifiers import replace_rectifiers
 from deepfake.models.swish import can_swish, replace_swish
 from deepfake.precision import PRECISIONS
 
@@ -51,8 +52,10 @@ def for_inference(network: nn.Module, precision: str, batch: torch.Tensor, compi
             _cast(network, dtype)
         if weights.device.type == "cpu" and can_swish(dtype, torch.get_num_threads()):
             replace_swish(folded)
-        if packs and not compiled:  # the compiler packs, too
+        if packs and not compiled:
             network = pack_convolutions(folded)
+        elif packs:  # the compiler packs, too, and fuses rectifiers
+            replace_rectifiers(network)
         network = MixedPrecision(network, dtype) if reduced else network
     network = network.to(memory_format=torch.channels_last)
     return _Compiled(network, weights.device) if compiled else network

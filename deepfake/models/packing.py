@@ -11,11 +11,14 @@ from timm.layers import Conv2dSame, pad_same
 from torch import nn
 
 from deepfake.models.folding import Folded, replace_module
+from deepfake.models.rectifiers import SLOPE
 
 PACKED_TYPES = (torch.float32, torch.bfloat16)
 
-_FUSED: dict[type[nn.Module], str] = {nn.SiLU: "swish", nn.ReLU: "relu"}
-"""Activations that oneDNN computes on the way, under its names."""
+_RECTIFIER = "leaky_relu"
+_FUSED: dict[type[nn.Module], str] = {nn.SiLU: "swish", nn.ReLU: _RECTIFIER}
+"""Activations that oneDNN computes on the way, under its names. Its own `relu` loses NaN (`rectifiers`)."""
+_SCALARS = {_RECTIFIER: [SLOPE]}
 _NO_ACTIVATION = "none"
 
 _NEEDED = ("_convolution_pointwise", "_linear_pointwise", "_reorder_linear_weight")
@@ -83,7 +86,8 @@ class PackedProduct(nn.Module):
 
     def __init__(self, conv: nn.Conv2d, activation: str, shape: torch.Size) -> None:
         super().__init__()
-        self.activation, self.dtype = activation, conv.weight.dtype
+        self.activation, self.scalars = activation, _SCALARS.get(activation, [])
+        self.dtype = conv.weight.dtype
         self.register_buffer("bias", None if conv.bias is None else conv.bias.detach().to(self.dtype))
         with torch.no_grad():
             matrix = conv.weight.detach().flatten(1).contiguous()
@@ -94,7 +98,7 @@ class PackedProduct(nn.Module):
         """(n, c, h, w) -> (n, c', h, w) in the weights' type."""
         pixels = x.to(self.dtype).permute(0, 2, 3, 1)
         flat = pixels.reshape(-1, pixels.shape[-1])
-        y = torch.ops.mkldnn._linear_pointwise(flat, self._weight, self.bias, self.activation, [], "")
+        y = torch.ops.mkldnn._linear_pointwise(flat, self._weight, self.bias, self.activation, self.scalars, "")
         return y.view(*pixels.shape[:3], -1).permute(0, 3, 1, 2)
 
 
@@ -104,7 +108,8 @@ class PackedConv2d(nn.Module):
     def __init__(self, conv: nn.Conv2d, activation: str, shape: torch.Size) -> None:
         super().__init__()
         self.pads_same = isinstance(conv, Conv2dSame)
-        self.kernel_size, self.activation = conv.kernel_size, activation
+        self.kernel_size = conv.kernel_size
+        self.activation, self.scalars = activation, _SCALARS.get(activation, [])
         self.stride, self.dilation, self.groups = conv.stride, conv.dilation, conv.groups
         self.padding = (0, 0) if self.pads_same else conv.padding
         self.dtype = conv.weight.dtype
@@ -134,6 +139,6 @@ class PackedConv2d(nn.Module):
             self.dilation,
             self.groups,
             self.activation,
-            [],
+            self.scalars,
             "",
         )

@@ -48,9 +48,10 @@ class AttentionMaps(nn.Module):
         super().__init__()
         self.conv = nn.Conv2d(features, maps, 1, bias=False)
         self.bn = nn.BatchNorm2d(maps, eps=BATCH_NORM_EPSILON)
+        self.act = nn.ReLU()
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return functional.relu(self.bn(self.conv(x)))
+        return self.act(self.bn(self.conv(x)))
 
 
 class WSDAN(nn.Module):

@@ -54,7 +54,11 @@ CONVOLUTIONS = st.tuples(
 @pytest.mark.usefixtures("packs")
 @settings(max_examples=60, deadline=None)
 @given(
-    CONVOLUTIONS, st.integers(9, 24), st.integers(9, 24), st.integers(1, 3), st.sampled_from(["none", "swish", "relu"])
+    CONVOLUTIONS,
+    st.integers(9, 24),
+    st.integers(9, 24),
+    st.integers(1, 3),
+    st.sampled_from(["none", "swish", "leaky_relu"]),
 )
 @torch.no_grad()
 def test_a_packed_convolution_computes_the_same(convolution, height, width, count, activation):
@@ -64,7 +68,7 @@ def test_a_packed_convolution_computes_the_same(convolution, height, width, coun
     conv = kind(inputs, outputs, kernel, stride=stride, dilation=dilation, groups=groups, bias=bias, **padding)
     conv = conv.to(memory_format=torch.channels_last)
     x = torch.randn(count, inputs, height, width).contiguous(memory_format=torch.channels_last)
-    expected = {"none": lambda y: y, "swish": functional.silu, "relu": functional.relu}[activation](conv(x))
+    expected = {"none": lambda y: y, "swish": functional.silu, "leaky_relu": functional.relu}[activation](conv(x))
     for seen in (x.shape, torch.Size((1, inputs, 2 * height, width + 5))):  # packed for pictures of other sizes, too
         packed = packed_convolution(conv, activation, seen)
         assert isinstance(packed, PackedProduct) == (kernel == stride == groups == 1)

@@ -100,7 +100,7 @@ def test_a_score_that_is_not_a_number_is_a_status(face_clips, tiny_model):
     broken = ScoringModel("broken", _Broken(), tiny_model.spec, "")
     result = Predictor([tiny_model, broken]).predict(face_clips / "b.mp4")
     assert (result.status, result.score, result.model_scores) == ("failed", None, {})
-    assert "broken: the network gave a score that is not a number" in result.reason
+    assert "broken: the network computed numbers that are not finite" in result.reason
 
 
 def test_a_reader_that_dies_costs_its_video_only(face_clips, tiny_model, monkeypatch):

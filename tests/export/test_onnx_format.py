@@ -6,14 +6,17 @@ import numpy as np
 import pytest
 import torch
 
+from deepfake.face_scorer import ScoringError
 from deepfake.images import SECOND_PLACE, SYMMETRIC
 from deepfake.models import model_names
 from deepfake.spec import OUTPUT_SOFTMAX, ModelSpec
-from export import onnx_format
+from export import onnx_format, openvino_format
 from export.checking import compare, export_checked
 from export.facts import ExportError, ExportFacts
-from export.network import ExportedNetwork
+from export.network import ExportedNetwork, ExportJob
 from export.scorers import make_scorer
+from tests.deepfake.test_inference import lively
+from tests.deepfake.test_rectifiers import poison
 from tests.export.conftest import SIZE, TINY
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -116,7 +119,7 @@ def test_the_comparison_sees_a_difference(tiny, crops):
     shifted = ExportedNetwork(lambda batch: network(batch) + 0.1, network.facts)
     assert compare(job, make_scorer(shifted)).difference == pytest.approx(0.025, abs=0.01)
     broken = ExportedNetwork(lambda batch: torch.full((len(batch), 1), torch.nan), network.facts)
-    with pytest.raises(ValueError, match="not a number"):
+    with pytest.raises(ValueError, match="not finite"):
         compare(job, make_scorer(broken))
 
 
@@ -142,3 +145,20 @@ def test_the_shape_of_scores(tiny, crops):
     scores = make_scorer(opened(tiny[1]))(crops)
     assert scores.shape == (len(crops),) and scores.dtype == np.float32
     assert make_scorer(opened(tiny[1]))(crops[:0]).shape == (0,)
+
+
+@pytest.mark.parametrize(
+    "made, precision", [(onnx_format, "float32"), (openvino_format, "float32"), (openvino_format, "bf16")]
+)
+@pytest.mark.parametrize(
+    "place", ["one weight of the first convolution", "one weight in the middle", "a batch norm's bias"]
+)
+def test_nan_in_an_exported_network_is_an_error(made, precision, place, crops, tmp_path):
+    torch.manual_seed(1)
+    spec = replace(TINY, options={"encoder": "regnetx_002"})  # ReLUs, which OpenVINO fuses with convolutions
+    network = poison(lively(spec.build()), place)
+    job = ExportJob(network, ExportFacts(spec, "tiny", "0" * 64, False, precision), crops[:2], onnx_format.OPSET)
+    with made.written(tmp_path / f"a{made.SUFFIX}", job) as file:
+        exported = ExportedNetwork(*made.open_file(file, "cpu"))
+        with pytest.raises(ScoringError, match="not finite"):
+            make_scorer(exported)(crops[:2])
