@@ -21,6 +21,7 @@ import pandas as pd
 
 from deepfake import atomic
 from deepfake.face_recipes import AlignRecipe, recipe_from_dict, recipe_to_dict
+from deepfake.mappings import parse_json
 from deepfake.paths import CROP_SUFFIXES, FAILURES_DIR, RUNS_DIR, is_plain_name
 from deepfake.tables import TableError, read_table, write_table
 
@@ -167,7 +168,7 @@ def read_extraction(folder: Path) -> Extraction | None:
     if not file.exists():
         return None
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
+        content = parse_json(file.read_bytes())
         if content["format"] != RECIPE_FORMAT:
             raise ValueError(f"format {content['format']!r}; this version reads {RECIPE_FORMAT}")
         recipe = recipe_from_dict(content["faces"])

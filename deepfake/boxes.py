@@ -7,7 +7,6 @@ the detector knows the reduced frames it looks at, and it scales its boxes back 
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,9 +15,13 @@ from typing import Any
 import numpy as np
 
 from deepfake import atomic
+from deepfake.mappings import parse_json
 
 MARGIN = 3
 """A crop is wider than its box by `size // MARGIN` on each side (first place)."""
+
+MOST_PIXELS = 1 << 24
+"""No coordinate lies farther out: frames have at most this many pixels, and box files that say more are damaged."""
 
 FRAME_SPACE = "frame"
 BOX_FILE_FORMAT = 1
@@ -111,7 +114,7 @@ def read_boxes(path: Path) -> BoxFile:
         ValueError: the file is neither.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = parse_json(path.read_bytes())
         if not isinstance(content, dict):
             raise ValueError(f"expected a mapping, found {type(content).__name__}")
         if "format" not in content:
@@ -156,16 +159,20 @@ def _face_to_json(face: Face) -> dict[str, Any]:
 
 
 def _face_from_json(entry: dict[str, Any]) -> Face:
-    points = entry.get("landmarks")
+    points, score = entry.get("landmarks"), entry.get("score")
     return Face(
         box=_four(entry["box"]),
-        score=entry.get("score"),
-        landmarks=None if points is None else tuple((float(x), float(y)) for x, y in points),
+        score=None if score is None else _number(score),
+        landmarks=None if points is None else tuple((_number(x), _number(y)) for x, y in points),
     )
 
 
 def _four(values: Any) -> tuple[float, float, float, float]:
-    x1, y1, x2, y2 = (float(v) for v in values)
-    if not all(map(math.isfinite, (x1, y1, x2, y2))):
-        raise ValueError(f"box {values}: expected four finite numbers")
+    x1, y1, x2, y2 = map(_number, values)
     return x1, y1, x2, y2
+
+
+def _number(value: Any) -> float:
+    if not isinstance(value, (int, float)) or isinstance(value, bool) or not abs(value) <= MOST_PIXELS:
+        raise ValueError(f"{value!r:.100}: expected a number of at most {MOST_PIXELS}")
+    return float(value)

@@ -163,7 +163,14 @@ def kept_of_models(models: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         raise CalibrationError(
             f"the predictions say too little of their models: expected {', '.join(MODEL_KEYS)} of each"
         )
+    for model in models:
+        if not _is_number(model["weight"]) or not model["weight"] > 0:
+            raise CalibrationError(f"{model['name']}: weight: expected a number more than 0; found {model['weight']!r}")
+        if not all(isinstance(model[key], str) for key in MODEL_KEYS if key != "weight"):
+            raise CalibrationError(f"{model['name']!r:.100}: expected a text for each of {', '.join(MODEL_KEYS)}")
     total = sum(model["weight"] for model in models)
+    if not math.isfinite(total):
+        raise CalibrationError("the predictions' models have weights whose sum is not finite")
     kept = [{key: model[key] for key in MODEL_KEYS} | {"weight": model["weight"] / total} for model in models]
     return sorted(kept, key=lambda model: model["name"])
 

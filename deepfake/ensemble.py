@@ -80,7 +80,8 @@ def weighted_members(
         EnsembleError: not as many weights as checkpoints, or one that is not more than 0.
     """
     given = list(weights or [1.0] * len(checkpoints))
-    if len(given) != len(checkpoints) or not all(0 < weight < math.inf for weight in given):
+    good = len(given) == len(checkpoints) and all(0 < weight < math.inf for weight in given)
+    if not good or not math.isfinite(sum(given)):
         raise EnsembleError(f"--weights {' '.join(map(str, given))}: expected {len(checkpoints)} numbers more than 0")
     return [Member(checkpoint, weight, frames) for checkpoint, weight in zip(checkpoints, given)]
 
@@ -109,7 +110,7 @@ def read_ensemble(file: Path, weights_dir: Path) -> list[Member]:
 def _listed(file: Path, content: Mapping[str, Any], weights_dir: Path) -> list[Member]:
     _only_keys(file, content, _LIST_KEYS)
     aggregation = content["aggregation"]
-    if aggregation not in AGGREGATIONS:
+    if not isinstance(aggregation, str) or aggregation not in AGGREGATIONS:
         raise EnsembleError(f"{file}: aggregation: expected one of {', '.join(AGGREGATIONS)}; found {aggregation!r}")
     frames = content["frames"]
     if not isinstance(frames, dict) or len(frames) != 1 or not frames.keys() <= _FRAME_CHOICES.keys():
@@ -139,8 +140,17 @@ def _weights(file: Path, content: Mapping[str, Any], key: str) -> dict[str, floa
             raise EnsembleError(f"{file}: {key}: {name!r} is not a plain file name; names may not leave the folder")
         if isinstance(weight, bool) or not isinstance(weight, (int, float)) or not 0 < weight < math.inf:
             raise EnsembleError(f"{file}: {key}.{name}: expected a weight more than 0; found {weight!r}")
-    total = sum(given.values())
-    return {name: weight / total for name, weight in given.items()}
+    shares = _shares(list(given.values()))
+    if not all(shares):
+        raise EnsembleError(f"{file}: {key}: expected weights that do not vanish beside each other; found {given}")
+    return dict(zip(given, shares))
+
+
+def _shares(weights: Sequence[float]) -> list[float]:
+    """Weights made to sum up to 1; 0 for one that vanishes beside the others."""
+    largest = max(weights)  # their sum may be infinite
+    total = math.fsum(weight / largest for weight in weights)
+    return [weight / largest / total for weight in weights]
 
 
 def _count(file: Path, key: str, value: Any) -> int:

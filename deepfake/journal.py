@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import IO, Any
 
 from deepfake import atomic
+from deepfake.mappings import parse_json
 from deepfake.names import fit
 from deepfake.processes import OutOfSpace
 
@@ -31,9 +32,10 @@ def begun_run(output: Path) -> dict[str, Any] | None:
     """What identifies the stopped run that was to make a file; None if there is none, or nobody can tell."""
     path = journal_of(output)
     try:
-        return json.loads(whole_lines(path)[0])["run"]
+        run = parse_json(whole_lines(path)[0])["run"]
     except (OSError, ValueError, LookupError, TypeError):
         return None
+    return run if isinstance(run, dict) else None
 
 
 class Journal:
@@ -73,7 +75,7 @@ class Journal:
             header, *lines = whole_lines(self.path) or [""]
             if header == self._header:
                 try:
-                    self._entries = dict(json.loads(line) for line in lines)
+                    self._entries = dict(map(_entry, lines))
                 except ValueError as error:
                     raise ValueError(f"{self.path}: damaged ({error}); remove it to start over") from error
         return dict(self._entries)
@@ -116,6 +118,13 @@ def out_of_space(path: Path) -> Iterator[None]:
         if error.errno not in _FULL:
             raise
         raise OutOfSpace(f"{path}: the disk is full ({error.strerror})") from error
+
+
+def _entry(line: str) -> tuple[str, Any]:
+    content = parse_json(line)
+    if not isinstance(content, list) or len(content) != 2 or not isinstance(content[0], str):
+        raise ValueError(f"{line[:60]!r}: expected a key and a value")
+    return content[0], content[1]
 
 
 def _line(entry: tuple[str, Any]) -> str:

@@ -7,12 +7,16 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
+from tokenize import TokenError
 
 import numpy as np
 import numpy.typing as npt
 
 LEFT_EYE, RIGHT_EYE, NOSE, MOUTH_LEFT, MOUTH_RIGHT = range(5)
 SHAPE = (5, 2)
+
+_NO_HEADER = (ValueError, EOFError, SyntaxError, TokenError, TypeError, KeyError, MemoryError, RecursionError)
+"""What numpy raises for headers that are cut or damaged: it parses them as Python."""
 
 
 def write_landmarks(path: Path, points: npt.ArrayLike) -> None:
@@ -40,11 +44,19 @@ def parse_landmarks(data: bytes, source: str) -> np.ndarray:
     Raises:
         ValueError: not a landmark file.
     """
+    file = io.BytesIO(data)
+    # Not np.load, which opens archives and memory maps as well; the header first, as it says how much memory to take.
     try:
-        # Not np.load, which opens archives and memory maps as well.
-        points = np.lib.format.read_array(io.BytesIO(data), allow_pickle=False)
-    except ValueError as error:
-        raise ValueError(f"{source}: not a landmark file: {error}") from error
-    if points.shape != SHAPE or points.dtype != np.int16:
-        raise ValueError(f"{source}: holds {points.dtype} of shape {points.shape}; expected int16 of {SHAPE}")
-    return points
+        version = np.lib.format.read_magic(file)
+        if version != (1, 0):
+            raise ValueError(f"version {version} of the format; expected 1.0")
+        shape, fortran, dtype = np.lib.format.read_array_header_1_0(file)
+    except _NO_HEADER as error:
+        raise ValueError(f"{source}: not a landmark file: {str(error).splitlines()[0][:200]}") from error
+    if shape != SHAPE or dtype != np.int16:
+        raise ValueError(f"{source}: holds {dtype} of shape {shape}; expected int16 of {SHAPE}")
+    values = file.read()
+    if len(values) < dtype.itemsize * SHAPE[0] * SHAPE[1]:
+        raise ValueError(f"{source}: not a landmark file: cut off after {len(data)} bytes")
+    points = np.frombuffer(values, dtype, SHAPE[0] * SHAPE[1])
+    return points.reshape(SHAPE, order="F" if fortran else "C").astype(np.int16)

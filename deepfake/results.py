@@ -154,6 +154,10 @@ class VideoResult:
         faces = [_face_from_dict(face) for face in values.pop("faces")]
         persons = [PersonScore(**person) for person in values.pop("persons")]
         size = values.pop("size")
+        if values["status"] not in STATUSES:
+            raise ValueError(f"status {values['status']!r}; expected one of {', '.join(STATUSES)}")
+        if values["score"] is not None and not 0 <= values["score"] <= 1:
+            raise ValueError(f"score {values['score']!r}; expected a number from 0 to 1")
         check = values.pop("precision_check", None)
         return VideoResult(
             **values,
@@ -205,7 +209,10 @@ class ResultJournal(Journal):
             ValueError: the journal is damaged.
         """
         finished = self.read()
-        return {path: VideoResult.from_dict(finished[key]) for path, key in self._keys.items() if key in finished}
+        try:
+            return {path: VideoResult.from_dict(finished[key]) for path, key in self._keys.items() if key in finished}
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise ValueError(f"{self.path}: damaged ({error!r}); remove it to start over") from error
 
     def record(self, path: Path, result: VideoResult) -> None:
         """Records a result, unless another attempt might give a better one. Raises OutOfSpace."""
@@ -295,7 +302,11 @@ def read_details(path: Path) -> Details:
         raise ValueError(f"{path}: format: expected {DETAILS_FORMAT}; found {content['format']!r}")
     try:
         videos = [(video["filename"], video["score"]) for video in content["videos"]]
-        return Details(_scores(path, videos), content["models"], content["crop_recipes"])
+        described = {key: content[key] for key in ("models", "crop_recipes")}
+        for key, value in described.items():
+            if not isinstance(value, list) or not all(isinstance(entry, dict) for entry in value):
+                raise TypeError(f"{key}: expected a list of mappings; found {value!r:.100}")
+        return Details(_scores(path, videos), **described)
     except (TypeError, KeyError) as error:
         raise ValueError(f"{path}: not the details of a prediction: {type(error).__name__}: {error}") from error
 
@@ -409,9 +420,11 @@ def _scores(path: Path, videos: Iterable[tuple[str, Any]]) -> dict[str, float | 
     for name, value in videos:
         if name in scores:
             raise ValueError(f"{path}: {name!r} is there twice")
+        if isinstance(value, bool):
+            value = str(value)
         try:
             scores[name] = None if value is None or value == "" else float(value)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             scores[name] = math.nan
         if not 0 <= (scores[name] or 0) <= 1:
             raise ValueError(f"{path}: {name!r} has score {value!r}; expected a number from 0 to 1")

@@ -21,6 +21,7 @@ from typing import Any
 
 from deepfake import atomic
 from deepfake.journal import append_line, out_of_space, whole_lines
+from deepfake.mappings import parse_json
 from deepfake.paths import RUNS_DIR
 from deepfake.version import code_version
 from deepfake.workers import UNMEASURED, Cost, Summary
@@ -229,7 +230,7 @@ def _numbers(folder: Path, step: str) -> Iterator[int]:
 
 def _read_run(path: Path) -> Run:
     try:
-        first, *lines = map(json.loads, whole_lines(path))
+        first, *lines = map(parse_json, whole_lines(path))
         if first.pop("format") != FORMAT:
             raise ValueError(f"another format than {FORMAT}")
         end = lines.pop()[_END] if lines and _END in lines[-1] else None

@@ -24,6 +24,7 @@ import pandas as pd
 
 from deepfake import folds
 from deepfake.folds import CropFiles, FoldRow
+from deepfake.mappings import parse_json
 from deepfake.paths import is_plain_name, parse_crop_name
 from deepfake.tables import parse_table
 
@@ -40,6 +41,8 @@ LANDMARKS = "landmarks.npy"
 ROW = "json"
 _BLOCK = tarfile.BLOCKSIZE
 _END = b"\0" * 2 * _BLOCK
+_LARGEST_READ = 1 << 20
+"""Bytes of a header or a row: they are a few hundred."""
 
 
 class ShardError(ValueError):
@@ -155,25 +158,42 @@ def scan_shard(path: Path) -> list[ShardRow]:
         ShardError: not a shard, or cut off.
     """
     try:
-        with path.open("rb") as file, tarfile.open(fileobj=file, mode="r:") as tar:
+        with path.open("rb") as file, tarfile.open(fileobj=_SmallReads(file), mode="r:") as tar:
             rows = list(_scanned(tar, path.name))
             if path.stat().st_size != tar.offset + len(_END):
                 raise ValueError("it does not end where its list of files does")
-    except (OSError, tarfile.TarError, ValueError, TypeError, KeyError) as error:
+    except (OSError, tarfile.TarError, ValueError, TypeError, KeyError, OverflowError) as error:
         raise ShardError(f"{path}: not a whole shard: {error}; remove it and pack again") from error
     return rows
+
+
+class _SmallReads:
+    """A file of which only a little is read at once: headers and rows, whatever sizes a damaged shard claims."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.seek, self.tell = file.seek, file.tell
+
+    def read(self, size: int = -1) -> bytes:
+        if not 0 <= size <= _LARGEST_READ:
+            raise ValueError(f"a header or a row of {size} bytes; expected at most {_LARGEST_READ}")
+        return self._file.read(size)
 
 
 def _scanned(tar: tarfile.TarFile, shard: str) -> Iterator[ShardRow]:
     spans: dict[str, tuple[int, int]] = {}
     for member in tar:
+        if member.type not in (tarfile.REGTYPE, tarfile.AREGTYPE):
+            raise ValueError(f"{member.name!r:.100} is no regular file")
         key, _, extension = member.name.rpartition("/")[2].partition(".")
         if extension != ROW:
             spans[f"{key}.{extension}"] = (member.offset_data, member.size)
             continue
+        if member.size > _LARGEST_READ:
+            raise ValueError(f"{member.name!r:.100} has {member.size} bytes; expected at most {_LARGEST_READ}")
         content = tar.extractfile(member)
         assert content is not None
-        row = FoldRow(**json.loads(content.read()))
+        row = FoldRow(**parse_json(content.read()))
         found = [spans.pop(name, (0, 0)) for name in (row.file, f"{key}.{MASK}", f"{key}.{LANDMARKS}")]
         if found[0][1] == 0 or spans:
             raise ValueError(f"{member.name} does not belong to the files before it")
@@ -227,11 +247,13 @@ def parse_index(shards: bytes, table: bytes, source: str) -> ShardIndex:
 def _parse_shards(content: bytes, source: str) -> dict[str, Any]:
     kinds = get_type_hints(Shard)
     try:
-        listed = json.loads(content)
+        listed = parse_json(content)
         if listed["format"] != FORMAT:
             raise ShardError(f"{source}: format {listed['format']!r}; this version reads {FORMAT}")
         for shard in listed["shards"]:
             if shard.keys() != kinds.keys() or not all(type(shard[name]) is kind for name, kind in kinds.items()):
+                raise ValueError(f"a shard is {shard}")
+            if shard["bytes"] < 0 or shard["samples"] < 0:
                 raise ValueError(f"a shard is {shard}")
             if not is_plain_name(shard["name"]):
                 raise ValueError(f"{shard['name']!r} is no file name")
@@ -254,7 +276,8 @@ def _check(index: ShardIndex, source: str) -> None:
     ends = table["shard"].map({shard.name: shard.bytes for shard in index.shards}).to_numpy()
     for part in ("crop", "mask", "points"):
         at, size = table[f"{part}_at"].to_numpy(), table[f"{part}_size"].to_numpy()
-        if ((at < 0) | (size < (part == "crop")) | (at + size > ends)).any():
+        # Not at + size, which may exceed 64 bits.
+        if ((at < 0) | (at > ends) | (size < (part == "crop")) | (size > ends - at)).any():
             raise ShardError(f"{source}: a {part} lies outside of its shard; pack again")
     named = table["video"].map(is_plain_name) & table["file"].map(lambda name: parse_crop_name(name) is not None)
     if not named.all():

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deepfake.images import Normalization
+from deepfake.mappings import parse_json
 from deepfake.spec import ModelSpec
 
 FLOAT32, BF16, FP16, INT8 = "float32", "bf16", "fp16", "int8"
@@ -61,7 +62,7 @@ class ExportFacts:
         if missing:
             raise ExportError(f"{path}: its metadata lacks {', '.join(missing)}; {again()}")
         try:
-            spec = ModelSpec.from_dict(json.loads(content["model_spec"]))
+            spec = ModelSpec.from_dict(parse_json(content["model_spec"]))
             folded = _FLAGS[content["normalization_folded"]]
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ExportError(f"{path}: its metadata is damaged ({error}); {again()}") from error

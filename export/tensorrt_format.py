@@ -16,6 +16,7 @@ import torch
 from deepfake import atomic
 from deepfake.checkpoints import file_hash
 from deepfake.face_scorer import SCORE_BATCH
+from deepfake.mappings import parse_json
 from export import onnx_format
 from export.facts import BF16, FLOAT32, FP16, ExportError, ExportFacts, again, missing_library
 from export.network import INPUT, OUTPUT, ExportJob, Run
@@ -136,7 +137,7 @@ def _facts_path(path: Path) -> Path:
 def _read_facts(path: Path) -> ExportFacts:
     file = _facts_path(path)
     try:
-        told = json.loads(file.read_text(encoding="utf-8"))
+        told = parse_json(file.read_bytes())
     except OSError as error:
         raise ExportError(f"{file}: cannot be read: {error.strerror}; {again(name=NAME)}") from error
     except ValueError as error:

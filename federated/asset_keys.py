@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from deepfake import atomic
+from deepfake.mappings import parse_json
 from federated.plan import OwnerAssets
 from federated.samples import OwnerData
 
@@ -50,7 +51,7 @@ def read_keys(path: Path) -> AssetKeys:
     if not path.exists():
         return AssetKeys()
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = parse_json(path.read_bytes())
         if content.pop("format") != FORMAT:
             raise ValueError(f"not of format {FORMAT}")
         owners = {name: OwnerAssets(**assets) for name, assets in content.pop("owners").items()}

@@ -20,6 +20,7 @@ import pandas as pd
 
 from deepfake import atomic
 from deepfake.folds import COLUMNS, CropFiles, read_folds
+from deepfake.mappings import read_mapping
 from deepfake.paths import DataRoot, is_plain_name
 from deepfake.tables import write_table
 from federated.splitting import KINDS
@@ -190,13 +191,11 @@ def _read(folder: Path) -> tuple[Description, pd.DataFrame]:
 
 
 def _description(path: Path) -> Description:
+    content = read_mapping(path, "description of a data sample", SampleError)
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
         if content.pop("format") != FORMAT:
             raise SampleError(f"{path}: not of format {FORMAT}; generate the data samples again")
         description = Description(**content)
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise SampleError(f"{path}: no readable description of a data sample: {error}") from error
     except (KeyError, TypeError, AttributeError) as error:
         raise SampleError(f"{path}: not the description of a data sample ({error})") from error
     for name in (description.owner, description.crops_dir):

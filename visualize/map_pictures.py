@@ -12,6 +12,7 @@ import numpy as np
 from deepfake import atomic
 from deepfake.face_recipes import FaceRecipe
 from deepfake.images import encode_image, write_image
+from deepfake.mappings import parse_json
 from visualize.activation import METHODS, overlay
 from visualize.face_maps import MappedFace, in_frame, outline
 from visualize.labels import INK, PAPER, paste, stacked, text_block
@@ -107,7 +108,7 @@ def check_folder(folder: Path) -> None:
         return
     try:
         record = folder / RECORD
-        listed = set(json.loads(record.read_text(encoding="utf-8"))["pictures"]) if record.is_file() else set()
+        listed = set(parse_json(record.read_bytes())["pictures"]) if record.is_file() else set()
         foreign = {path.name for path in folder.iterdir()} - listed - {RECORD}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{folder}: no folder of this command ({error}); choose another --output") from error

@@ -104,7 +104,9 @@ BOX_FILES = st.builds(
     BoxFile,
     st.dictionaries(st.integers(0, 10**6), st.lists(FACES, max_size=3), max_size=5),
     st.none() | st.tuples(st.integers(1, 9999), st.integers(1, 9999)),
-    st.dictionaries(st.text(max_size=5), st.none() | st.integers() | st.text(max_size=5), max_size=3),
+    st.dictionaries(
+        st.text(max_size=5), st.none() | st.integers(-(2**63), 2**63 - 1) | st.text(max_size=5), max_size=3
+    ),
 )
 
 
@@ -156,7 +158,12 @@ def test_the_published_layout_is_doubled(tmp_path):
         '{"format": 1, "space": "frame", "size": null, "settings": {}, "frames": []}',
         '{"format": 1, "space": "frame", "size": null, "settings": {}, "frames": {"0": [{}]}}',
         '{"format": 1, "space": "frame", "size": null, "settings": {}, "frames": {"0": [{"box": [NaN, 1, 2, 3]}]}}',
-        '{"0": [[1, 2, 3, Infinity]]}',
+        '{"0": [[1, 2, 3, Infinity]]}', '{"0": [[1, 2, 3, 1e999]]}', '{"0": [[1, 2, 3, 1' + "0" * 400 + "]]}",
+        '{"0": [[1, 2, 3, 1e30]]}', '{"0": [[1, 2, 3, true]]}', "[" * 100_000, '{"0": ' * 100_000,
+        '{"format": 1, "space": "frame", "size": null, "settings": {}, "frames": {"0": [{"box": [0, 1, 2, 3], '
+        '"score": "high"}]}}',
+        '{"format": 1, "space": "frame", "size": null, "settings": {}, "frames": {"0": [{"box": [0, 1, 2, 3], '
+        '"landmarks": [[1, 1e40]]}]}}',
     ],
 )  # fmt: skip
 def test_what_is_no_box_file_is_named_with_the_cure(tmp_path, content):

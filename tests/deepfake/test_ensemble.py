@@ -69,6 +69,11 @@ def test_the_shipped_ensembles(project_root):
         ({**GOOD, "max_faces": True}, "max_faces: expected a whole number"),
         ({**GOOD, "models": {}}, "models: expected a mapping from name to weight"),
         ({**GOOD, "models": {"a": 0}}, "models.a: expected a weight more than 0; found 0"),
+        ({**GOOD, "aggregation": ["mean"]}, r"aggregation: expected one of confident, mean; found \['mean'\]"),
+        ({**GOOD, "models": {"a": True}}, "models.a: expected a weight more than 0; found True"),
+        ({**GOOD, "models": {"a": 10**400}}, "models.a: expected a whole number of at most 64 bits"),
+        ({**GOOD, "models": {"a": float("inf")}}, "models.a: expected a finite number; found Infinity"),
+        ({**GOOD, "models": {"a": 1e308, "b": 1e-300}}, "expected weights that do not vanish beside each other"),
         ({**GOOD, "models": {"../a": 1}}, "'../a' is not a plain file name"),
         ({"ensembles": {"../one": 1}}, "'../one' is not a plain file name"),
         ({"ensembles": {"nowhere": 1}}, r"nowhere\.json: no readable ensemble: No such file"),
@@ -77,6 +82,11 @@ def test_the_shipped_ensembles(project_root):
 def test_nonsense_is_refused(write, content, told):
     with pytest.raises(EnsembleError, match=told):
         read_ensemble(write(content), WEIGHTS)
+
+
+def test_large_weights_are_shares_too(write):
+    members = read_ensemble(write({**GOOD, "models": {"a": 1e308, "b": 1e308}}), WEIGHTS)
+    assert [member.weight for member in members] == [0.5, 0.5]
 
 
 def test_mixes_of_mixes_are_refused(write):

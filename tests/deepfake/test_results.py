@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from deepfake.journal import Journal
+from deepfake.journal import Journal, begun_run
 from deepfake.results import (
     CRASHED,
     NO_FACE,
@@ -164,10 +164,28 @@ def test_a_journal_cut_anywhere_gives_only_whole_entries(tmp_path, kept):
 def test_a_damaged_journal_is_named(tmp_path):
     with Journal(tmp_path / "s.csv", {}) as journal:
         journal.add("a", 1)
-    with journal.path.open("a") as file:
-        file.write("damaged\n")
+    whole = journal.path.read_text()
+    for line in ("damaged", "null", "5", "[1, 2]", '["a"]', '["a", 1, 2]', '["a", NaN]', "[" * 100_000):
+        journal.path.write_text(f"{whole}{line}\n")
+        with pytest.raises(ValueError, match=r"s\.csv\.journal: damaged .*; remove it to start over"):
+            Journal(tmp_path / "s.csv", {}).read()
+    for line in ("null", "5", "[]", '{"run": 3}'):
+        journal.path.write_text(f"{line}\n")
+        assert begun_run(tmp_path / "s.csv") is None
+        assert Journal(tmp_path / "s.csv", {}).read() == {}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"status": "fine"}, {"score": 3}, {"score": "0.5"}, {"faces": [5]}, {"persons": None}, {"wings": 2}, {"size": 3}],
+)
+def test_a_journal_with_odd_results_is_named(tmp_path, change):
+    _touch(tmp_path, "a.mp4")
+    out, videos = tmp_path / "s.csv", [tmp_path / "a.mp4"]
+    with ResultJournal(out, RUN, videos) as journal:
+        journal.add(journal._keys[videos[0]], {**RESULT.to_dict(), **change})
     with pytest.raises(ValueError, match=r"s\.csv\.journal: damaged .*; remove it to start over"):
-        Journal(tmp_path / "s.csv", {}).read()
+        ResultJournal(out, RUN, videos).results()
 
 
 @pytest.mark.parametrize("suffix", [".json", ".csv"])
@@ -193,8 +211,23 @@ def test_details_are_read_back(tmp_path, suffix):
         ("d.json", "{", "not JSON"),
         ("d.json", "[]", "expected a mapping; found list"),
         ("d.json", '{"a.mp4": {"label": "REAL"}}', "not the details of a prediction"),
+        (
+            "d.json",
+            '{"format": 1, "videos": [{"filename": "a", "score": true}], "models": [], "crop_recipes": []}',
+            "'a' has score 'True'",
+        ),
+        ("d.json", '{"videos": [], "models": 3, "crop_recipes": []}', "models: expected a list of mappings; found 3"),
+        (
+            "d.json",
+            '{"videos": [{"filename": "a", "score": 1' + "0" * 400 + "}]}",
+            "score: expected a whole number of at most 64 bits",
+        ),
         ("d.json", '{"format": 9}', "format: expected 1; found 9"),
-        ("d.json", '{"format": 1, "videos": [{"filename": "a", "score": -1}]}', "'a' has score -1"),
+        (
+            "d.json",
+            '{"format": 1, "videos": [{"filename": "a", "score": -1}], "models": [], "crop_recipes": []}',
+            "'a' has score -1",
+        ),
         ("d.txt", "", "details are written as .csv or .json"),
     ],
 )

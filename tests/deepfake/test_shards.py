@@ -121,6 +121,13 @@ def test_an_index_that_does_not_fit_is_refused(index):
         parse(index, lambda table: table.assign(crop_size=10**6))
     with pytest.raises(ShardError, match="a mask lies outside of its shard"):
         parse(index, lambda table: table.assign(mask_at=-1))
+    for odd in ({"crop_at": 2**63 - 1}, {"crop_size": 2**63 - 1}, {"crop_at": 2**62, "crop_size": 2**62}):
+        with pytest.raises(ShardError, match="a crop lies outside of its shard"):
+            parse(index, lambda table, odd=odd: table.assign(**odd))
+    with pytest.raises(ShardError, match="a shard is"):
+        parse(index, shards=[{"name": "fold.tar", "fold": 3, "bytes": -1, "samples": 3}])
+    with pytest.raises(ShardError, match="bytes: expected a whole number of at most 64 bits"):
+        parse(index, shards=[{"name": "fold.tar", "fold": 3, "bytes": 2**63, "samples": 3}])
     with pytest.raises(ShardError, match="does not name a crop"):
         parse(index, lambda table: table.assign(video=["v", "../v", "v"]))
     for name in ("../fold.tar", "/etc/passwd", ".hidden.tar"):
@@ -144,3 +151,26 @@ def test_numbers_of_numpy_do_not_get_into_the_plan():
                          columns=["video", "file", "label", "original", "frame", "fold"])  # fmt: skip
     (rows,) = plan(table).values()
     json.dumps(dataclasses.asdict(rows[0]))
+
+
+@pytest.mark.parametrize("kind", ["row", "extended header", "sparse"])
+def test_a_shard_that_claims_gigabytes_takes_no_memory(tmp_path, kind):
+    path = tmp_path / "fold00_00000.tar"
+    header = tarfile.TarInfo("v/0_0.json")
+    header.size = 30 << 30
+    header.type = {"row": tarfile.REGTYPE, "extended header": tarfile.XHDTYPE, "sparse": tarfile.GNUTYPE_SPARSE}[kind]
+    with path.open("wb") as file:
+        file.write(header.tobuf(tarfile.GNU_FORMAT))
+        file.truncate(31 << 30)  # a hole, of no size on the disk
+    with pytest.raises(ShardError, match="not a whole shard"):
+        scan_shard(path)
+
+
+def test_a_shard_with_a_link_is_refused(tmp_path):
+    path = tmp_path / "fold00_00000.tar"
+    with tarfile.open(path, "w") as tar:
+        link = tarfile.TarInfo("v/0_0.png")
+        link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
+        tar.addfile(link)
+    with pytest.raises(ShardError, match="is no regular file"):
+        scan_shard(path)
