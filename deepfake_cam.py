@@ -19,10 +19,12 @@ from deepfake.commandline import EXIT_INTERRUPTED, EXIT_SOME_FAILED, EXIT_USAGE,
 from deepfake.detectors.base import ALIGNING
 from deepfake.ensemble import Member
 from deepfake.faces import MAX_FACES
+from deepfake.finding import is_picture, is_video
+from deepfake.image_files import image_format, probe_image, read_still
+from deepfake.images import ImageError
 from deepfake.memory import keep_freed_memory
-from deepfake.paths import PICTURE_SUFFIXES, VIDEO_SUFFIXES
 from deepfake.scoring_options import add_networks
-from deepfake.video import EveryFrames, SpreadFrames
+from deepfake.video import EveryFrames, SpreadFrames, VideoError, begins_as_video
 from deepfake.weights import check_present
 
 if TYPE_CHECKING:
@@ -127,25 +129,39 @@ def find_sources(paths: Sequence[Path], max_faces: int) -> list[Source]:
     """What the inputs are. Raises ValueError for one that is missing, or is nothing that can be drawn."""
     sources = []
     for path in paths:
-        suffix = path.suffix.lower()
         if path.is_dir():
-            files = sorted((p for p in path.iterdir() if _is_picture(p)), key=_by_numbers)
+            inside = list(path.iterdir())
+            files = sorted((p for p in inside if _is_picture(p)), key=_by_numbers)
             if not files:
                 raise ValueError(
-                    f"{path}: no picture in it; expected a folder that holds face crops itself "
-                    f"({' '.join(PICTURE_SUFFIXES)}). Name videos one by one"
+                    f"{path}: no picture in it; expected a folder that holds face crops itself. Name videos one by one"
                 )
+            if len(inside) > len(files):
+                print(f"{path}: left out: {len(inside) - len(files)} that are no pictures", file=sys.stderr)
             if len(files) > max_faces:
                 print(f"{path}: the first {max_faces} of {len(files)} pictures (--max-faces)", file=sys.stderr)
             sources.append(Source(path, CROPS, tuple(files[:max_faces])))
         elif not path.exists():
             raise ValueError(f"{path}: no such file or folder")
-        elif suffix in VIDEO_SUFFIXES or suffix in PICTURE_SUFFIXES:
-            sources.append(Source(path, VIDEO if suffix in VIDEO_SUFFIXES else PICTURE, (path,)))
         else:
-            known = " ".join((*VIDEO_SUFFIXES, *PICTURE_SUFFIXES))
-            raise ValueError(f"{path}: neither a folder of crops, nor a video or picture by its name ({known})")
+            sources.append(Source(path, kind_of(path), (path,)))
     return sources
+
+
+def kind_of(path: Path) -> str:
+    """Whether a file is a video (an animation is one, too) or a picture: by its content, and where that is broken by
+    its name. Raises ValueError if it is neither.
+    """
+    try:
+        if image_format(path) is not None:
+            return VIDEO if probe_image(path).frames > 1 else PICTURE
+        if begins_as_video(path):
+            return VIDEO
+    except (ImageError, VideoError):  # drawing it says what is wrong
+        pass
+    if is_video(path) or is_picture(path):
+        return VIDEO if is_video(path) else PICTURE
+    raise ValueError(f"{path}: neither a folder of crops, nor a video or picture")
 
 
 def check_outputs(sources: Sequence[Source], output: Path) -> None:
@@ -190,32 +206,36 @@ def draw(source: Source, mapper: FaceMapper, args: argparse.Namespace) -> dict[P
 
     Raises ValueError if it has none to draw.
     """
-    from deepfake.images import read_image
     from visualize import map_pictures
 
-    faces, failures = find_faces(source, mapper)
+    image = _read_picture(source.path) if source.kind == PICTURE else None
+    faces, failures = find_faces(source, image, mapper)
     folder, sheet, whole = outputs(source, args.output)
     method, model = mapper.mapper.method, args.model.name
     map_pictures.write_faces(folder, faces, method, model)
     map_pictures.write_picture(sheet, map_pictures.face_sheet(faces, [source.name, model], method))
-    if source.kind == PICTURE:
-        painted = map_pictures.paint_frame(read_image(source.path), faces, mapper.recipe, method)
+    if image is not None:
+        painted = map_pictures.paint_frame(image, faces, mapper.recipe, method)
         map_pictures.write_picture(whole, painted)
     elif source.kind == VIDEO and args.video:
         write_frames(source.path, whole, mapper, args.video_step)
     return failures
 
 
-def find_faces(source: Source, mapper: FaceMapper) -> tuple[list[MappedFace], dict[Path, str]]:
-    """An input's faces with their maps, and the files that cannot be read. Raises ValueError if there is no face."""
-    from deepfake.images import read_image
+def find_faces(
+    source: Source, image: np.ndarray | None, mapper: FaceMapper
+) -> tuple[list[MappedFace], dict[Path, str]]:
+    """An input's faces with their maps, and the files that cannot be read. Raises ValueError if there is no face.
 
+    Args:
+        image: of a picture.
+    """
     if source.kind == CROPS:
         faces, failures = mapper.crops(source.files)
         if not faces:
             raise ValueError(f"{source.path}: not one picture can be read: {'; '.join(failures.values())}")
         return faces, failures
-    faces = mapper.video(source.path) if source.kind == VIDEO else mapper.picture(read_image(source.path))
+    faces = mapper.video(source.path) if image is None else mapper.picture(image)
     if not faces:
         cure = "; if it is a crop of a face itself, put it into a folder and give that" * (source.kind == PICTURE)
         raise ValueError(f"{source.path}: no face was found{cure}")
@@ -238,7 +258,15 @@ def write_frames(path: Path, out: Path, mapper: FaceMapper, step: int) -> None:
 
 
 def _is_picture(path: Path) -> bool:
-    return path.is_file() and path.suffix.lower() in PICTURE_SUFFIXES and not path.name.startswith(".")
+    return path.is_file() and is_picture(path) and not path.name.startswith(".")
+
+
+def _read_picture(path: Path) -> np.ndarray:
+    damage: list[str] = []
+    image = read_still(path, damage=damage)
+    for note in damage:
+        print(f"{path}: {note}", file=sys.stderr)
+    return image
 
 
 def _by_numbers(path: Path) -> list[str | int]:

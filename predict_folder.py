@@ -18,6 +18,7 @@ from deepfake import results as tables
 from deepfake.calibration import Judge, choose_judge, read_calibration
 from deepfake.commandline import EXIT_INTERRUPTED, EXIT_SOME_FAILED, EXIT_USAGE, positive_int, run_guarded
 from deepfake.detectors.base import ALIGNING
+from deepfake.finding import find_videos
 from deepfake.journal import begun_run, out_of_space
 from deepfake.locks import writing_file, writing_folder
 from deepfake.memory import keep_freed_memory
@@ -62,8 +63,14 @@ def parse_args() -> argparse.Namespace:
         description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add = parser.add_argument
-    add("videos", nargs="*", type=Path, metavar="VIDEO", help="video files, or folders to search with all below them")
-    add("--test-dir", type=Path, metavar="DIR", help="folder of videos, searched with all below it")
+    add(
+        "videos",
+        nargs="*",
+        type=Path,
+        metavar="VIDEO",
+        help="videos, pictures, folders to search with all below",
+    )
+    add("--test-dir", type=Path, metavar="DIR", help="folder of videos and pictures, searched with all below it")
     add_members(parser)
     add_networks(add)
     add("--output", type=Path, default=Path("submission.csv"), metavar="CSV", help="default: %(default)s")
@@ -122,9 +129,12 @@ def main() -> int:
     args = parse_args()
     keep_freed_memory()
     tables.check_outputs(args.output, args.details)
-    videos = tables.name_videos([*([args.test_dir] if args.test_dir else []), *args.videos])
+    found = find_videos([*([args.test_dir] if args.test_dir else []), *args.videos], skip=args.report)
+    videos = tables.name_videos(found)
     with writing_outputs(args):
         results, without_page = predict(args, videos)
+    if left_out := found.left_out.summary():
+        print(left_out, file=sys.stderr)
     print(*tables.list_doubts(results), *tables.list_missing(results), sep="", end="", file=sys.stderr)
     print(tables.summarise(results, args.output, without_page))
     return EXIT_SOME_FAILED if without_page or any(result.score is None for result in results.values()) else 0

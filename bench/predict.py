@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from bench.measuring import pauses, processor, tree_memory
 from deepfake.commandline import positive_int, run_guarded
 from deepfake.ensemble import Member, weighted_members
+from deepfake.finding import find_videos
 from deepfake.memory import keep_freed_memory
 from deepfake.processes import default_workers
 from deepfake.results import VideoResult, name_videos
@@ -141,7 +142,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="bench_predict_") as scratch:
         checkpoints = find_checkpoints(args, Path(scratch))
         members = weighted_members(checkpoints, None, SpreadFrames(args.frames))
-        job = Job(list(name_videos(args.videos).values()), members, device, args.workers)
+        job = Job(list(name_videos(find_videos(args.videos)).values()), members, device, args.workers)
         print(f"{len(job.videos)} videos, {args.frames} frames each; {', '.join(path.name for path in checkpoints)}")
         print(f"{processor()}, {default_workers()} cores; {device}; {job.workers} workers")
         if device == "cpu":

@@ -22,11 +22,10 @@ import pandas as pd
 from deepfake import atomic
 from deepfake.face_recipes import AlignRecipe, recipe_from_dict, recipe_to_dict
 from deepfake.mappings import parse_json
-from deepfake.paths import CROP_SUFFIXES, FAILURES_DIR, RUNS_DIR, is_plain_name
+from deepfake.paths import CROP_SUFFIXES, FAILURES_DIR, RECIPE_JSON, RUNS_DIR, is_plain_name
 from deepfake.tables import TableError, read_table, write_table
 
 FACES_CSV = "faces.csv"
-RECIPE_JSON = "recipe.json"
 RECIPE_FORMAT = 1
 
 TRAIN, VALIDATION = "train", "val"

@@ -41,7 +41,7 @@ from deepfake.image_headers import (
 )
 from deepfake.images import ImageError, open_regular
 
-__all__ = ["MAX_IMAGE_PIXELS", "ImageInfo", "image_format", "iter_image", "probe_image", "sniff_image"]
+__all__ = ["MAX_IMAGE_PIXELS", "ImageInfo", "image_format", "iter_image", "probe_image", "read_still", "sniff_image"]
 
 _PILLOW: dict[str, Callable[[BinaryIO], Image.Image]] = {
     "JPEG": JpegImageFile,
@@ -145,6 +145,17 @@ def iter_image(
             opened.image.seek(opened.first)
             picture = _pixels(opened.image)
         yield 0.0, picture
+
+
+def read_still(path: Path, max_pixels: int = MAX_IMAGE_PIXELS, damage: list[str] | None = None) -> np.ndarray:
+    """Read a picture that is not animated, (H, W, 3) uint8 RGB. Arguments and errors as for `iter_image`.
+
+    Raises:
+        ImageError: also for an animation.
+    """
+    if (frames := probe_image(path, max_pixels).frames) > 1:
+        raise ImageError(f"{path}: an animation of {frames} frames, not one picture")
+    return next(iter_image(path, max_pixels, damage))[1]
 
 
 @dataclass(frozen=True)

@@ -15,19 +15,30 @@ DATA_ROOT/compressed/dfdc_train_part_N/             the videos again, compressed
 
 from __future__ import annotations
 
-import os
 import re
-from collections.abc import Iterator
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
 METADATA_NAME = "metadata.json"
-VIDEO_SUFFIXES = (".mp4", ".mov", ".avi", ".mkv", ".webm")
-PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
+VIDEO_SUFFIXES = (
+    *(".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v", ".qt", ".3gp", ".3g2", ".mpg", ".mpeg", ".m2v", ".vob"),
+    *(".ts", ".mts", ".m2ts", ".wmv", ".asf", ".flv", ".f4v", ".ogv", ".mxf", ".dv"),
+)
+PICTURE_SUFFIXES = (
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".webp", ".bmp", ".dib", ".tif", ".tiff", ".gif"),
+    *(".avif", ".avifs", ".heic", ".heif", ".hif"),
+)
 """Of pictures that may stand where a video does."""
 CROP_SUFFIXES = (".png", ".jpg", ".webp")
 FAILURES_DIR = "failures"
 RUNS_DIR = "runs"
+RECIPE_JSON = "recipe.json"
+"""In a folder of aligned faces: how they were made."""
+MAPS_JSON = "maps.json"
+"""In a folder of activation maps: which pictures it holds."""
+MADE_HERE = frozenset([RECIPE_JSON, MAPS_JSON])
+"""A folder that holds one of them holds pictures that this project made."""
 
 _CROP_STEM = re.compile(r"(\d+)_(\d+)", re.ASCII)
 _NOT_PLAIN = re.compile(r"[/\\\x00-\x1f\x7f\ud800-\udfff]")
@@ -142,36 +153,6 @@ def is_plain_name(name: str) -> bool:
     return bool(name) and not name.startswith(".") and _NOT_PLAIN.search(name) is None
 
 
-def find_videos(sources: list[Path], skip: Path | None = None) -> list[Path]:
-    """Videos among files and folders (searched recursively, through links too), each once, in a stable order.
-
-    Args:
-        skip: a folder below a source that is not searched: an output folder may hold a million pictures.
-
-    Raises:
-        ValueError: a source does not exist.
-    """
-    found: dict[Path, None] = {}
-    for source in sources:
-        if source.is_dir():
-            found.update(dict.fromkeys(sorted(_videos_below(source, skip))))
-        elif source.exists():
-            found[source] = None
-        else:
-            raise ValueError(f"{source}: no such file or folder")
-    return list(found)
-
-
-def _videos_below(folder: Path, skip: Path | None) -> Iterator[Path]:
-    closed = {folder.resolve()} | ({skip.resolve()} if skip else set())
-    for inside, folders, names in os.walk(folder, followlinks=True):
-        for name in names:
-            path = Path(inside, name)
-            if path.suffix.lower() in VIDEO_SUFFIXES and not name.startswith(".") and path.is_file():
-                yield path
-        for name in sorted(folders):
-            real = Path(inside, name).resolve()
-            if real in closed:  # searched already: a link to a folder above would never end
-                folders.remove(name)
-            closed.add(real)
-        folders.sort()
+def is_data_root(folders: Collection[str]) -> bool:
+    """Return whether the names of the folders in a folder are those of a preprocessed data set."""
+    return "boxes" in folders and RUNS_DIR in folders

@@ -21,10 +21,10 @@ from typing import Any
 from deepfake import atomic
 from deepfake.boxes import FRAME_SPACE
 from deepfake.calibration import Judge, Uncalibrated
+from deepfake.finding import FoundVideos
 from deepfake.journal import Journal, out_of_space
 from deepfake.mappings import read_mapping
 from deepfake.names import escape, from_cell, one_line, to_cell
-from deepfake.paths import VIDEO_SUFFIXES, find_videos
 from deepfake.scoring import NEUTRAL_SCORE
 from deepfake.tables import read_table
 
@@ -220,23 +220,22 @@ class ResultJournal(Journal):
             self.add(self._keys[path], result.to_dict())
 
 
-def name_videos(sources: Sequence[Path]) -> dict[str, Path]:
-    """The videos of files and folders (searched recursively), by the name that tables call them, in a stable order.
+def name_videos(found: FoundVideos) -> dict[str, Path]:
+    """Return videos by the name that tables call them, in a stable order; each once, even where links lead to it twice.
 
     The name is the file's; where several share one, the path below the given folder, and where that is shared too, the
     path as given.
 
     Raises:
-        ValueError: a source does not exist, or there is no video at all.
+        ValueError: there is none.
     """
-    found: dict[str, tuple[Path, Path]] = {}
-    for source in sources:
-        for path in find_videos([source]):
-            found.setdefault(_place(path), (path, source))
-    if not found:
-        named = ", ".join(map(str, sources))
-        raise ValueError(f"{named}: no video in it; expected files that end in {' '.join(VIDEO_SUFFIXES)}")
-    videos = list(found.values())
+    places: dict[str, tuple[Path, Path]] = {}
+    for path, source in found.sources.items():
+        places.setdefault(_place(path), (path, source))
+    if not places:
+        left_out = found.left_out.summary()
+        raise ValueError(f"{found.searched}: no video or picture in it{left_out and f' ({left_out})'}")
+    videos = list(places.values())
     names = [path.name for path, _ in videos]
     below = [path.relative_to(source).as_posix() if path != source else path.name for path, source in videos]
     for longer in (below, [str(path) for path, _ in videos]):

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 from deepfake.commandline import EXIT_INTERRUPTED, EXIT_USAGE, positive_float, positive_int, run_guarded
 from deepfake.detectors.base import ALIGNING
 from deepfake.ensemble import Member, listed_ensembles, named_ensemble, weighted_members
+from deepfake.finding import find_videos
 from deepfake.memory import keep_freed_memory
-from deepfake.paths import PICTURE_SUFFIXES, VIDEO_SUFFIXES
 
 if TYPE_CHECKING:
     from export.formats import Format
@@ -223,15 +223,16 @@ def make_job(args: argparse.Namespace, checkpoint: Path, files: Sequence[Path], 
 
 def find_files(sources: Sequence[Path]) -> list[Path]:
     """The videos and pictures among files and in folders. Raises ValueError for a source without any."""
-    found: list[Path] = []
+    files: list[Path] = []
     for source in sources:
-        if not source.exists():
-            raise ValueError(f"{source}: no such file or folder")
-        inside = sorted(p for p in source.rglob("*") if p.suffix.lower() in (*VIDEO_SUFFIXES, *PICTURE_SUFFIXES))
-        if source.is_dir() and not inside:
-            raise ValueError(f"{source}: no video or picture in it")
-        found += inside if source.is_dir() else [source]
-    return found
+        found = find_videos([source])
+        left_out = found.left_out.summary()
+        if not found.videos:
+            raise ValueError(f"{source}: no video or picture in it{left_out and f' ({left_out})'}")
+        if left_out:
+            print(f"{source}: {left_out}", file=sys.stderr)
+        files += found.videos
+    return files
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import deepfake.idle_threads
 
 import argparse
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -22,9 +23,10 @@ from deepfake.detectors import ALIGNING, FaceDetector
 from deepfake.detectors.build import PortableDetector
 from deepfake.detectors.stream import detect_videos
 from deepfake.face_recipes import AlignRecipe
+from deepfake.finding import FoundVideos, find_videos
 from deepfake.images import write_image
 from deepfake.locks import writing_folder
-from deepfake.paths import CROP_SUFFIXES, VIDEO_SUFFIXES, find_videos
+from deepfake.paths import CROP_SUFFIXES
 from deepfake.video import Frame, chunked, iter_every, iter_frames
 from deepfake.workers import Outcome, Task, outcomes
 from preprocessing.step import (
@@ -101,7 +103,11 @@ def main() -> int:
         settings = settings.with_scale(args.scale)
     extraction = Extraction(AlignRecipe(settings), args.every, f".{args.format}")
     out_dir = seen_by_all(args.out_dir, args)
-    videos = choose_videos([seen_by_all(source, args) for source in args.sources], out_dir)
+    # A folder of videos often holds pictures of them: they are no videos to learn from.
+    found = find_videos([seen_by_all(source, args) for source in args.sources], skip=out_dir, pictures=False)
+    videos = choose_videos(found, out_dir)
+    if left_out := found.left_out.summary():
+        print(left_out, file=sys.stderr)
     device = choose_device(args)
     detector = PortableDetector(settings, device, seen_by_all(args.weights_dir, args))
     if args.scheduler is None:
@@ -128,15 +134,16 @@ def main() -> int:
     return code
 
 
-def choose_videos(sources: Sequence[Path], out_dir: Path) -> list[Path]:
-    """The videos below the sources but not below `out_dir`, longest first.
+def choose_videos(found: FoundVideos, out_dir: Path) -> list[Path]:
+    """Check that each video can have its own folder below `out_dir`, and return them, longest first.
 
     Raises:
         ValueError: none, two of one name, or one in a folder that another's faces would replace.
     """
-    videos = name_folders(find_videos(list(sources), skip=out_dir))
+    videos = name_folders(found.videos)
     if not videos:
-        raise ValueError(f"{', '.join(map(str, sources))}: no video in it ({', '.join(VIDEO_SUFFIXES)})")
+        left_out = found.left_out.summary()
+        raise ValueError(f"{found.searched}: no video in it{left_out and f' ({left_out})'}")
     folders = {out_dir.resolve() / name for name in videos}
     for video in videos.values():
         if folder := folders.intersection(video.resolve().parents):

@@ -201,7 +201,7 @@ def test_models_with_different_crop_recipes_see_their_own_faces(zoo, run, tmp_pa
     ("arguments", "told"),
     [
         (["--test-dir", "{tmp}/nowhere"], "nowhere: no such file or folder"),
-        (["--test-dir", "{tmp}"], "no video in it; expected files that end in .mp4 .mov .avi .mkv .webm"),
+        (["--test-dir", "{tmp}"], "no video or picture in it"),
         (["{zoo}", "--details", "d.txt"], "d.txt: details are written as .csv or .json"),
         (["{zoo}", "--output", "{tmp}"], "is a folder"),
         (["{zoo}", "--output", "{tmp}/x.csv", "--details", "{tmp}/x.csv"], "named for both"),

@@ -15,7 +15,8 @@ from deepfake.align import alignment, transform_points, whole_landmarks
 from deepfake.boxes import crop_window
 from deepfake.face_recipes import AlignRecipe, FaceRecipe
 from deepfake.faces import FaceCollector, FaceSource, FaceView, FoundFace, VideoFaces
-from deepfake.images import ImageError, fit_square, fitted_part, read_image
+from deepfake.image_files import read_still
+from deepfake.images import ImageError, fit_square, fitted_part
 from deepfake.scoring_models import ScoringModel
 from deepfake.video import EveryFrames, Frame, chunked, iter_chosen, probe
 from visualize.activation import ActivationMapper
@@ -110,7 +111,7 @@ class FaceMapper:
         failures: dict[Path, str] = {}
         for path in paths:
             try:
-                pictures[path] = read_image(path)
+                pictures[path] = read_still(path)
             except ImageError as error:
                 failures[path] = str(error)
         sizes = [(picture.shape[0], picture.shape[1]) for picture in pictures.values()]

@@ -13,6 +13,7 @@ from deepfake import atomic
 from deepfake.face_recipes import FaceRecipe
 from deepfake.images import encode_image, write_image
 from deepfake.mappings import parse_json
+from deepfake.paths import MAPS_JSON
 from visualize.activation import METHODS, overlay
 from visualize.face_maps import MappedFace, in_frame, outline
 from visualize.labels import INK, PAPER, paste, stacked, text_block
@@ -22,7 +23,7 @@ SHOWN_SIZE = 320
 """Pictures whose longer side is shorter are enlarged to this, so that their labels can be read."""
 COLUMNS = 6
 """Faces beside each other on a sheet."""
-RECORD = "maps.json"
+RECORD = MAPS_JSON
 """Lists the pictures of a folder. A folder without it is not overwritten."""
 RECORD_FORMAT = 1
 

@@ -8,11 +8,9 @@ from hypothesis import strategies as st
 
 from deepfake.paths import (
     CROP_SUFFIXES,
-    VIDEO_SUFFIXES,
     DataRoot,
     crop_name,
     diff_name,
-    find_videos,
     is_plain_name,
     landmark_name,
     list_crops,
@@ -82,52 +80,3 @@ def test_unusual_names_are_plain(name):
 )
 def test_names_that_leave_the_folder_are_not_plain(name):
     assert not is_plain_name(name)
-
-
-def test_videos_are_found_recursively_once_and_in_order(tmp_path):
-    (tmp_path / "sub folder").mkdir()
-    names = ["b.MP4", "a.webm", "sub folder/ü.mov", ".partial-x.mp4", "c.txt", "d.mkv", "e.avi"]
-    for name in names:
-        (tmp_path / name).touch()
-    (tmp_path / "folder.mp4").mkdir()
-    first = tmp_path / "d.mkv"
-    found = [str(p.relative_to(tmp_path)) for p in find_videos([first, tmp_path, tmp_path / "a.webm"])]
-    assert found[0] == "d.mkv"
-    assert found[1:] == ["a.webm", "b.MP4", "e.avi", "sub folder/ü.mov"]
-    assert {Path(p).suffix.lower() for p in found} == set(VIDEO_SUFFIXES)
-
-
-def test_links_to_folders_are_searched_and_none_twice(tmp_path):
-    real, root = tmp_path / "real", tmp_path / "root"
-    for folder in (real / "deep", root):
-        folder.mkdir(parents=True)
-    for path in (real / "deep" / "a.mp4", root / "b.mp4"):
-        path.touch()
-    for name, target in (("1", real), ("2", real), ("3", real / "deep"), ("4", root), ("5", tmp_path / "gone")):
-        (root / name).symlink_to(target)
-    (real / "deep" / "up").symlink_to(real)
-    assert find_videos([root]) == [root / "3" / "a.mp4", root / "b.mp4"]
-
-
-def test_a_folder_below_may_be_left_out(tmp_path):
-    for name in ("a.mp4", "out/b.mp4", "out/in/c.mp4", "other/out/d.mp4"):
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).touch()
-    names = ["a.mp4", "other/out/d.mp4"]
-    assert find_videos([tmp_path], skip=tmp_path / "other" / ".." / "out") == [tmp_path / name for name in names]
-    assert len(find_videos([tmp_path], skip=tmp_path)) == 4
-    assert len(find_videos([tmp_path], skip=tmp_path / "not there yet")) == 4
-
-
-def test_a_file_named_by_the_user_is_taken_whatever_its_suffix(tmp_path):
-    (tmp_path / "clip.m4v").touch()
-    assert find_videos([tmp_path / "clip.m4v"]) == [tmp_path / "clip.m4v"]
-
-
-def test_an_empty_folder_has_no_videos(tmp_path):
-    assert find_videos([tmp_path]) == []
-
-
-def test_a_missing_source_is_named(tmp_path):
-    with pytest.raises(ValueError, match="nowhere: no such file"):
-        find_videos([tmp_path, tmp_path / "nowhere"])

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from deepfake.finding import find_videos
 from deepfake.journal import Journal, begun_run
 from deepfake.results import (
     CRASHED,
@@ -39,12 +40,12 @@ def _touch(folder: Path, *names: str) -> None:
 
 def test_videos_are_called_by_their_file_names(tmp_path):
     _touch(tmp_path, "b.mp4", "sub/a.MOV", "sub/deep/c.webm", "notes.txt", ".hidden.mp4")
-    assert list(name_videos([tmp_path])) == ["b.mp4", "a.MOV", "c.webm"]
+    assert list(name_videos(find_videos([tmp_path]))) == ["b.mp4", "a.MOV", "c.webm"]
 
 
 def test_shared_names_are_told_apart_by_their_folders(tmp_path):
     _touch(tmp_path, "x.mp4", "sub/x.mp4", "y.mp4")
-    named = name_videos([tmp_path])
+    named = name_videos(find_videos([tmp_path]))
     assert named == {
         "sub/x.mp4": tmp_path / "sub" / "x.mp4",
         "x.mp4": tmp_path / "x.mp4",
@@ -54,14 +55,14 @@ def test_shared_names_are_told_apart_by_their_folders(tmp_path):
 
 def test_names_shared_by_two_given_folders_become_paths(tmp_path):
     _touch(tmp_path, "one/x.mp4", "two/x.mp4", "two/y.mp4")
-    named = name_videos([tmp_path / "one", tmp_path / "two"])
+    named = name_videos(find_videos([tmp_path / "one", tmp_path / "two"]))
     assert list(named) == [str(tmp_path / "one" / "x.mp4"), str(tmp_path / "two" / "x.mp4"), "y.mp4"]
 
 
 def test_a_video_named_twice_is_one(tmp_path, monkeypatch):
     _touch(tmp_path, "x.mp4")
     monkeypatch.chdir(tmp_path)
-    assert list(name_videos([tmp_path, Path("x.mp4"), tmp_path / "x.mp4"])) == ["x.mp4"]
+    assert list(name_videos(find_videos([tmp_path, Path("x.mp4"), tmp_path / "x.mp4"]))) == ["x.mp4"]
 
 
 def test_a_record_survives_json_exactly():

@@ -196,7 +196,7 @@ def test_sources_that_cannot_be_used(extract, tmp_path):
         (tmp_path / name).touch()
     out = tmp_path / "faces"
     assert_refused(extract(tmp_path / "nowhere", out), "nowhere: no such file or folder")
-    assert_refused(extract(tmp_path / "c", out), f"{tmp_path / 'c'}: no video in it (.mp4,")
+    assert_refused(extract(tmp_path / "c", out), f"{tmp_path / 'c'}: no video in it (left out: 1 file")
     assert_refused(extract(tmp_path, out), str(tmp_path / "a" / "x.mp4"), str(tmp_path / "b" / "x.mov"), "unique")
     assert_refused(extract(tmp_path / "d", out), "'failures'; rename the video")
     assert not out.exists()

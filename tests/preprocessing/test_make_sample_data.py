@@ -7,9 +7,9 @@ import sys
 import numpy as np
 import pytest
 
+from deepfake.finding import find_videos
 from deepfake.folds import check_leaks, folds_by_original, folds_by_part
 from deepfake.metadata import read_dataset
-from deepfake.paths import find_videos
 from deepfake.video import iter_every, probe
 from tests.clips import cut, draw, gradient
 from tests.preprocessing.conftest import tree
@@ -59,13 +59,13 @@ def test_it_is_a_dfdc_data_set_split_by_identity(sample):
 def test_test_videos_are_labelled_and_no_part_of_the_data_set(sample):
     with (sample / "test_videos" / "labels.csv").open() as file:
         labels = {row["filename"]: int(row["label"]) for row in csv.DictReader(file)}
-    assert {path.name for path in find_videos([sample / "test_videos"])} == set(labels)
+    assert {path.name for path in find_videos([sample / "test_videos"]).videos} == set(labels)
     assert sorted(labels.values()) == [0, 0, 1, 1]
     assert not set(labels) & {video.path.name for video in read_dataset(sample).videos.values()}
 
 
 def test_every_frame_shows_one_face(sample, detector):
-    for path in find_videos([sample]):
+    for path in find_videos([sample]).videos:
         assert (probe(path).frames, probe(path).width, probe(path).height) == (6, 240, 240)
         frames = [frame.image for frame in iter_every(path, 2)]
         assert [len(faces) for faces in detector.detect(frames)] == [1] * len(frames), path
@@ -93,7 +93,7 @@ def test_clips_differ_and_move(sample):
 
 
 def test_only_what_is_missing_is_made_again_and_equally(sample, project_root):
-    before = {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in find_videos([sample])}
+    before = {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in find_videos([sample]).videos}
     missing = [sample / "dfdc_train_part_1" / "hopper_0.mp4", sample / "test_videos" / "collins_test_hopper_test.mp4"]
     for path in missing:
         path.unlink()
