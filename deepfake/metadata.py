@@ -12,7 +12,7 @@ import json
 import math
 import os
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -244,7 +244,8 @@ def _named(file: Path, content: Sequence[object]) -> dict[str, Any]:
     """A list of entries as the mapping that it stands for."""
     found: dict[str, Any] = {}
     for entry in content:
-        name = next((entry[key] for key in NAME_KEYS if key in entry), None) if isinstance(entry, dict) else None
+        fields = _fields(entry) if isinstance(entry, dict) else {}
+        name = next((fields[key] for key in NAME_KEYS if key in fields), None)
         if not isinstance(name, str):
             raise MetadataError(f"{file}: expected {_EXPECTED}; found a list with {_short(entry)}")
         if name in found:
@@ -255,9 +256,13 @@ def _named(file: Path, content: Sequence[object]) -> dict[str, Any]:
     return found
 
 
+def _fields(entry: Mapping[str, Any]) -> dict[str, Any]:
+    return {key.casefold(): value for key, value in entry.items()}
+
+
 def _entry(file: Path, name: str, value: object) -> Entry:
-    fields = value if isinstance(value, dict) else {"label": value}
-    given = {key: fields[key] for key in LABEL_KEYS if key in fields}
+    fields = _fields(value) if isinstance(value, dict) else {"label": value}
+    given = {key: fields[key] for key in LABEL_KEYS if fields.get(key) is not None}
     first, *others = given.values() or [None]
     label = parse_label(first)
     if label is None:

@@ -136,6 +136,8 @@ PLAIN = {"a.mp4": {"label": "REAL"}, "b.v2.mp4": {"label": "REAL"}, "f.mp4": fak
         json.dumps(PLAIN).lower().encode(),
         json.dumps(PLAIN).replace('"REAL"', "0").replace('"FAKE"', "1").encode(),
         json.dumps(PLAIN).replace('"REAL"', "false").replace('"FAKE"', '"True"').replace("label", "is_fake").encode(),
+        json.dumps(PLAIN).replace('"label"', '"Label"').replace('"original"', '"Original"').encode(),
+        json.dumps(PLAIN).replace('"label"', '"label": null, "Is_Fake"').replace("REAL", "0").encode(),
         json.dumps({"a.mp4": 0, "b.v2.mp4": "REAL", "f.mp4": fake_of("b.v2.mp4")}).encode(),
         json.dumps([{"filename": name, **entry} for name, entry in PLAIN.items()]).encode(),
         json.dumps([{"video": name, **entry} for name, entry in PLAIN.items()]).encode("utf-8-sig"),
@@ -144,8 +146,8 @@ PLAIN = {"a.mp4": {"label": "REAL"}, "b.v2.mp4": {"label": "REAL"}, "f.mp4": fak
         json.dumps({**PLAIN, "f.mp4": fake_of("C:\\data\\b.v2.mp4")}).encode(),
         json.dumps({**PLAIN, "f.mp4": fake_of("../part_0/b.v2")}).encode(),
     ],
-    ids=["mark", "UTF-16", "CRLF", "lower case", "numbers", "is_fake", "labels alone", "list", "list of videos",
-         "without suffix", "with folder", "Windows folder", "other folder"],
+    ids=["mark", "UTF-16", "CRLF", "lower case", "numbers", "is_fake", "capitals", "null", "labels alone", "list",
+         "list of videos", "without suffix", "with folder", "Windows folder", "other folder"],
 )  # fmt: skip
 def test_the_same_data_set_in_other_words(tmp_path, content):
     (tmp_path / "metadata.json").write_bytes(content)
