@@ -29,7 +29,7 @@ from deepfake.calibration import (
 from deepfake.calibration_fit import Assessment, Choice, Sample, Thresholds
 from deepfake.commandline import EXIT_USAGE, positive_int, run_guarded
 from deepfake.labels import MatchedLabels, match_labels, read_labels
-from deepfake.metadata import printable
+from deepfake.names import escape
 from deepfake.reliability import BINS, CONFIDENCE, METRICS, Estimate, Share, reliability_bins
 from deepfake.results import Details, read_details
 
@@ -215,7 +215,7 @@ def count_videos(scores: Mapping[str, float | None], matched: MatchedLabels, sam
         "without a label": matched.unlabeled,
         "with a label but not among the predictions": matched.unpredicted,
     }
-    parts = [f"{len(names)} {what} (e.g. {printable(names[0])!r})" for what, names in left_out.items() if names]
+    parts = [f"{len(names)} {what} (e.g. '{escape(names[0])}')" for what, names in left_out.items() if names]
     return [*lines, f"left out: {', '.join(parts)}"] if parts else lines
 
 

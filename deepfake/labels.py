@@ -21,9 +21,9 @@ from deepfake.metadata import (
     Entry,
     metadata_files,
     parse_label,
-    printable,
     read_entries,
 )
+from deepfake.names import escape, from_cell
 from deepfake.paths import METADATA_NAME
 from deepfake.tables import TableError
 from deepfake.text_files import decode_text
@@ -119,10 +119,10 @@ def match_labels(predicted: Iterable[str], labels: Labels) -> MatchedLabels:
                 unpredicted=[name for name in labels.videos if name not in used],
                 matched_by=way.name,
             )
-    known, name = (printable(next(iter(names), "")) for names in (labels.videos, predicted))
+    known, name = (escape(next(iter(names), "")) for names in (labels.videos, predicted))
     raise LabelError(
         f"{labels.files[0]}: none of the {len(predicted)} predicted videos is among its {len(labels.videos)} labels; "
-        f"the labels know e.g. {known!r}, the predictions e.g. {name!r}"
+        f"the labels know e.g. '{known}', the predictions e.g. '{name}'"
     )
 
 
@@ -205,9 +205,9 @@ def _nearest(name: _Name, candidates: Sequence[_Name], labels: Labels, one: str,
 
     ordered = sorted(candidates, key=nearness, reverse=True)
     if len(ordered) > 1 and nearness(ordered[0]) == nearness(ordered[1]):
-        two = " and ".join(repr(printable(other.written)) for other in ordered[:2])
+        two = " and ".join(f"'{escape(other.written)}'" for other in ordered[:2])
         raise LabelError(
-            f"{labels.files[0]}: the {one} {printable(name.written)!r} may be either of the {others} {two}; "
+            f"{labels.files[0]}: the {one} '{escape(name.written)}' may be either of the {others} {two}; "
             "name folders in both, or rename one"
         )
     return ordered[0]
@@ -236,6 +236,8 @@ def _of_table(path: Path) -> dict[str, VideoLabel]:
         if len(cells) <= max(name_at, label_at):
             raise TableError(f"{path}: line {line}: {len(cells)} columns; expected {len(header)}")
         name, value = cells[name_at], cells[label_at]
+        if name.startswith("'"):  # as our own tables write what a spreadsheet would compute
+            name = from_cell(name)
         label = parse_label(value)
         if label is None:
             raise TableError(

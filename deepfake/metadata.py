@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from deepfake.atomic import PARTIAL_PREFIX
+from deepfake.names import MOST_BYTES, escape
 from deepfake.paths import METADATA_NAME, is_plain_name
 from deepfake.text_files import decode_text
 
@@ -29,8 +29,8 @@ NAME_KEYS = ("filename", "file", "video", "path", "name", "uri")
 """What lists and tables call a video's file name, the first that is there counts."""
 LABEL_KEYS = ("label", "is_fake", "fake", "target", "class")
 
-LONGEST_ID = 255 - len(PARTIAL_PREFIX) - len(".json")
-"""Bytes of a video id: its files' names are longer, also while they are written, and file systems take 255 bytes."""
+LONGEST_ID = MOST_BYTES - len(".json")
+"""Bytes of a video id: the names of its files are longer."""
 
 
 SPLIT_BY_ORIGINAL = 'FOLDS_ARGS="--split-by original --n-splits 5"'
@@ -100,7 +100,7 @@ class VideoRecord:
 class Dataset:
     """All videos of a data root, by id, in a stable order.
 
-    `rejected` are the names that cannot be videos of it, with the reason; they may be shown, but are no paths.
+    `rejected` are the names that cannot be videos of it, as they are written there, with the reason.
     """
 
     videos: dict[str, VideoRecord]
@@ -151,7 +151,7 @@ def read_dataset(root: Path) -> Dataset:
     rejected: dict[str, str] = {}
     for file, entry in entries:
         if fault := _name_fault(entry):
-            rejected[printable(entry.name)] = f"{file}: {fault}"
+            rejected[entry.name] = f"{file}: {fault}"
             continue
         record = _record(file, entry, ids)
         if record.video_id in videos:
@@ -218,11 +218,6 @@ def parse_label(value: object) -> int | None:
         except ValueError:
             return None
     return int(value) if isinstance(value, (int, float)) and value in (0, 1) else None
-
-
-def printable(name: str) -> str:
-    """A name as lists and terminals can show it: control characters and half characters escaped."""
-    return name if name.isprintable() else repr(name)[1:-1]
 
 
 _EXPECTED = (
@@ -295,10 +290,10 @@ def _short(value: object, length: int = 80) -> str:
 def _name_fault(entry: Entry) -> str | None:
     """Why no file of the folder can have this name, or no output be named after it."""
     if not is_plain_name(entry.name):
-        return f"{printable(entry.name)!r} is not a plain file name; names may not leave the folder"
+        return f"'{escape(entry.name)}' is not a plain file name; names may not leave the folder"
     for name in filter(None, (entry.name, entry.original)):
         size = len(os.fsencode(Path(name).stem))
-        if size > LONGEST_ID or len(os.fsencode(name)) > 255:
+        if size > LONGEST_ID or len(os.fsencode(name)) > MOST_BYTES:
             return f"a name of {size} bytes; without suffix at most {LONGEST_ID} leave room for its files' names"
     return None
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from deepfake.names import escape
 from visualize.dataset_facts import Facts
 from visualize.page import plot, render
 
@@ -29,6 +30,7 @@ def render_stats(facts: Facts) -> str:
         TEMPLATE,
         title=f"Data set {facts.root.resolve().name}",
         facts=facts,
+        rejected=[escape(name) for name in facts.dataset.rejected],
         shown=SHOWN,
         missing_steps=[step for step in facts.progress if step.done < step.wanted],
         crops=_crops_table(facts),

@@ -107,6 +107,11 @@ def test_labels_as_programs_write_them(tmp_path, content):
     assert {name: known.label for name, known in read_labels(file).videos.items()} == {"a.mp4": 0, "b c.mp4": 1}
 
 
+def test_names_are_read_as_our_own_tables_write_them(tmp_path):
+    (tmp_path / "l.csv").write_text("filename,label\n'-a.mp4,0\n'b.mp4,1\nC:\\x41\\c.mp4,1\n")
+    assert list(read_labels(tmp_path / "l.csv").videos) == ["-a.mp4", "'b.mp4", "C:\\x41\\c.mp4"]
+
+
 def test_a_table_may_name_originals(tmp_path):
     file = tmp_path / "labels.csv"
     file.write_text(

@@ -143,7 +143,12 @@ def test_odd_names_and_fakes_without_original_in_one_run(project_root, small_par
     shutil.copytree(small_parts / part.name, part)
     shutil.copy(small_parts / "dfdc_train_part_3" / "d19_d18.mp4", part / "alone.mp4")
     content = json.loads((part / "metadata.json").read_text())
-    content |= {"n" * 300 + ".mp4": {"label": "REAL"}, "../d0.mp4": {"label": "REAL"}, "alone.mp4": {"is_fake": 1}}
+    content |= {
+        "n" * 300 + ".mp4": {"label": "REAL"},
+        "../d0.mp4": {"label": "REAL"},
+        "\ud800.mp4": {"is_fake": 0},
+        "alone.mp4": {"is_fake": 1},
+    }
     (part / "metadata.json").write_text(json.dumps(content), encoding="utf-16")
     environment = {**os.environ, "PYTHON": sys.executable, "FOLDS_ARGS": "--split-by original --n-splits 2"}
     command = ["bash", "preprocess_data.sh", str(tmp_path)]
@@ -152,7 +157,7 @@ def test_odd_names_and_fakes_without_original_in_one_run(project_root, small_par
     layout = DataRoot(tmp_path)
     for step in ("detect_original_faces", "extract_crops", "generate_landmarks", "generate_diffs"):
         failures = _failures(layout, step)
-        assert failures.keys() == {"n" * 300 + ".mp4", "../d0.mp4"}, step
+        assert failures.keys() == {"n" * 300 + ".mp4", "../d0.mp4", "\\ud800.mp4"}, step
         assert "not a plain file name" in failures["../d0.mp4"] and "300 bytes" in failures["n" * 300 + ".mp4"]
     assert {path.name for path in layout.crops.iterdir()} == {"d0", "d0_d3", "alone"}
     assert {path.stem for path in layout.boxes.iterdir()} == {path.name for path in layout.landmarks.iterdir()}

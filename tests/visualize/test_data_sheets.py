@@ -558,11 +558,11 @@ def test_the_page_of_videos_alone(root, command):
 
 
 def test_fakes_that_name_no_original_are_on_the_page_and_sheet(root, command):
-    add_to_metadata(root, **{"lone.mp4": {"is_fake": 1}, "a/b.mp4": {"label": "REAL"}})
+    add_to_metadata(root, **{"lone.mp4": {"is_fake": 1}, "a/b.mp4": {"label": "REAL"}, "\ud800.mp4": {"label": "REAL"}})
     shutil.copy(root / "dfdc_train_part_0" / "d9_d14.mp4", root / "dfdc_train_part_0" / "lone.mp4")
     _, page = stats(command, root)
     assert "Fakes that name no original, without masks: lone" in page.text
-    assert "Names that no video can have: a/b.mp4" in page.text and "not in the data set" not in page.text
+    assert "Names that no video can have: a/b.mp4, \\ud800.mp4" in page.text and "not in the data set" not in page.text
     sheet = pair_sheet(root, "lone", 0)
     assert sheet.title == "lone (fake), original not named"
     assert "no boxes of lone: run detect_original_faces.py" in sheet.warnings[0]
