@@ -19,6 +19,7 @@ from av.container import InputContainer
 from av.stream import Disposition
 from av.video.stream import VideoStream
 
+from deepfake.image_files import READ_FORMATS
 from deepfake.image_headers import sniff_image
 from deepfake.images import ImageError, open_regular
 
@@ -46,7 +47,10 @@ _TS_SYNCS = 5
 
 CONVERT = "convert it where it plays: ffmpeg -i INPUT -c:v libx264 -crf 12 OUTPUT.mp4"
 
-NOT_A_VIDEO = "not a video file (MP4, MOV, AVI, MKV, WebM, MPEG, TS, FLV, WMV, Ogg or MXF)"
+NOT_A_VIDEO = (
+    "not a video file (MP4, MOV, AVI, MKV, WebM, MPEG, TS, FLV, WMV, Ogg or MXF) "
+    f"and not a picture ({', '.join(READ_FORMATS)})"
+)
 
 _LONG_PROBE = {"probesize": str(2**26), "analyzeduration": str(600 * 10**6)}
 """Where the usual look at the first bytes finds no picture: the camera was switched on after the sound."""

@@ -59,7 +59,7 @@ MAX_IMAGE_FRAMES = 100_000
 MAX_JPEG_SCANS = 200
 """A progressive JPEG has about ten; each one costs a pass over the whole picture, however few bytes it has."""
 MIN_SHARE = 0.5
-"""Of a JPEG's rows: with fewer the file counts as unreadable."""
+"""Of a JPEG's rows, or an animation's frames: with fewer the file counts as unreadable."""
 
 _LONGEST_INSTANT = 0.0101
 _INSTANT_SECONDS = 0.1
@@ -266,10 +266,11 @@ def _iter_frames(path: Path, opened: _Opened, damage: list[str] | None) -> Itera
             with _decoding(path, info.format):
                 image.seek(opened.first + index)
                 picture = _pixels(image)
-        except ImageError:
-            if index == 0 or damage is None:
-                raise
-            damage.append(f"damaged: {index} of {info.frames} frames could be read")
+        except ImageError as error:
+            told = f"damaged: {index} of {info.frames} frames could be read"
+            if damage is None or index < MIN_SHARE * info.frames:
+                raise ImageError(f"{path}: {told}; get the whole file") from error
+            damage.append(told)
             return
         yield opened.times[index] if opened.times[1:] else image.info["timestamp"] / 1000, picture
 

@@ -7,9 +7,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from deepfake.paths import PICTURE_SUFFIXES, VIDEO_SUFFIXES
 from deepfake.processes import Unwanted, apart
-from deepfake.video import begins_as_video, length_of
+from deepfake.video import length_of
 
 
 class TooLong(ValueError):
@@ -28,15 +27,6 @@ def check_length(file: Path, max_seconds: float, unwanted: Unwanted | None = Non
     seconds = apart(length_of, file, unwanted)
     if seconds > max_seconds:
         raise TooLong(f"{seconds:.0f} seconds long; at most {max_seconds:.0f} are taken. Cut it first")
-
-
-def fitting_suffix(file: Path) -> str:
-    """The suffix by which the reader takes a file of any name for what its first bytes say: a video, else a picture.
-
-    Raises:
-        VideoError: missing or empty.
-    """
-    return VIDEO_SUFFIXES[0] if begins_as_video(file) else PICTURE_SUFFIXES[0]
 
 
 def told(error: Exception | str, file: Path, name: str) -> str:

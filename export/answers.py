@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from deepfake.calibration import Judge
-from deepfake.paths import PICTURE_SUFFIXES
 from deepfake.prediction import Predictor, failed_result
 from deepfake.processes import Unwanted, WorkerDied
 from deepfake.results import UNREADABLE, VideoResult, details_entry, details_head
-from deepfake.uploads import check_length, fitting_suffix, told
+from deepfake.uploads import check_length, told
 from deepfake.video import VideoError
 from serving.uploading import Upload
 
@@ -50,17 +49,9 @@ class Answerer:
             TooLong: the video is.
             GivenUp: the answer is unwanted.
         """
-        try:
-            suffix = fitting_suffix(upload.file)
-        except VideoError as error:
-            raise Unsuitable(told(error, upload.file, upload.name)) from error
-        # The reader goes by suffixes; the upload's own says nothing.
-        file = upload.file.rename(upload.file.with_suffix(suffix))
-        result = self._score(file, unwanted)
-        result = replace(result, reason=told(result.reason, file, upload.name))
+        result = self._score(upload.file, unwanted)
+        result = replace(result, reason=told(result.reason, upload.file, upload.name))
         if result.status == UNREADABLE:
-            if suffix in PICTURE_SUFFIXES:
-                raise Unsuitable(f"{upload.name}: neither a video nor a picture that can be decoded")
             raise Unsuitable(result.reason)
         entry = details_entry(upload.name, result, self._judge)
         return Answer(result, {**entry, **details_head(self._predictor.run, self._judge)})

@@ -4,10 +4,11 @@ import time
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from deepfake.images import write_image
 from deepfake.processes import GivenUp, apart
-from deepfake.uploads import TooLong, check_length, fitting_suffix, told
+from deepfake.uploads import TooLong, check_length, told
 from deepfake.video import VideoError
 from tests.clips import draw, gradient
 
@@ -19,16 +20,6 @@ def video(tmp_path_factory):
     return file
 
 
-def test_the_bytes_decide_the_suffix(video, tmp_path):
-    write_image(tmp_path / "picture.png", np.zeros((8, 8, 3), np.uint8))
-    for name, source, suffix in (("a.jpg", video, ".mp4"), ("b.mp4", tmp_path / "picture.png", ".jpg")):
-        (tmp_path / name).write_bytes(source.read_bytes())
-        assert fitting_suffix(tmp_path / name) == suffix
-    (tmp_path / "empty").touch()
-    with pytest.raises(VideoError, match="empty"):
-        fitting_suffix(tmp_path / "empty")
-
-
 def test_long_videos_are_refused(video, tmp_path):
     check_length(video, 5)
     with pytest.raises(TooLong, match="5 seconds long; at most 4"):
@@ -37,6 +28,14 @@ def test_long_videos_are_refused(video, tmp_path):
         check_length(tmp_path / "gone.mp4", 5)
     write_image(tmp_path / "picture.png", np.zeros((8, 8, 3), np.uint8))
     check_length(tmp_path / "picture.png", 0.1)
+
+
+def test_an_animation_is_as_long_as_it_is_shown(tmp_path):
+    frames = [Image.fromarray(image) for image in gradient(5)]
+    frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:], duration=1000)
+    check_length(tmp_path / "a.gif", 5)
+    with pytest.raises(TooLong, match="5 seconds long; at most 4"):
+        check_length(tmp_path / "a.gif", 4)
 
 
 def test_messages_name_the_upload(tmp_path):

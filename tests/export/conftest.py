@@ -1,5 +1,6 @@
 """Real faces and small networks to export; files to upload."""
 
+import struct
 from pathlib import Path
 
 import cv2
@@ -95,6 +96,8 @@ def files(mini_dfdc, tmp_path_factory) -> Path:
     draw(folder / "faceless.mp4", gradient(4))
     draw(folder / "long.mp4", gradient(5), 1)
     (folder / "garbage.mp4").write_bytes(b"this is no video\n" * 100)
+    sizes = struct.pack("<IiiHHIIiiII", 40, 32767, 32767, 1, 8, 1, 0, 0, 0, 256, 0)  # run lengths: two bytes of data
+    (folder / "bomb.bmp").write_bytes(b"BM" + struct.pack("<IHHI", 1000, 0, 0, 1078) + sizes + bytes(1024) + b"\0\1")
     (folder / "empty.mp4").touch()
     data = (folder / "clip.mp4").read_bytes()
     (folder / "truncated.mp4").write_bytes(data[: len(data) // 2])

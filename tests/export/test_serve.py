@@ -94,8 +94,9 @@ def test_without_a_face_there_is_no_score(server, files):
 @pytest.mark.parametrize(
     ("name", "status", "told"),
     [
-        ("garbage.mp4", 415, "garbage.mp4: neither a video nor a picture"),
+        ("garbage.mp4", 415, "garbage.mp4: not a video file"),
         ("empty.mp4", 415, "empty.mp4: the file is empty"),
+        ("bomb.bmp", 415, "bomb.bmp: 32767 x 32767 pixels; at most 67,108,864 are read"),
         ("truncated.mp4", 415, "truncated.mp4: no video stream that can be decoded"),
         ("large.mp4", 413, "too large; at most 2 MB are taken"),
         ("long.mp4", 422, "5 seconds long; at most 4 are taken"),
