@@ -123,6 +123,7 @@ class Decoding:
         self._waiting: deque[DecodedFrame] = deque()
         self._bad_from: int | None = None
         self._is_interlaced = False
+        self._depth = 0
         self.damage = Damage()
 
     def frames(self) -> Iterator[DecodedFrame]:
@@ -137,12 +138,12 @@ class Decoding:
             stream = stream_at(container, self._source.index)
             decoder = self._prepared(stream.codec_context)
             # A frame may refer to later ones, whose damage shows when they come.
-            behind = decoder.reorder_depth
+            self._depth = decoder.reorder_depth
             for position, packet in self._packets(container.demux(stream)):
                 self._choose_skipping(decoder, packet)
                 for frame in self._decode(decoder, packet, position):
                     self._take(frame)
-                while len(self._waiting) > behind:
+                while len(self._waiting) > self._depth:
                     yield self._waiting.popleft()
             self.damage.at_end = True
             decoder.skip_frame = "DEFAULT"
@@ -159,7 +160,6 @@ class Decoding:
     def _packets(self, packets: Iterator[Packet]) -> Iterator[tuple[int, Packet]]:
         """The stream's packets with their positions, and with ranks for times."""
         deadline = time.monotonic() + self._source.limits.seconds
-        ranks = self._timeline.ranks
         position = 0
         try:
             for packet in packets:
@@ -168,15 +168,21 @@ class Decoding:
                 if time.monotonic() > deadline:
                     seconds = f"{self._source.limits.seconds:.0f} seconds"
                     raise VideoError(f"{self._source.path}: reading took more than {seconds}, the limit")
-                packet.pts = ranks[position] if position < len(ranks) else None
+                packet.pts = self._known_by(position)
                 yield position, packet
                 position += 1
         except (av.error.FFmpegError, OSError) as error:  # what was read before is shown by players, too
             self.damage.errors.append(reason(error))
 
+    def _known_by(self, position: int) -> int | None:
+        """What a packet's frame is to come back with: its rank, or its position where that is all there is."""
+        if not self._timeline.ordered:
+            return position
+        return self._timeline.ranks[position] if position < len(self._timeline.ranks) else None
+
     def _choose_skipping(self, decoder: VideoCodecContext, packet: Packet) -> None:
         rank = packet.pts
-        skips = rank is not None and rank not in self._wanted and self._may_skip(decoder)
+        skips = rank is not None and self._may_skip(decoder) and rank not in self._wanted
         decoder.skip_frame = "NONREF" if skips else "DEFAULT"
         if rank is not None and not skips:
             self.damage.given.add(rank)
@@ -209,23 +215,34 @@ class Decoding:
     def _take(self, frame: VideoFrame) -> None:
         """Lets a frame wait for those that it may refer to."""
         damage = self.damage
-        rank = frame.pts if self._timeline.ordered else len(damage.decoded)
-        if rank is None or rank <= damage.last or rank >= self._timeline.frames:
-            return  # too late to be shown, or not to be shown
+        if frame.pts is None:  # hidden, or not to be shown
+            return
+        rank, position = self._place(frame.pts)
+        if rank >= self._timeline.frames:
+            return
+        damage.decoded.add(rank)
+        if rank <= damage.last:  # too late to be shown: a sign of damage
+            damage.faulty.add(rank)
+            return
         if self._timeline.ordered and damage.last >= 0:
             for lost in range(damage.last + 1, rank):
                 if lost in damage.given:
                     self._spoil(self._positions[lost])
-        taken = DecodedFrame(rank, self._positions.get(rank, rank), frame)
+        taken = DecodedFrame(rank, position, frame)
         damage.last = rank
-        damage.decoded.add(rank)
         self._waiting.append(taken)
         if frame.is_corrupt:
-            self._spoil(taken.position)
-        elif self._bad_from is not None and frame.key_frame and taken.position > self._bad_from:
+            self._spoil(position)
+        elif self._bad_from is not None and frame.key_frame and position > self._bad_from:
             self._bad_from = None
-        if self._bad_from is not None and taken.position >= self._bad_from:
+        if self._bad_from is not None and position >= self._bad_from:
             self._mark(taken)
+
+    def _place(self, known_by: int) -> tuple[int, int]:
+        """A frame's rank and position; without times frames are counted as they come, and lost ones by packets."""
+        if self._timeline.ordered:
+            return known_by, self._positions[known_by]
+        return max(self.damage.last + 1, known_by - self._depth), known_by
 
     def _spoil(self, position: int) -> None:
         """From a packet on, frames may refer to damage, until the next key frame."""

@@ -8,8 +8,9 @@ frame is known for what it is, whatever was lost, hidden or reordered.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 
 import av
@@ -21,8 +22,8 @@ from deepfake.containers import ReadLimits, VideoError, stream_at
 
 _RESTARTING = frozenset({"mpegts", "mpeg"})
 """Containers whose clock may start again in the middle, where recordings were joined."""
-_RESTART_SECONDS = 1.0
-"""A clock that goes back by more has started again; B-frames go back by less."""
+_RESTART_SECONDS = 0.1
+"""A decoding clock that goes back by more has started again."""
 
 _CUT_SECONDS, _CUT_SHARE = 1.0, 0.02
 """A file whose packets end earlier than its header says, by more than both, was cut."""
@@ -116,16 +117,12 @@ class _Scan:
 
     def _follow_clock(self, packet: Packet) -> None:
         """Keeps time going forward where the clock starts again."""
-        now = packet.dts if packet.dts is not None else packet.pts
-        if now is None:
+        if packet.dts is None:
             return
-        if (
-            self._restarts
-            and self._last is not None
-            and (self._last - now - self._offset) * self._unit > _RESTART_SECONDS
-        ):
-            self._offset = self._last - now + (packet.duration or 0)
-        self._last = now + self._offset
+        back = 0 if self._last is None else self._last - packet.dts - self._offset
+        if self._restarts and back * self._unit > _RESTART_SECONDS:
+            self._offset += back + (packet.duration or 0)
+        self._last = packet.dts + self._offset
 
     def _check_limits(self) -> None:
         if len(self._shown) > self._limits.frames:
@@ -137,7 +134,7 @@ class _Scan:
 
     def timeline(self) -> Timeline:
         pts, dts = [p for p, _ in self._shown], [d for _, d in self._shown]
-        ordered = None not in pts
+        ordered = None not in pts and not self._is_decoding_order(pts)
         times = pts if ordered else dts
         start = (self._container.start_time or 0) * _MICROSECOND
         result = Timeline(ranks=[None] * self._packets, ordered=ordered)
@@ -146,7 +143,8 @@ class _Scan:
             result.seconds = [rank * step for rank in range(len(times))]
         else:
             order = sorted(range(len(times)), key=lambda i: (times[i], i))
-            # The container's start is given in whole microseconds.
+            # FFmpeg's start is in whole microseconds, and may come from a later frame than the first.
+            start = min(start, times[order[0]] * self._unit)  # type: ignore[operator]
             result.seconds = [max(times[i] * self._unit - start, 0.0) for i in order]  # type: ignore[operator]
             for rank, i in enumerate(order):
                 result.ranks[self._numbers[i]] = rank
@@ -155,6 +153,11 @@ class _Scan:
         result.doubts = self._doubts()
         return result
 
+    def _is_decoding_order(self, times: Sequence[int | None]) -> bool:
+        """Whether times tell the order of decoding alone, though frames are shown in another (AVI has no other)."""
+        reorders = self._stream.codec_context.reorder_depth > 0
+        return reorders and all(a is not None and b is not None and a < b for a, b in pairwise(times))
+
     def _frame_duration(self, seconds: list[float]) -> float:
         """How long the last frame is shown: as most are, or as long as frames are apart."""
         usual = max(self._durations, key=lambda d: self._durations[d], default=0)
@@ -162,9 +165,15 @@ class _Scan:
             return usual * self._unit
         return (seconds[-1] - seconds[0]) / (len(seconds) - 1) if len(seconds) > 1 else 0.0
 
+    def _promised_seconds(self) -> float:
+        """The length that the header tells; AVI's counts frames, those too that it shows again."""
+        if self._container.format.name == "avi" and self._stream.average_rate:
+            return self._stream.frames / float(self._stream.average_rate)
+        return (self._container.duration or 0) * _MICROSECOND
+
     def _doubts(self) -> list[str]:
         doubts = []
-        promised = (self._container.duration or 0) * _MICROSECOND
+        promised = self._promised_seconds()
         end = self._end - (self._container.start_time or 0) * _MICROSECOND
         if self._promised > self._packets:
             doubts.append(f"cut short: the header promises {self._promised} frames, {self._packets} are in the file")
@@ -176,11 +185,8 @@ class _Scan:
 
 
 def _promised_frames(container: InputContainer, index: int) -> int:
-    """How many packets the header says the stream has: MP4's tables list them, AVI's header counts them."""
-    stream = stream_at(container, index)
-    if container.format.name.startswith("mov"):
-        return len(stream.index_entries)
-    return stream.frames if container.format.name == "avi" else 0
+    """How many packets an MP4's tables list; 0 for other containers, whose headers count what they repeat, too."""
+    return len(stream_at(container, index).index_entries) if container.format.name.startswith("mov") else 0
 
 
 def _never_hidden(packet: Packet) -> bool:

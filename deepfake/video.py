@@ -391,7 +391,9 @@ class _Film:
     def _check_any(self) -> None:
         if not self._damage.decoded:
             why = f": {self._damage.errors[0]}" if self._damage.errors else ""
-            raise VideoError(f"{self._path}: the video has no frame that can be decoded{why}")
+            # FFmpeg refuses both with the same words.
+            limit = f" (damaged, or over the limit of {self._source.limits.pixels} pixels a frame)" if why else ""
+            raise VideoError(f"{self._path}: the video has no frame that can be decoded{why}{limit}")
 
     def _share(self, frames: int) -> float:
         tried = len(self._damage.decoded) + self._damage.lost

@@ -27,9 +27,11 @@ class Shown:
         return self.images[max(int(index), 0)]
 
 
-def shown_by_ffmpeg(path: Path, stream: str = "0:v:0", filters: str = AS_SHOWN) -> Shown:
+def shown_by_ffmpeg(
+    path: Path | str, stream: str = "0:v:0", filters: str = AS_SHOWN, source: tuple[str, ...] = ()
+) -> Shown:
     """Decode all frames of a stream with the ffmpeg binary; frames of one size."""
-    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-hide_banner", "-nostdin", "-i", str(path), "-map", stream]
+    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-hide_banner", "-nostdin", *source, "-i", str(path), "-map", stream]
     command += ["-fps_mode", "passthrough", "-vf", filters, "-f", "rawvideo", "-pix_fmt", "rgb24", "-"]
     done = subprocess.run(command, capture_output=True, check=False)
     lines = re.findall(r"pts_time:\s*(-?[\d.]+).*? s:(\d+)x(\d+)", done.stderr.decode(errors="replace"))
