@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import deepfake.idle_threads
+from deepfake.interrupts import EXIT_INTERRUPTED, MESSAGE
 
 import argparse
 import math
@@ -92,6 +93,9 @@ def main() -> int:
         losses = read_log(args.log_file)
         best = best_epochs(losses, args.fake_weight)
         draw(losses, best, args.fake_weight, args.log_file.name, out)
+    except KeyboardInterrupt:
+        print(MESSAGE, end="", file=sys.stderr)
+        return EXIT_INTERRUPTED
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return EXIT_USAGE

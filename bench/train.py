@@ -9,6 +9,7 @@ device's dense bfloat16 peak.
 from __future__ import annotations
 
 import deepfake.idle_threads
+import deepfake.interrupts
 
 import argparse
 import tempfile

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from deepfake.interrupts import EXIT_INTERRUPTED, MESSAGE
+
 import math
 from collections.abc import Callable
 
+from deepfake.names import printable
 from deepfake.processes import OutOfSpace
 
 EXIT_DIVERGED = 1
@@ -16,9 +19,6 @@ EXIT_USAGE = 2
 EXIT_SOME_FAILED = 3
 """Complete, but some videos failed."""
 
-EXIT_INTERRUPTED = 130
-"""Ctrl-C, as shells count it."""
-
 
 def run_guarded(main: Callable[[], int], tell: Callable[[str], object]) -> int:
     """Runs a command's main and returns its exit code; ends a user's error in one line, told through `tell`.
@@ -28,13 +28,13 @@ def run_guarded(main: Callable[[], int], tell: Callable[[str], object]) -> int:
     try:
         return main()
     except KeyboardInterrupt:
-        tell("interrupted; run the same command again to continue\n")
+        tell(MESSAGE)
         return EXIT_INTERRUPTED
     except OutOfSpace as error:
-        tell(f"error: {error}; free some space and run the same command again to continue\n")
+        tell(f"error: {printable(str(error))}; free some space and run the same command again to continue\n")
         return EXIT_USAGE
     except (ValueError, OSError) as error:
-        tell(f"error: {error}\n")
+        tell(f"error: {printable(str(error))}\n")
         return EXIT_USAGE
 
 

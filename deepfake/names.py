@@ -78,9 +78,14 @@ def unescape(text: str) -> str:
     return _ESCAPED.sub(_unescaped, text)
 
 
+def printable(text: str) -> str:
+    """Return a message as a terminal can show it. Line ends stay; what else cannot be shown is escaped."""
+    return "\n".join(_UNSHOWABLE.sub(_escaped, line) for line in text.split("\n"))
+
+
 def one_line(text: str) -> str:
-    """Return a message as one line that a terminal can show: white space becomes single spaces, the rest is escaped."""
-    return escape(" ".join(text.split()))
+    """The same as one line: white space becomes single spaces."""
+    return printable(" ".join(text.split()))
 
 
 def to_cell(text: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import deepfake.idle_threads
+import deepfake.interrupts
 
 import argparse
 import sys

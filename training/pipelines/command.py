@@ -9,7 +9,9 @@ import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import FrameType
 
+from deepfake import interrupts
 from deepfake.commandline import EXIT_DIVERGED, EXIT_INTERRUPTED, EXIT_USAGE
 from deepfake.memory import keep_freed_memory
 from training.epoch_log import UNFINISHED, lines_there
@@ -66,10 +68,10 @@ def run_training(train: Callable[[], None], log_file: Path | None = None) -> int
     """
     keep_freed_memory()
     # Until the run looks after it there is nothing to save. launch.py starts processes with SIGTERM held back.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    signal.signal(signal.SIGTERM, _end)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
     # A shell starts what runs in the background deaf to Ctrl-C.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+    interrupts.install()
     from training.engine import NonFiniteLoss
     from training.stopping import Stopped
 
@@ -90,6 +92,12 @@ def run_training(train: Callable[[], None], log_file: Path | None = None) -> int
     finally:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)  # ending already, and with the right code
     return 0
+
+
+def _end(number: int, frame: FrameType | None) -> None:
+    if interrupts.is_importing(frame):
+        os._exit(0)  # C++ code does not expect an exception there
+    sys.exit(0)
 
 
 def _start_log(log_file: Path | None) -> None:
