@@ -14,6 +14,7 @@ import os
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +56,7 @@ class Entry:
     label: int
     original: str | None
 
-    @property
+    @cached_property
     def video_id(self) -> str:
         return Path(self.name).stem
 
@@ -291,10 +292,10 @@ def _name_fault(entry: Entry) -> str | None:
     """Why no file of the folder can have this name, or no output be named after it."""
     if not is_plain_name(entry.name):
         return f"'{escape(entry.name)}' is not a plain file name; names may not leave the folder"
-    for name in filter(None, (entry.name, entry.original)):
-        size = len(os.fsencode(Path(name).stem))
-        if size > LONGEST_ID or len(os.fsencode(name)) > MOST_BYTES:
-            return f"a name of {size} bytes; without suffix at most {LONGEST_ID} leave room for its files' names"
+    for name, most in ((entry.video_id, LONGEST_ID), (entry.name, MOST_BYTES), (entry.original or "", MOST_BYTES)):
+        size = len(os.fsencode(name))
+        if size > most:
+            return f"{_short(name)}: a name of {size} bytes; at most {most} fit on the disk"
     return None
 
 

@@ -1,4 +1,4 @@
-"""Text as editors, spreadsheets and shells write it: UTF-8 with or without a byte-order mark, or marked UTF-16/32."""
+"""Text as editors, spreadsheets and shells write it: UTF-8, UTF-16 or UTF-32, with or without a byte-order mark."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ _MARKS = (
 
 
 def decode_text(content: bytes, errors: str = "strict") -> str:
-    """Decode a file's content as its byte-order mark says, as UTF-8 without one. The mark is not part of the text.
+    """Decode a file's content as its byte-order mark says, without the mark.
+
+    Without one it is UTF-8, or UTF-16 if one of the first two bytes is zero, the other ASCII.
 
     Args:
         errors: as for `bytes.decode`.
@@ -23,5 +25,12 @@ def decode_text(content: bytes, errors: str = "strict") -> str:
     Raises:
         UnicodeDecodeError: another encoding, unless `errors` says otherwise.
     """
-    encoding = next((name for mark, name in _MARKS if content.startswith(mark)), "utf-8")
-    return content.decode(encoding, errors)
+    encoding = next((name for mark, name in _MARKS if content.startswith(mark)), None)
+    return content.decode(encoding or _unmarked_encoding(content), errors)
+
+
+def _unmarked_encoding(content: bytes) -> str:
+    first, second = content[:2] if len(content) > 1 else (1, 1)
+    if 0 < first < 0x80 and second == 0:
+        return "utf-16-le"
+    return "utf-16-be" if first == 0 and 0 < second < 0x80 else "utf-8"

@@ -189,7 +189,13 @@ def test_names_that_no_video_can_have_cost_that_video_alone(tmp_path, make_part,
     assert list(data.videos) == ["a"] and [v.video_id for v in read_metadata(file)] == ["a"]
     ((written, reason),) = data.rejected.items()
     assert written == name and reason.isprintable() and reason.startswith(f"{file}: ")
-    assert ("not a plain file name" in reason) or ("bytes" in reason and f"at most {LONGEST_ID}" in reason)
+    assert ("not a plain file name" in reason) or ("bytes; at most 25" in reason)
+
+
+def test_a_fake_whose_original_no_file_can_be_is_left_out(tmp_path, make_part):
+    make_part("part_0", {"f.mp4": fake_of("x" * 300), "a.mp4": REAL})
+    data = read_dataset(tmp_path)
+    assert list(data.videos) == ["a"] and "a name of 300 bytes; at most 255" in data.rejected["f.mp4"]
 
 
 def test_the_longest_name_leaves_room_for_its_files(tmp_path, make_part):
