@@ -51,9 +51,17 @@ step() {
     esac
 }
 
+lists=(generate_face_lists "$out" --metadata "$videos" "${lists_args[@]}")
+has_labels=""
+if [ -d "$videos" ]; then
+    has_labels=$(find -L "$videos" -maxdepth 2 -name metadata.json -type f -print -quit)
+fi
+if [ -n "$has_labels" ]; then
+    step "${lists[@]}" --check # sets that cannot be are known from the metadata, before hours of work
+fi
 step extract_aligned_faces "$videos" "$out" --weights-dir "$here/weights" "${workers[@]}" "$@"
-if [ -n "$(find -L "$videos" -maxdepth 2 -name metadata.json -type f -print -quit)" ]; then
-    step generate_face_lists "$out" --metadata "$videos" "${lists_args[@]}"
+if [ -n "$has_labels" ]; then
+    step "${lists[@]}"
 else
     echo "$videos: no metadata.json in it or in a folder below it, so no list: $out/faces.csv needs labels"
 fi

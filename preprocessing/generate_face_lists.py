@@ -53,6 +53,9 @@ def parse_args() -> argparse.Namespace:
         help="share of the originals that validate, with their fakes (default: %(default)s)",
     )
     parser.add_argument("--seed", type=int, default=SEED, metavar="N", help="of the split (default: %(default)s)")
+    parser.add_argument(
+        "--check", action="store_true", help="only check, by the metadata, that the videos can be split; write nothing"
+    )
     parser.add_argument("--out", type=Path, metavar="CSV", help=f"the list to write (default: FACES/{FACES_CSV})")
     return parser.parse_args()
 
@@ -60,6 +63,9 @@ def parse_args() -> argparse.Namespace:
 def main() -> int:
     args = parse_args()
     dataset = read_dataset(args.metadata)
+    if args.check:
+        check_sets(make_rows(dataset, dict.fromkeys(dataset.videos, 1), args.val_share, args.seed))
+        return 0
     if not args.faces.is_dir():
         raise ValueError(f"{args.faces}: no such folder; run extract_aligned_faces.py first")
     out = args.out or args.faces / FACES_CSV

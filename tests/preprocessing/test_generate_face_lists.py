@@ -185,6 +185,13 @@ def test_a_broken_video_is_code_3_and_no_labels_are_told(small_parts, make_datas
     assert not (tmp_path / "faces" / "faces.csv").exists()
 
 
+def test_sets_that_cannot_be_are_told_before_the_work(small_parts, make_dataset, tmp_path):
+    shutil.copytree(small_parts / "dfdc_train_part_1", tmp_path / "videos")
+    done = make_dataset(tmp_path / "videos", tmp_path / "faces")
+    assert done.returncode == 2 and "1 originals (with their fakes): two sets need 2 or more" in done.stderr
+    assert not (tmp_path / "faces").exists()
+
+
 def test_what_cannot_be_used_ends_with_its_code(make_dataset, tmp_path):
     done = make_dataset(tmp_path / "nowhere", tmp_path / "faces")
     assert done.returncode == 2 and "no such file or folder" in done.stderr
