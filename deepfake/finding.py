@@ -10,6 +10,7 @@ from pathlib import Path
 
 from deepfake.image_files import image_format
 from deepfake.images import ImageError
+from deepfake.names import one_line
 from deepfake.paths import MADE_HERE, METADATA_NAME, PICTURE_SUFFIXES, VIDEO_SUFFIXES, is_data_root
 from deepfake.video import VideoError, begins_as_video
 
@@ -17,6 +18,7 @@ AMBIGUOUS_SUFFIXES = ("", ".ts", ".mts")
 """Of files whose first bytes decide: those without a suffix, and names that TypeScript's files have too."""
 
 _MANY_SUFFIXES = 6
+_LONGEST_SUFFIX = 12
 
 
 @dataclass
@@ -43,7 +45,7 @@ class LeftOut:
 
     def summary(self) -> str:
         """Return one line; empty if nothing was left out."""
-        common = [suffix or "none" for suffix, _ in self.suffixes.most_common(_MANY_SUFFIXES)]
+        common = [one_line(suffix) or "none" for suffix, _ in self.suffixes.most_common(_MANY_SUFFIXES)]
         names = f" ({', '.join(common)}{', ...' if len(self.suffixes) > _MANY_SUFFIXES else ''})"
         parts = [
             _count(
@@ -150,7 +152,7 @@ class _Search:
             elif name == METADATA_NAME:
                 continue
             elif not is_picture(path):
-                left_out.suffixes[path.suffix.lower()] += 1
+                left_out.suffixes[path.suffix.lower()[:_LONGEST_SUFFIX]] += 1
             elif not self.pictures:
                 left_out.pictures += 1
             elif is_own:

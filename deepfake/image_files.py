@@ -404,4 +404,5 @@ def _decoding(path: Path, found: str) -> Iterator[None]:
     except Image.DecompressionBombError as error:
         raise ImageError(f"{path}: too many pixels ({error}); make it smaller first") from error
     except Exception as error:  # each decoder has its own: OSError, SyntaxError, struct.error, RuntimeError, ...
-        raise ImageError(f"{path}: damaged or truncated {found} picture ({error}); get the file again") from error
+        told = " ".join(str(error).split())
+        raise ImageError(f"{path}: damaged or truncated {found} picture ({told}); get the file again") from error

@@ -156,10 +156,14 @@ def _decode(data: bytes | np.ndarray, flag: int, source: str) -> np.ndarray:
         raise ImageError(f"{source}: not a picture, or truncated")
     if size[0] * size[1] > MAX_IMAGE_PIXELS:
         raise ImageError(f"{source}: {size[0]} x {size[1]} pixels; at most {MAX_IMAGE_PIXELS:,} are read")
+    logging = cv2.utils.logging
+    level = logging.setLogLevel(logging.LOG_LEVEL_SILENT)  # it would print lines of its sources for a damaged file
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), flag)
     except cv2.error as error:
         raise ImageError(f"{source}: not a picture, or truncated ({error.err})") from error
+    finally:
+        logging.setLogLevel(level)
     if image is None:
         raise ImageError(f"{source}: not a picture, or truncated")
     return image

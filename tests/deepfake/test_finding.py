@@ -106,6 +106,12 @@ def test_what_is_left_out_is_told_in_one_line(tmp_path):
     assert ", ...)" in find_videos([tmp_path]).left_out.summary()
 
 
+def test_suffixes_of_others_harm_no_terminal(tmp_path):
+    touch(tmp_path, "a.\x1b[31mred\nline", "b." + "x" * 200)
+    summary = find_videos([tmp_path]).left_out.summary()
+    assert "\x1b" not in summary and "\n" not in summary and len(summary) < 100
+
+
 @pytest.mark.skipif(not hasattr(os, "seteuid"), reason="no users here")
 def test_folders_without_permission_are_told():
     with tempfile.TemporaryDirectory() as name:
