@@ -35,6 +35,7 @@ from deepfake.image_headers import (
     FrameHeader,
     animation,
     avif_seconds,
+    is_web_page,
     jpeg_scans,
     sniff_image,
     webp_size,
@@ -206,7 +207,7 @@ def _unread(found: str | None, head: bytes) -> str:
     cure = "convert it to JPEG or PNG"
     if found is not None:
         return f"{found} pictures are not read; {cure}"
-    if head.lstrip()[:14].lower().startswith((b"<!doctype html", b"<html")):
+    if is_web_page(head):
         return "a web page, not a picture; download the file again"
     return f"not a picture that can be read ({', '.join(READ_FORMATS)}); {cure}"
 

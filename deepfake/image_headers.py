@@ -73,6 +73,11 @@ def sniff_image(head: bytes) -> str | None:
     return next((name for signature, name in _SIGNATURES if signature.match(head)), None)
 
 
+def is_web_page(head: bytes) -> bool:
+    """Return whether a file begins as HTML: what a download gives that failed."""
+    return head.lstrip(b"\xef\xbb\xbf \t\r\n")[:14].lower().startswith((b"<!doctype html", b"<html"))
+
+
 def header_size(data: bytes) -> tuple[int, int] | None:
     """Return width and height of a PNG, JPEG or WebP file as stored (not turned); None if it is none, or cut short."""
     try:

@@ -35,6 +35,7 @@ from deepfake.decoding import Damage, DecodedFrame, Decoding, StreamSource
 from deepfake.display import Display, DisplayError
 from deepfake.frames import EveryFrames, Frame, FrameChoice, SpreadFrames, chunked, spread_indices
 from deepfake.image_files import iter_image, probe_image, sniff_image
+from deepfake.image_headers import is_web_page
 from deepfake.images import ImageError
 from deepfake.timeline import read_timeline
 
@@ -125,6 +126,8 @@ def open_video(path: Path, threads: int = 0, limits: ReadLimits = LIMITS) -> Vid
     if sniff_image(head) is not None:
         return _Picture(path, limits)
     demuxer = demuxer_of(head)
+    if is_web_page(head):
+        raise VideoError(f"{path}: a web page, not a video or picture; download the file again")
     if demuxer is None:
         raise VideoError(f"{path}: {NOT_A_VIDEO}")
     return _Film(path, demuxer, threads, limits)

@@ -261,6 +261,11 @@ def test_something_else_named_mp4(tmp_path, refused, content):
     refused(tmp_path / "text.mp4", "not a video file")
 
 
+def test_a_web_page_named_mp4(tmp_path, refused):
+    (tmp_path / "page.mp4").write_text("\n<!DOCTYPE html><html>404</html>")
+    refused(tmp_path / "page.mp4", "a web page, not a video or picture")
+
+
 def test_a_broken_picture_named_mp4(tmp_path, refused):
     (tmp_path / "picture.mp4").write_bytes(b"\x89PNG\r\n\x1a\n" + b"\x00" * 99)
     refused(tmp_path / "picture.mp4", "damaged or truncated PNG picture")
