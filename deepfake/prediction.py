@@ -17,7 +17,7 @@ from tqdm import tqdm
 from deepfake.face_scorer import FaceScorer, Scorer, ScoringError
 from deepfake.face_stream import stream_faces
 from deepfake.faces import FaceCollector, FaceSource, VideoFaces
-from deepfake.persons import link_persons
+from deepfake.persons import drop_strays, link_persons
 from deepfake.precision import (
     AUTO,
     FLOAT32,
@@ -310,7 +310,7 @@ def _weighted(model_scores: Mapping[str, float], models: Sequence[ScoringModel])
 
 def _persons(faces: Sequence[ScoredFace], models: Sequence[ScoringModel], aggregate: str) -> list[PersonScore]:
     found = []
-    for person in sorted({face.person for face in faces}):
+    for person in sorted({face.person for face in faces if face.person is not None}):
         own = [face for face in faces if face.person == person]
         scores = _model_scores(own, models, aggregate)
         found.append(PersonScore(person, _weighted(scores, models) if scores else None, most_scored(own)))
@@ -327,7 +327,8 @@ def failed_result(error: Exception) -> VideoResult:
 def _scored_faces(faces: VideoFaces, by_face: Mapping[FaceSource, Sequence[dict[str, float]]]) -> list[ScoredFace]:
     """All faces with their scores, if they have any, and the persons whom they belong to."""
     found = [(i, source, face) for i, (source, own) in enumerate(faces.found.items()) for face in own]
-    persons = link_persons([(face.frame, i, face.face.box) for i, _, face in found])
+    linked = link_persons([(face.frame, i, face.face.box) for i, _, face in found])
+    persons = drop_strays(linked, [face.frame for _, _, face in found], [face.face.score for _, _, face in found])
     scores = [entry for source in faces.found for entry in by_face.get(source, [{}] * len(faces.found[source]))]
     return [
         ScoredFace(f.frame, f.face.box, f.face.score, f.crop_size, i, entry, person, f.face.landmarks)

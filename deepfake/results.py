@@ -64,7 +64,7 @@ class ScoredFace:
         crop_size: (height, width) of the crop that was scored.
         recipe: which of the run's crop recipes found it.
         scores: probability of fake by model; empty for faces beyond those that are scored.
-        person: whose face it is, counted from 0 (`deepfake.persons`).
+        person: whose face it is, counted from 0 (`deepfake.persons`); None for what is probably no face.
         landmarks: its five landmarks in full-frame pixels, if the detector gives them (`deepfake.boxes.Face`).
     """
 
@@ -74,7 +74,7 @@ class ScoredFace:
     crop_size: tuple[int, int]
     recipe: int
     scores: dict[str, float]
-    person: int
+    person: int | None
     landmarks: tuple[tuple[float, float], ...] | None = None
 
 

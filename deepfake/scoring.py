@@ -62,7 +62,19 @@ AGGREGATIONS: dict[str, Aggregation] = {"confident": confident_score, "mean": me
 """One network's face scores -> its video score, by name: first place's rule, second place's."""
 
 MIN_PERSON_FACES = 3
-"""A person seen in fewer frames cannot decide about a video, unless all are: a false detection may be one."""
+"""A person seen in fewer frames is not judged and cannot decide about a video, unless all are: a false detection may be
+one."""
+
+
+def can_judge(faces: int, most: int) -> bool:
+    """Return whether a person is seen often enough to be judged: in MIN_PERSON_FACES, unless nobody is.
+
+    Args:
+        faces: of the person.
+        most: of the person of that video who has most.
+    """
+    return faces >= MIN_PERSON_FACES or most < MIN_PERSON_FACES
+
 
 OF_FAMILY, MAX_PERSON = "family", "max-person"
 AGGREGATE_CHOICES = {
@@ -84,8 +96,8 @@ def max_person_score(scores: Sequence[tuple[float, int]]) -> float:
     """
     if not scores:
         raise ValueError("no persons: a video without a face has no score")
-    seen = [score for score, faces in scores if faces >= MIN_PERSON_FACES]
-    return max(seen or [score for score, _ in scores])
+    most = max(faces for _, faces in scores)
+    return max(score for score, faces in scores if can_judge(faces, most))
 
 
 def ensemble_score(model_scores: Sequence[float], weights: Sequence[float] | None = None) -> float:

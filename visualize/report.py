@@ -25,7 +25,7 @@ from deepfake.precision import PrecisionCheck
 from deepfake.processes import WorkerDied, apart
 from deepfake.quality import SMALL_FACE, bits_per_pixel, reasons_for_doubt, sharpness
 from deepfake.results import PersonScore, ScoredFace, VideoResult, judged, video_to_json
-from deepfake.scoring import MIN_PERSON_FACES, ensemble_score
+from deepfake.scoring import can_judge, ensemble_score
 from deepfake.video import Frame, VideoError, VideoInfo, iter_frames, probe
 from visualize.page import picture, render
 from visualize.timeline import Timeline, draw_timeline
@@ -51,6 +51,7 @@ _ROOM = len(".partial-.json (99999)")
 """What is added to a page's file name, in bytes."""
 
 TOO_FEW = "too few faces to judge by"
+STRAY = "seen once or twice and with a low confidence, probably no face"
 
 
 @dataclass(frozen=True)
@@ -152,15 +153,7 @@ class Reporter:
     def _content(self, name: str, path: Path, result: VideoResult) -> dict[str, Any]:
         """What the JSON holds, without what only the pictures tell."""
         details = video_to_json(result)
-        persons = [
-            {
-                **self._judged(person.score),
-                "person": person.person,
-                "faces": person.faces,
-                "note": _note(person, result),
-            }
-            for person in result.persons
-        ]
+        persons = [self._person(person, result) for person in result.persons]
         return {
             "format": REPORT_FORMAT,
             "filename": name,
@@ -171,6 +164,12 @@ class Reporter:
             **{key: details[key] for key in SHOWN_DETAILS},
             "run": dict(self._run),
         }
+
+    def _person(self, person: PersonScore, result: VideoResult) -> dict[str, Any]:
+        """A person's entry; without a verdict if there are too few faces to judge by."""
+        note = _note(person, result)
+        entry = {**self._judged(person.score), "person": person.person, "faces": person.faces, "note": note}
+        return {**entry, "verdict": None} if note else entry
 
     def _judged(self, score: float | None) -> dict[str, Any]:
         return {"score": None if score is None else round(score, 6), **judged(score, self._judge)}
@@ -184,7 +183,8 @@ class Reporter:
         by_frame: dict[int, list[ScoredFace]] = {}
         for face in result.faces:
             by_frame.setdefault(face.frame, []).append(face)
-        best = sorted((f for f in result.faces if f.scores), key=self._face_score, reverse=True)[:TOP_FACES]
+        scored = (face for face in result.faces if face.scores and face.person is not None)
+        best = sorted(scored, key=self._face_score, reverse=True)[:TOP_FACES]
         most = max(by_frame, key=lambda index: (len(by_frame[index]), -index))
         pictures = Pictures()
         for frame in iter_frames(path, by_frame):
@@ -198,7 +198,7 @@ class Reporter:
         seen: set[int] = set()
         for face in faces:
             crop = crop_face(frame.image, face.box)
-            if not crop.size:
+            if not crop.size or face.person is None:
                 continue
             if face.scores:
                 pictures.sharpness.append(sharpness(crop))
@@ -302,6 +302,8 @@ def draw_poster(image: np.ndarray, faces: Iterable[ScoredFace]) -> np.ndarray:
     size = round(image.shape[1] * scale), round(image.shape[0] * scale)
     poster = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
     for face in faces:
+        if face.person is None:
+            continue
         left, top, right, bottom = (round(v * scale) for v in face.box)
         colour = PERSON_COLOURS[face.person % len(PERSON_COLOURS)]
         cv2.rectangle(poster, (left, top), (right, bottom), colour, 2, cv2.LINE_AA)
@@ -335,12 +337,13 @@ def _time(frame: int, times: Mapping[int, float]) -> str:
 
 
 def _note(person: PersonScore, result: VideoResult) -> str:
-    """Why a person is hard to judge, if so; `scoring.max_person_score` leaves such persons out."""
+    """Why a person is not judged, if so; `scoring.max_person_score` leaves such persons out."""
     if person.score is None:
         return "not scored: the networks had as many faces as they take"
-    few = person.faces < MIN_PERSON_FACES <= max(p.faces for p in result.persons)
+    if can_judge(person.faces, max(p.faces for p in result.persons)):
+        return ""
     times = "once" if person.faces == 1 else f"{person.faces} times"
-    return f"seen {times} only: {TOO_FEW}" if few else ""
+    return f"seen {times} only: {TOO_FEW}"
 
 
 def _not_judged(result: VideoResult) -> list[str]:
@@ -351,6 +354,9 @@ def _not_judged(result: VideoResult) -> list[str]:
     without = len(set(result.frames) - {face.frame for face in result.faces})
     if without:
         told.append(f"{without} of {len(result.frames)} frames: no face found in them")
+    strays = sum(face.person is None for face in result.faces)
+    if strays:
+        told.append(f"{strays} of {len(result.faces)} detections: {STRAY}")
     unscored = sum(not face.scores for face in result.faces)
     if unscored:
         told.append(f"{unscored} of {len(result.faces)} faces: beyond the number that the networks take")

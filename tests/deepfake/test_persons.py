@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deepfake.faces import FaceCollector, FaceSource, FaceView
-from deepfake.persons import link_persons
+from deepfake.persons import SURE, drop_strays, link_persons
 from deepfake.video import SpreadFrames, iter_spread
 
 
@@ -63,6 +63,31 @@ def test_any_faces_in_any_order(values, shuffler: random.Random):
     shuffler.shuffle(order)
     if len({face[:2] + face[2][:1] for face in faces}) == len(faces):  # no ties to break
         assert link_persons([faces[i] for i in order]) == [found[i] for i in order]
+
+
+def test_who_is_seen_once_by_an_unsure_detector_is_nobody():
+    persons, frames = [0, 1, 2, 3, 1, 3, 1], [0, 0, 0, 5, 5, 9, 9]
+    assert drop_strays(persons, frames, [0.8, 0.8, SURE, 0.8, 0.8, 0.9, 0.8]) == [None, 0, 1, None, 0, None, 0]
+    assert drop_strays(persons, frames, [None] * 7) == persons, "a detector without confidences"
+    assert drop_strays(persons, frames, [0.8, 0.8, 0.8, 0.8, 0.8, SURE, 0.8])[3] == 1, "sure of one of two"
+
+
+def test_where_nobody_is_seen_often_everybody_is_kept():
+    assert drop_strays([0, 1, 0], [0, 0, 5], [0.8, 0.8, 0.8]) == [0, 1, 0]
+    assert drop_strays([], [], []) == []
+    # The same frame in two sources is one frame.
+    assert drop_strays([0, 0, 0, 1], [0, 0, 5, 5], [0.8] * 4) == [0, 0, 0, 1]
+
+
+def test_false_detections_of_a_real_clip_are_nobody(mini_dfdc):
+    source = FaceSource(frames=SpreadFrames(32))
+    clip = mini_dfdc / "dfdc_train_part_3" / "s18.mp4"
+    late = (frame for frame in iter_spread(clip, 32, threads=1) if frame.index > 110)
+    found = FaceCollector([FaceView(source, 64)]).collect(late).found[source]
+    linked = link_persons([(face.frame, 0, face.face.box) for face in found])
+    assert len(set(linked)) == 2, "a shoulder before a plant is taken for a face, twice"
+    kept = drop_strays(linked, [face.frame for face in found], [face.face.score for face in found])
+    assert set(kept) == {0, None} and kept.count(None) == 2
 
 
 SIZE = 100.0

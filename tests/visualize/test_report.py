@@ -15,7 +15,7 @@ from deepfake.calibration import Uncalibrated
 from deepfake.precision import VIDEOS, PrecisionCheck
 from deepfake.results import NO_FACE, OK, UNREADABLE, PersonScore, ScoreCheck, ScoredFace, VideoResult
 from tests.clips import draw, gradient
-from visualize.report import TOO_FEW, Highlight, Reporter, draw_poster
+from visualize.report import STRAY, TOO_FEW, Highlight, Reporter, draw_poster
 
 MODEL = {"input_size": 64, "crop_recipe": 0, "aggregation": "mean"}
 RUN = {
@@ -166,6 +166,38 @@ def test_who_is_seen_once_is_named_but_gets_no_timeline(video, tmp_path):
     parsed = read(Reporter(tmp_path, RUN, Uncalibrated()).write("clip.mp4", video, result))
     assert f"seen once only: {TOO_FEW}" in parsed.text
     assert parsed.tags.count("svg") == 1
+    page = tmp_path / "clip.mp4.html"
+    assert "2 not judged 0.990 1 seen once" in parsed.text and 'class="verdict fake"' not in page.read_text()
+    assert 'class="verdict real"' in page.read_text(), "the video and the other one are judged"
+    content = json.loads(page.with_suffix(".json").read_text())
+    assert [(p["verdict"], p["score"], p["faces"]) for p in content["persons"]] == [("real", 0.1, 4), (None, 0.99, 1)]
+
+
+@pytest.mark.parametrize("faces", [1, 2])
+def test_where_nobody_is_seen_often_all_are_judged(video, tmp_path, faces):
+    persons = [PersonScore(0, 0.1, faces), PersonScore(1, 0.99, 1)]
+    result = VideoResult(OK, 0.1, "", {}, [0, 5], (240, 320), FACES[: 2 * faces], 1.0, persons)
+    page = Reporter(tmp_path, RUN, Uncalibrated()).write("clip.mp4", video, result)
+    content = json.loads(page.with_suffix(".json").read_text())
+    assert [(p["verdict"], p["note"]) for p in content["persons"]] == [("real", ""), ("fake", "")]
+
+
+def test_a_false_detection_is_not_judged_and_nobody(video, tmp_path):
+    stray = ScoredFace(5, RIGHT, 0.81, (180, 150), 0, {"a": 1.0, "b": 1.0}, None)
+    result = VideoResult(
+        OK, 0.2, "", {}, [0, 5, 10, 15], (240, 320), [*FACES[::2], stray], 1.0, [PersonScore(0, 0.1, 4)]
+    )
+    shown = []
+    reporter = Reporter(tmp_path, RUN, Uncalibrated(), lambda faces: shown.extend(faces) or [])
+    page = reporter.write("clip.mp4", video, result)
+    content = json.loads(page.with_suffix(".json").read_text())
+    assert [p["person"] for p in content["persons"]] == [0] and content["faces"][-1]["person"] is None
+    assert content["not_judged"] == [f"1 of 5 detections: {STRAY}"]
+    parsed = read(page)
+    assert "1 person " in parsed.text and f"not judged: 1 of 5 detections: {STRAY}" in parsed.text
+    assert 'class="verdict fake"' not in page.read_text() and len(parsed.images) == 1 + 4
+    assert len(shown) == 4 and all(shown_face.face.person == 0 for shown_face in shown)
+    assert VideoResult.from_dict(json.loads(json.dumps(result.to_dict()))) == result
 
 
 @pytest.mark.parametrize(("status", "reason"), [(NO_FACE, "no face was found"), (UNREADABLE, f"{EVIL}: damaged")])
