@@ -120,7 +120,8 @@ def calibrated(run, videos, tmp_path):
     run(*common, "--details", details)
     plain = json.loads(details.read_text())
     calibration = Calibration(
-        temperature=3.0, real_below=0.05, fake_above=0.1, false_alarm_rate=0.05, miss_rate=0.05, reals=9, fakes=8,
+        temperature=3.0, intercept=0.5, real_below=0.05, fake_above=0.1, false_alarm_rate=0.05, miss_rate=0.05,
+        reals=9, fakes=8,
         models=kept_of_models(plain["models"]), crop_recipes=plain["crop_recipes"],
         predictions={"d.json": "0" * 64}, labels={"l.csv": "0" * 64}, figures={},
     )  # fmt: skip
@@ -135,7 +136,7 @@ def test_a_calibration_turns_scores_into_probabilities(run, calibrated, tmp_path
     (before,), content = plain["videos"], json.loads((tmp_path / "d.json").read_text())
     (after,) = content["videos"]
     assert after["score"] == before["score"] == before["probability"]
-    expected = float(calibrate_scores(before["score"], 3.0))
+    expected = float(calibrate_scores(before["score"], 3.0, 0.5))
     assert after["probability"] == pytest.approx(expected, abs=2e-6) != before["probability"]
     assert label(tmp_path / "s.csv") == pytest.approx(expected, abs=2e-6)
     assert after["verdict"] == "fake" and content["thresholds"]["fake_above"] == 0.1
