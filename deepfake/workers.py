@@ -18,7 +18,7 @@ from typing import Any, Generic, TypeVar
 from tqdm import tqdm
 
 from deepfake import atomic
-from deepfake.names import to_cell
+from deepfake.names import from_cell, to_cell
 from deepfake.processes import OutOfSpace, WorkerDied, stream
 
 Item = TypeVar("Item")
@@ -178,7 +178,7 @@ def read_failures(path: Path) -> list[Failure]:
             header, *rows = csv.reader(file, strict=True)
         if header != FAILURE_COLUMNS:
             raise ValueError(f"columns {header}")
-        return [Failure(video, reason) for video, reason in rows]
+        return [Failure(from_cell(video), from_cell(reason)) for video, reason in rows]
     except (ValueError, csv.Error) as error:
         raise ValueError(f"{path}: not a list of failures ({','.join(FAILURE_COLUMNS)}); run the step again") from error
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import math
-from collections.abc import Mapping
+import os
+import time
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -15,8 +18,10 @@ from torch import nn
 
 from deepfake import atomic
 from deepfake.checkpoints import Checkpoint, load_weights, read_checkpoint, save_checkpoint
+from deepfake.locks import Locked, writing_file
 from deepfake.spec import ModelSpec
 from training import distributed
+from training.distributed import Ranks
 from training.engine import Trainer
 from training.epoch_log import EpochEntry
 from training.metrics import VideoMetrics
@@ -24,6 +29,9 @@ from training.metrics import VideoMetrics
 RESUME_AUTO = "auto"
 KEEP_EPOCHS = 5
 """Per-epoch files that stay, those of the lowest weighted losses: 40 epochs of five B7 would fill 50 GB."""
+
+_RESTARTS = "TORCHELASTIC_RESTART_COUNT"
+_ENDING_SECONDS = 60.0
 
 _STATE = "training_state"
 _EPOCH_STATE = "epoch_state"
@@ -111,6 +119,33 @@ class Division:
             return None
         differences = [f"{value} {key}, not {made[key]}" for key, value in asdict(self).items() if made[key] != value]
         return f"saved in the middle of an epoch with other settings (now {'; '.join(differences)})".replace("_", " ")
+
+
+@contextlib.contextmanager
+def one_writer(files: RunFiles, ranks: Ranks) -> Iterator[None]:
+    """The main process is the one writer of a run's files until the context ends, or all processes raise.
+
+    Raises:
+        Locked: another process writes them.
+        OSError: their folder cannot be written.
+    """
+    # Processes that start again after one has died may come before the system has ended all of the last ones.
+    deadline = time.monotonic() + (_ENDING_SECONDS if int(os.environ.get(_RESTARTS, "0")) else 0)
+    refused: Exception | None = None
+    with contextlib.ExitStack() as held:
+        while ranks.is_main:
+            try:
+                held.enter_context(writing_file(files.output_dir / files.name))
+                break
+            except (Locked, OSError) as error:
+                refused = error
+            if time.monotonic() >= deadline:
+                break
+            refused = None
+            time.sleep(_ENDING_SECONDS / 100)
+        if distributed.sum_over_ranks(torch.tensor([refused is not None], dtype=torch.int64), ranks).item():
+            raise refused or Locked(f"{files.output_dir}: the main process cannot write there; it says why")
+        yield
 
 
 class CheckpointStore:

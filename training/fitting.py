@@ -23,6 +23,7 @@ from training.checkpointing import (
     Division,
     RunFiles,
     check_same_start,
+    one_writer,
     resume,
 )
 from training.config import DEFAULT_SEED, ConfigError, RecipeConfig
@@ -112,12 +113,13 @@ def train(
 
     Raises:
         ValueError: a checkpoint, data set or option that cannot be used.
+        Locked: another process trains into these files.
         NonFiniteLoss: training diverged.
         Stopped: SIGTERM came; what has been done is saved.
     """
     ranks = distributed.start(options.distributed, options.device)
     try:
-        with StopRequest() as stop:
+        with one_writer(files, ranks), StopRequest() as stop:
             division = Division(ranks.world_size, config.optimizer.batch_size, options.seed)
             with stop.waiting():  # nothing is begun that could be lost
                 trainer = _start(options, config, files, division, make_recipe, ranks, freeze_epochs, initialize, stop)

@@ -122,8 +122,9 @@ def test_the_list_of_failures(tmp_path):
 def test_a_list_of_failures_is_read_as_it_was_written(tmp_path):
     path = tmp_path / "failures" / "step.csv"
     assert read_failures(path) == []
-    failures = [Failure("größe, 1", 'said "no",\nthen died'), Failure("<b>", "")]
+    failures = [Failure("größe, 1", 'said "no",\nthen died'), Failure("<b>", ""), Failure("=1+1", "\x1b[2J")]
     write_failures(path, failures)
+    assert "\n=" not in path.read_text() and "\x1b" not in path.read_text()
     assert read_failures(path) == failures
     for text in (
         b"",

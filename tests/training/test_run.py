@@ -3,6 +3,8 @@
 import dataclasses
 import json
 import logging
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +15,7 @@ from deepfake.boxes import BoxFile, first_settings, write_boxes
 from deepfake.checkpoints import CheckpointError, load_model, read_checkpoint
 from deepfake.detectors.base import PRESETS
 from deepfake.folds import read_folds
+from deepfake.locks import Locked
 from deepfake.losslog import parse_losses
 from deepfake.paths import DataRoot
 from tests.training.conftest import TINY, make_data_root
@@ -334,3 +337,17 @@ def test_the_command_lines_defaults_are_the_options_own(tmp_path):
         assert dataclasses.replace(RunOptions(**parsed), workers=0) == RunOptions(
             config=Path("c.json"), data_dir=Path("d")
         )
+
+
+def test_two_trainings_into_the_same_files_are_refused(options, project_root, tmp_path):
+    program = "import sys, time; from pathlib import Path; from deepfake.locks import writing_file\n"
+    program += "with writing_file(Path(sys.argv[1])): print(flush=True); time.sleep(60)"
+    command = [sys.executable, "-c", program, str(tmp_path / "out" / NAME)]
+    with subprocess.Popen(command, cwd=project_root, stdout=subprocess.PIPE) as first:
+        first.stdout.readline()
+        with pytest.raises(Locked, match=rf"out/{NAME} is being written by process {first.pid} "):
+            run(options("out"))
+        assert not list((tmp_path / "out").glob(f"{NAME}*")), "nothing was written"
+        first.kill()
+    run(options("out", epochs=1))
+    assert not list((tmp_path / "out").glob(".*"))
