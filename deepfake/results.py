@@ -24,7 +24,7 @@ from deepfake.calibration import Judge, Uncalibrated
 from deepfake.finding import FoundVideos
 from deepfake.journal import Journal, out_of_space
 from deepfake.mappings import read_mapping
-from deepfake.names import escape, from_cell, one_line, to_cell
+from deepfake.names import escape, one_line, to_cell
 from deepfake.scoring import NEUTRAL_SCORE
 from deepfake.tables import read_table
 
@@ -295,7 +295,7 @@ def read_details(path: Path) -> Details:
     _check_suffix(path)
     if path.suffix.lower() == ".csv":
         table = read_table(path, {"filename": str, "status": str, "score": str}, "table of details")
-        return Details(_scores(path, zip(map(from_cell, table["filename"]), table["score"])))
+        return Details(_scores(path, zip(table["filename"], table["score"])))
     content = read_mapping(path, "details")
     if content.get("format", DETAILS_FORMAT) != DETAILS_FORMAT:
         raise ValueError(f"{path}: format: expected {DETAILS_FORMAT}; found {content['format']!r}")

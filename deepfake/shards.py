@@ -26,7 +26,7 @@ from deepfake import folds
 from deepfake.folds import CropFiles, FoldRow
 from deepfake.mappings import parse_json
 from deepfake.paths import is_plain_name, parse_crop_name
-from deepfake.tables import parse_table
+from deepfake.tables import parse_table, to_csv
 
 SHARDS_JSON = "shards.json"
 INDEX_CSV = "index.csv"
@@ -203,9 +203,7 @@ def _scanned(tar: tarfile.TarFile, shard: str) -> Iterator[ShardRow]:
 
 def format_table(table: pd.DataFrame) -> bytes:
     """index.csv."""
-    text = io.StringIO()
-    table[list(COLUMNS)].to_csv(text, index=False, lineterminator="\n")
-    return text.getvalue().encode("utf-8")
+    return to_csv(table[list(COLUMNS)]).encode("utf-8")
 
 
 def format_shards(index: ShardIndex) -> str:

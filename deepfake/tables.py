@@ -1,15 +1,20 @@
-"""CSV tables with known columns: read with their types checked, written whole or not at all."""
+"""CSV tables with known columns: read with their types checked, written whole or not at all.
+
+Text that a spreadsheet would compute, or that cannot be shown, is escaped when it is written, and restored when it is
+read (`deepfake.names.to_cell`).
+"""
 
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
 import pandas as pd
 
 from deepfake import atomic
+from deepfake.names import from_cell, to_cell
 
 
 class TableError(ValueError):
@@ -41,7 +46,7 @@ def parse_table(file: Path | IO[bytes], columns: Mapping[str, type], what: str, 
     if missing:
         raise TableError(f"{source}: no column {', '.join(missing)}; expected {','.join(columns)}")
     try:
-        return table.astype(dict.fromkeys(numbers, int))[list(columns)]
+        return _each(table, columns, from_cell).astype(dict.fromkeys(numbers, int))
     except (ValueError, TypeError) as error:
         named = " and ".join(filter(None, [", ".join(numbers[:-1]), numbers[-1]]))
         raise TableError(f"{source}: {named} must be whole numbers: {error}") from error
@@ -49,6 +54,23 @@ def parse_table(file: Path | IO[bytes], columns: Mapping[str, type], what: str, 
 
 def write_table(path: Path, columns: Iterable[str], rows: Sequence[Sequence[object]]) -> None:
     """Writes a table, atomically."""
+    atomic.write_text(path, to_csv(pd.DataFrame(rows, columns=list(columns))))
+
+
+def to_csv(table: pd.DataFrame) -> str:
+    """Return a table as CSV."""
     text = io.StringIO()
-    pd.DataFrame(rows, columns=list(columns)).to_csv(text, index=False)
-    atomic.write_text(path, text.getvalue())
+    _each(table, table.columns, to_cell).to_csv(text, index=False, lineterminator="\n")
+    return text.getvalue()
+
+
+def _each(table: pd.DataFrame, columns: Iterable[str], function: Callable[[str], str]) -> pd.DataFrame:
+    """A table's columns with a function applied to all text."""
+
+    def apply(column: pd.Series) -> pd.Series:
+        if pd.api.types.is_numeric_dtype(column):
+            return column
+        # Each different one once: tables of millions of rows repeat a few.
+        return column.map({value: function(value) if isinstance(value, str) else value for value in column.unique()})
+
+    return pd.DataFrame({name: apply(table[name]) for name in columns})
