@@ -153,15 +153,17 @@ def kind_of(path: Path) -> str:
     """Whether a file is a video (an animation is one, too) or a picture: by its content, and where that is broken by
     its name. Raises ValueError if it is neither.
     """
+    found = None
     try:
-        if image_format(path) is not None:
-            return VIDEO if probe_image(path).frames > 1 else PICTURE
-        if begins_as_video(path):
+        found = image_format(path)
+        if begins_as_video(path) or (found is not None and probe_image(path).frames > 1):
             return VIDEO
     except (ImageError, VideoError):  # drawing it says what is wrong
         pass
-    if is_video(path) or is_picture(path):
-        return VIDEO if is_video(path) else PICTURE
+    if found is not None or is_picture(path):
+        return PICTURE
+    if is_video(path):
+        return VIDEO
     raise ValueError(f"{path}: neither a folder of crops, nor a video or picture")
 
 

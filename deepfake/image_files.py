@@ -125,8 +125,9 @@ def iter_image(
 
     Args:
         max_pixels: as for `probe_image`.
-        damage: a sentence is appended for a file of which a part is missing: a JPEG without its end gives the rows that
-            are whole, an animation the frames before the first broken one. Without the list such files are errors.
+        damage: a sentence is appended for a file of which a part is missing: a JPEG without its end is gray below the
+            rows that are there, an animation has the frames before the first broken one. Without the list such files
+            are errors.
 
     Yields:
         When it is shown (s), and the (H, W, 3) uint8 RGB picture. A still is shown at 0.
@@ -277,7 +278,7 @@ def _iter_frames(path: Path, opened: _Opened, damage: list[str] | None) -> Itera
 
 
 def _read_jpeg(path: Path, file: BinaryIO, damage: list[str] | None) -> np.ndarray:
-    """A JPEG, also one whose end is missing: the rows that are whole.
+    """A JPEG, also one whose end is missing: the rest is gray then, as viewers show it.
 
     Of a progressive file that ends after its first scans all rows are there, but not all of their detail.
     """
@@ -289,16 +290,14 @@ def _read_jpeg(path: Path, file: BinaryIO, damage: list[str] | None) -> np.ndarr
     with _decoding(path, "JPEG"):
         image = _open_lazily(io.BytesIO(data if scans.complete else data + b"\xff\xd9"), "JPEG")
         image.load()
-    if scans.complete:
-        with _decoding(path, "JPEG"):
-            return _pixels(image)
-    rows = _whole_rows(image)
-    told = f"damaged: the file's end is missing; {rows} of {image.height} rows could be read"
-    if damage is None or rows < MIN_SHARE * image.height:
-        raise ImageError(f"{path}: {told}; get the whole file")
-    damage.append(told)
+    if not scans.complete:
+        rows = _whole_rows(image)
+        told = f"damaged: the file's end is missing; {rows} of {image.height} rows could be read"
+        if damage is None or rows < MIN_SHARE * image.height:
+            raise ImageError(f"{path}: {told}; get the whole file")
+        damage.append(told)
     with _decoding(path, "JPEG"):
-        return _pixels(image, rows)
+        return _pixels(image)
 
 
 def _whole_rows(image: Image.Image) -> int:
@@ -317,18 +316,13 @@ def _whole_rows(image: Image.Image) -> int:
     return rows // block * block
 
 
-def _pixels(image: Image.Image, rows: int | None = None) -> np.ndarray:
-    """The picture as it is shown, (H, W, 3) uint8 RGB.
-
-    Args:
-        rows: how many of the stored rows are used.
-    """
+def _pixels(image: Image.Image) -> np.ndarray:
+    """The picture as it is shown, (H, W, 3) uint8 RGB."""
     image.load()
-    height = image.height if rows is None else rows
     to_rgb = _rgb_converter(image)
-    pixels = np.empty((height, image.width, 3), np.uint8)
-    for top in range(0, height, _ROWS_AT_ONCE):  # converting all at once would hold the picture several times
-        end = min(top + _ROWS_AT_ONCE, height)
+    pixels = np.empty((image.height, image.width, 3), np.uint8)
+    for top in range(0, image.height, _ROWS_AT_ONCE):  # converting all at once would hold the picture several times
+        end = min(top + _ROWS_AT_ONCE, image.height)
         pixels[top:end] = np.asarray(to_rgb(image.crop((0, top, image.width, end))))
     return _upright(pixels, 1 if image.format == "TIFF" else _orientation(image))
 

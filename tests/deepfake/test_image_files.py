@@ -289,16 +289,19 @@ def test_frames_are_read_one_by_one(saved, photo):
 
 
 def test_a_jpeg_without_its_end(saved, photo):
+    """As viewers show it: gray below the rows that are there."""
     path = saved("a.jpg", quality=97)
     whole, data = read_one(path), path.read_bytes()
     for missing, rows in ((2, HEIGHT), (300, HEIGHT - 16), (len(data) // 3, None)):
         path.write_bytes(data[:-missing])
         damage: list[str] = []
         image = read_one(path, damage=damage)
-        rows = rows or len(image)
+        rows = rows or int(damage[0].split("; ")[1].split()[0])
         assert damage == [f"damaged: the file's end is missing; {rows} of {HEIGHT} rows could be read"]
-        assert len(image) == rows >= HEIGHT // 2
-        assert difference(image[:-1], whole[: rows - 1]) == 0, "nothing that the file does not hold"
+        assert rows >= HEIGHT // 2 and image.shape == whole.shape
+        assert difference(image[: rows - 1], whole[: rows - 1]) == 0
+        if rows < HEIGHT - 16:
+            assert difference(image[rows + 32 :], np.full_like(image[rows + 32 :], 128)) == 0
         with pytest.raises(ImageError, match=r"a\.jpg: damaged: the file's end is missing"):
             read_one(path)
 
@@ -316,8 +319,9 @@ def test_a_turned_jpeg_without_its_end(saved, photo):
     path = saved("a.jpg", Image.fromarray(photo).transpose(TURNS[6]), quality=97, exif=exif)
     path.write_bytes(path.read_bytes()[: -path.stat().st_size // 3])
     image = read_one(path, damage=[])
-    assert image.shape[0] == HEIGHT and image.shape[1] < WIDTH
-    assert difference(image[:, 1:], photo[:, -image.shape[1] :][:, 1:]) < 1.5
+    half = WIDTH // 2
+    assert difference(image[:, half:], photo[:, half:]) < 1.5
+    assert (image[:, 0] == 128).all()
 
 
 def test_a_progressive_jpeg_without_its_end(saved, photo):
