@@ -20,11 +20,11 @@ from deepfake.calibration import Judge, choose_judge, read_calibration
 from deepfake.commandline import EXIT_INTERRUPTED, EXIT_SOME_FAILED, EXIT_USAGE, positive_int, run_guarded
 from deepfake.detectors.base import ALIGNING
 from deepfake.finding import find_videos
-from deepfake.journal import begun_run, out_of_space
+from deepfake.journal import begun_run
 from deepfake.locks import writing_file, writing_folder
 from deepfake.memory import keep_freed_memory
 from deepfake.names import one_line
-from deepfake.processes import OutOfSpace, default_workers, describe
+from deepfake.processes import default_workers
 from deepfake.scoring import AGGREGATE_CHOICES, FRAMES_PER_VIDEO, OF_FAMILY
 from deepfake.scoring_options import add_members, add_networks, add_precision, chosen_members
 from deepfake.video import SpreadFrames
@@ -210,7 +210,7 @@ def predict(args: argparse.Namespace, videos: dict[str, Path]) -> tuple[dict[str
     tables.write_tables(args.output, args.details, results, run, judge)
     without_page = 0
     if args.report is not None:
-        without_page = report(args.report, videos, results, run, predictor.models, judge)
+        without_page = report(args.report, videos, results, run, predictor.models, judge, args.workers)
     if not without_page:
         journal.remove()
     return results, without_page
@@ -244,6 +244,7 @@ def report(
     run: dict[str, Any],
     models: Sequence[ScoringModel],
     judge: Judge,
+    workers: int,
 ) -> int:
     """Writes a page and JSON for each video, and the table of them all; how many could not be written.
 
@@ -255,14 +256,10 @@ def report(
 
     reporter = Reporter(folder, run, judge, Highlights(models))
     failed = 0
-    for name, result in tqdm(results.items(), desc="report", unit="video", smoothing=0):
-        try:
-            with out_of_space(folder):
-                reporter.write(name, videos[name], result)
-        except OutOfSpace:
-            raise
-        except (OSError, ValueError, RuntimeError) as error:
-            tqdm.write(one_line(f"no page: {name}: {describe(error)}"), file=sys.stderr)
+    pages = reporter.write_all([(name, videos[name], result) for name, result in results.items()], workers)
+    for name, reason in tqdm(pages, total=len(results), desc="report", unit="video", smoothing=0):
+        if reason is not None:
+            tqdm.write(one_line(f"no page: {name}: {reason}"), file=sys.stderr)
             failed += 1
     print(f"report: {reporter.write_index()}", file=sys.stderr)
     return failed

@@ -14,6 +14,7 @@ from deepfake.calibration import Calibration, calibrate_scores, kept_of_models, 
 from deepfake.locks import writing_file, writing_folder
 from deepfake.results import read_details
 from deepfake.scoring import MIN_PERSON_FACES
+from deepfake.video import VideoError
 from tests.clips import cut, draw, gradient
 from tests.predicting import tiny_checkpoint
 
@@ -163,7 +164,7 @@ def test_a_report_survives_a_video_that_cannot_be_read_again(run, videos, tmp_pa
     from visualize import report
 
     def vanish(path, wanted):
-        raise report.VideoError(f"{path}: gone meanwhile")
+        raise VideoError(f"{path}: gone meanwhile")
 
     monkeypatch.setattr(report, "iter_frames", vanish)
     code, err = run(videos / "one.mp4", *TINY_RUN, "--output", tmp_path / "s.csv", "--report", tmp_path / "r")

@@ -75,6 +75,8 @@ class ActivationMapper:
     def __init__(self, network: nn.Module, spec: ModelSpec, method: str | None = None) -> None:
         self.network = network.to(memory_format=torch.channels_last)
         self.method = choose_method(network, method)
+        if self.method != ATTENTION:
+            _cam_type(self.method)  # loads the library: processes forked from here share it
         self._encoder = encoder_of(network, spec.architecture)
         self._output = spec.output
         self._input = FaceInput(network, spec.normalization, spec.input_size)

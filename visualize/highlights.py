@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 
 import numpy as np
+from torch import nn
 
 from deepfake.align import align_face, whole_landmarks
 from deepfake.boxes import Face, crop_face
@@ -23,6 +24,12 @@ class Highlights:
     def __init__(self, models: Sequence[ScoringModel]) -> None:
         self._models = {model.name: model for model in models}
         self._mappers: dict[str, ActivationMapper | None] = {}
+        self.in_workers = all(model.exported is not None or _on_cpu(model.network) for model in models)
+
+    def prepare(self) -> None:
+        """Load the weightiest network's mapper, so that worker processes share it; most faces need no other."""
+        if self._models:
+            self._mapper(max(self._models.values(), key=lambda model: model.weight))
 
     def __call__(self, faces: Sequence[FacePicture]) -> list[Highlight]:
         """Each face as its network sees it, and the same with the activation map over it."""
@@ -48,6 +55,10 @@ class Highlights:
             else:
                 print(f"no activation maps: {model.exported.checkpoint} is not there", file=sys.stderr)
         return self._mappers[model.name]
+
+
+def _on_cpu(network: nn.Module) -> bool:
+    return all(parameter.device.type == "cpu" for parameter in network.parameters())
 
 
 def _as_seen(shown: FacePicture, recipe: FaceRecipe, size: int) -> np.ndarray:

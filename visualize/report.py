@@ -6,12 +6,12 @@ read a second time: scoring keeps none.
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import cv2
 import numpy as np
@@ -22,11 +22,11 @@ from deepfake.calibration import Judge
 from deepfake.images import fit_square
 from deepfake.names import MOST_BYTES, escape, file_name
 from deepfake.precision import PrecisionCheck
-from deepfake.processes import WorkerDied, apart
+from deepfake.processes import OutOfSpace, WorkerDied, apart, portable, stream
 from deepfake.quality import SMALL_FACE, bits_per_pixel, reasons_for_doubt, sharpness
 from deepfake.results import PersonScore, ScoredFace, VideoResult, judged, video_to_json
 from deepfake.scoring import can_judge, ensemble_score
-from deepfake.video import Frame, VideoError, VideoInfo, iter_frames, probe
+from deepfake.video import Frame, VideoInfo, iter_frames, probe
 from visualize.page import picture, render
 from visualize.timeline import Timeline, draw_timeline
 
@@ -38,6 +38,8 @@ THUMBNAIL = 104
 POSTER_WIDTH = 640
 HIGHLIGHT = 224
 """Side in pixels of a face beside its activation map."""
+MAX_WORKERS = 8
+"""Processes that write pages: each takes the memory of a network that computes."""
 TOP_FACES = 4
 """Of a video, that many of the highest-scoring faces are shown with their activation maps."""
 
@@ -71,7 +73,22 @@ class Highlight:
     network: str
 
 
-Highlighter = Callable[[Sequence[FacePicture]], Sequence[Highlight]]
+class Highlighter(Protocol):
+    """Draws where networks looked.
+
+    Attributes:
+        in_workers: worker processes may call it, as it computes on the CPU.
+    """
+
+    in_workers: bool
+
+    def prepare(self) -> None:
+        """Load what takes long to load, before worker processes are started."""
+        ...
+
+    def __call__(self, faces: Sequence[FacePicture]) -> Sequence[Highlight]:
+        """Return a highlight for each face, or none at all."""
+        ...
 
 
 @dataclass
@@ -89,6 +106,25 @@ class Pictures:
     thumbnails: dict[int, list[tuple[int, np.ndarray]]] = field(default_factory=dict)
     top: list[FacePicture] = field(default_factory=list)
     sharpness: list[float] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class _Job:
+    """A video to report on: what tables call it, where it and its page are."""
+
+    name: str
+    path: Path
+    result: VideoResult
+    page: Path
+
+
+@dataclass(frozen=True)
+class _Look:
+    """What a second look at a video has given, or why it has failed."""
+
+    pictures: Pictures = field(default_factory=Pictures)
+    info: VideoInfo | None = None
+    failure: str | None = None
 
 
 class Reporter:
@@ -125,23 +161,87 @@ class Reporter:
             name: what tables call it.
             path: the video.
         """
-        page = self._folder / f"{self._file_name(name)}.html"
-        content = self._content(name, path, result)
-        pictures, info = Pictures(), None
-        if result.score is not None:
-            try:
-                pictures, info = apart(partial(self._look, result=result), path)
-            except (VideoError, WorkerDied, RuntimeError) as error:
-                content["not_judged"].append(f"no pictures: {error}")
+        job = self._job(name, path, result)
+        self._rows.append(self._finish(job, self._look_apart(job)))
+        return job.page
+
+    def write_all(
+        self, videos: Iterable[tuple[str, Path, VideoResult]], workers: int
+    ) -> Iterator[tuple[str, str | None]]:
+        """Writes the reports on many videos in worker processes; the files are those of `write`.
+
+        Args:
+            videos: what tables call each, the video, and its result.
+            workers: number of processes; at most `MAX_WORKERS` are started.
+
+        Yields:
+            Each video's name as soon as its report is done, and None, or why there is no report.
+
+        Raises:
+            OutOfSpace: the disk is full.
+        """
+        jobs = [self._job(*video) for video in videos]
+        if self._highlights is not None:
+            self._highlights.prepare()
+        in_workers = self._highlights is None or self._highlights.in_workers
+        work = self._finished if in_workers else self._looked
+        rows: dict[Path, dict[str, Any]] = {}
+        failures: dict[Path, str] = {}
+        with contextlib.closing(stream(jobs, work, max(1, min(workers, MAX_WORKERS)))) as parts:
+            for part in parts:
+                job, value, error = part.item, part.value, part.error
+                if isinstance(error, WorkerDied):
+                    value, error = _Look(failure=str(error)), None
+                if isinstance(value, _Look):
+                    value, error = self._try_to_finish(job, value)
+                if isinstance(error, OutOfSpace):
+                    raise OutOfSpace(f"{self._folder}: {error}") from error
+                if error is not None:
+                    failures[job.page] = str(error)
+                if value is not None:
+                    rows[job.page] = value
+                if part.last:
+                    yield job.name, failures.get(job.page)
+        self._rows += [rows[job.page] for job in jobs if job.page in rows]
+
+    def _job(self, name: str, path: Path, result: VideoResult) -> _Job:
+        return _Job(name, path, result, self._folder / f"{self._file_name(name)}.html")
+
+    def _look_apart(self, job: _Job) -> _Look:
+        """Looks at the video in a process of its own: a decoder that crashes ends only that."""
+        try:
+            return _Look() if job.result.score is None else apart(self._look, job)
+        except WorkerDied as error:
+            return _Look(failure=str(error))
+
+    def _looked(self, job: _Job) -> Iterator[_Look]:
+        """What a worker process does where the networks are on a GPU, which no other process may use."""
+        yield self._look(job)
+
+    def _finished(self, job: _Job) -> Iterator[dict[str, Any]]:
+        yield self._finish(job, self._look(job))
+
+    def _try_to_finish(self, job: _Job, look: _Look) -> tuple[dict[str, Any] | None, Exception | None]:
+        """`_finish`, and the error that it raises as a worker process hands it on."""
+        try:
+            return self._finish(job, look), None
+        except Exception as error:
+            return None, portable(error)
+
+    def _finish(self, job: _Job, look: _Look) -> dict[str, Any]:
+        """Writes page and JSON; returns the video's row in the index."""
+        result, pictures, info = job.result, look.pictures, look.info
+        content = self._content(job.name, job.path, result)
+        if look.failure is not None:
+            content["not_judged"].append(f"no pictures: {look.failure}")
         content["fps"] = None if info is None or info.fps <= 0 else info.fps
-        doubts = [] if info is None else self._doubts(path, info, result, pictures)
+        doubts = [] if info is None else self._doubts(job.path, info, result, pictures)
         content["doubts"] = [*result.doubts, *doubts, *self._doubts_of_precision(result)]
         shown = self._shown(result, pictures)
-        atomic.write_text(page.with_suffix(".json"), json.dumps(content, indent=1, allow_nan=False))
-        content["filename"] = escape(name)
-        _write_page(page, render("report.html", title=escape(name), video=content, run=self._run, **shown))
-        self._rows.append({**content, "page": page.name})
-        return page
+        atomic.write_text(job.page.with_suffix(".json"), json.dumps(content, indent=1, allow_nan=False))
+        content["filename"] = escape(job.name)
+        _write_page(job.page, render("report.html", title=escape(job.name), video=content, run=self._run, **shown))
+        return {**content, "page": job.page.name}
 
     def write_index(self) -> Path:
         """Writes the table of all videos reported on so far and returns the page."""
@@ -178,8 +278,16 @@ class Reporter:
         judge = self._judge
         return {"real_below": judge.real_below, "fake_above": judge.fake_above, "source": judge.source}
 
-    def _look(self, path: Path, result: VideoResult) -> tuple[Pictures, VideoInfo]:
+    def _look(self, job: _Job) -> _Look:
         """Reads the frames with faces once more."""
+        if job.result.score is None:
+            return _Look()
+        try:
+            return _Look(self._pictures(job.path, job.result), probe(job.path))
+        except (ValueError, OSError, RuntimeError, cv2.error) as error:  # the rest of the report needs no pictures
+            return _Look(failure=str(portable(error)))
+
+    def _pictures(self, path: Path, result: VideoResult) -> Pictures:
         by_frame: dict[int, list[ScoredFace]] = {}
         for face in result.faces:
             by_frame.setdefault(face.frame, []).append(face)
@@ -192,7 +300,7 @@ class Reporter:
             if frame.index == most:
                 pictures.poster = draw_poster(frame.image, by_frame[most])
         pictures.top.sort(key=lambda shown: best.index(shown.face))
-        return pictures, probe(path)
+        return pictures
 
     def _add(self, pictures: Pictures, frame: Frame, faces: Sequence[ScoredFace], best: Sequence[ScoredFace]) -> None:
         seen: set[int] = set()

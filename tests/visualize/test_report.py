@@ -2,7 +2,9 @@
 
 import base64
 import json
+import os
 import re
+import signal
 from dataclasses import asdict, replace
 from html.parser import HTMLParser
 from urllib.parse import unquote
@@ -14,6 +16,7 @@ import pytest
 from deepfake.calibration import Uncalibrated
 from deepfake.precision import VIDEOS, PrecisionCheck
 from deepfake.results import NO_FACE, OK, UNREADABLE, PersonScore, ScoreCheck, ScoredFace, VideoResult
+from deepfake.video import probe
 from tests.clips import draw, gradient
 from visualize.report import STRAY, TOO_FEW, Highlight, Reporter, draw_poster
 
@@ -46,6 +49,24 @@ def video(tmp_path_factory):
     path = tmp_path_factory.mktemp("video") / "clip.mp4"
     draw(path, gradient(20))
     return path
+
+
+class _Marks:
+    """Highlights that only say in which process they were made."""
+
+    def __init__(self, in_workers: bool) -> None:
+        self.in_workers, self.prepared = in_workers, False
+
+    def prepare(self) -> None:
+        self.prepared = True
+
+    def __call__(self, faces):
+        assert self.prepared
+        image = np.zeros((8, 8, 3), np.uint8)
+        return [Highlight(image, image, "worker" if os.getpid() != TESTS else "parent") for _ in faces]
+
+
+TESTS = os.getpid()
 
 
 class _References(HTMLParser):
@@ -216,3 +237,60 @@ def test_the_poster_shows_everybody():
     assert poster.shape == (240, 320, 3)
     assert poster[100, 19:22].any() and poster[100, 179:182].any() and not poster[100, 60:100].any()
     assert draw_poster(np.zeros((1080, 1920, 3), np.uint8), FACES[:1]).shape == (360, 640, 3)
+
+
+def contents(folder) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def many(video) -> list:
+    broken = video.with_name("broken.mp4")
+    broken.write_bytes(b"no video")
+    unread = VideoResult(UNREADABLE, reason="not a video")
+    return [("a/clip.mp4", video, RESULT), ("b/clip.mp4", video, RESULT), ("clip.mp4", video, RESULT),
+            ("broken.mp4", broken, RESULT), ("unread.mp4", broken, unread)]  # fmt: skip
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_worker_processes_write_the_same_files(video, tmp_path, workers):
+    one, many_at_once = (Reporter(tmp_path / name, RUN, Uncalibrated()) for name in ("one", "many"))
+    for entry in many(video):
+        one.write(*entry)
+    told = dict(many_at_once.write_all(many(video), workers))
+    assert told == dict.fromkeys([name for name, _, _ in many(video)])
+    one.write_index()
+    many_at_once.write_index()
+    assert contents(tmp_path / "many") == contents(tmp_path / "one") and len(contents(tmp_path / "one")) == 11
+
+
+@pytest.mark.parametrize("in_workers", [True, False])
+def test_maps_are_made_where_the_networks_are(video, tmp_path, in_workers):
+    reporter = Reporter(tmp_path, RUN, Uncalibrated(), _Marks(in_workers))
+    assert dict(reporter.write_all([("clip.mp4", video, RESULT)], 2)) == {"clip.mp4": None}
+    text = read(tmp_path / "clip.mp4.html").text
+    assert ("worker" in text, "parent" in text) == (in_workers, not in_workers)
+
+
+def test_one_page_that_cannot_be_written_ends_no_other(video, tmp_path):
+    (tmp_path / "one.mp4.html").mkdir()
+    reporter = Reporter(tmp_path, RUN, Uncalibrated())
+    told = dict(reporter.write_all([("one.mp4", video, RESULT), ("two.mp4", video, RESULT)], 2))
+    assert "one.mp4.html" in told["one.mp4"] and told["two.mp4"] is None
+    index = read(reporter.write_index())
+    assert "two.mp4" in index.text and "one.mp4" not in index.text
+
+
+def test_a_decoder_that_crashes_costs_the_pictures_of_one_video(video, tmp_path, monkeypatch):
+    def crash(path):
+        if path.name == "crash.mp4":
+            os.kill(os.getpid(), signal.SIGKILL)
+        return probe(path)
+
+    crashing = video.with_name("crash.mp4")
+    crashing.write_bytes(video.read_bytes())
+    monkeypatch.setattr("visualize.report.probe", crash)
+    reporter = Reporter(tmp_path, RUN, Uncalibrated())
+    told = dict(reporter.write_all([("crash.mp4", crashing, RESULT), ("clip.mp4", video, RESULT)], 2))
+    assert told == {"crash.mp4": None, "clip.mp4": None}
+    content = json.loads((tmp_path / "crash.mp4.json").read_text())
+    assert any("no pictures: the worker process died" in reason for reason in content["not_judged"])
