@@ -12,6 +12,12 @@ from typing import Any, ClassVar
 from deepfake.align import TEMPLATE_SIZE
 from deepfake.boxes import MARGIN
 from deepfake.detectors.base import PRESETS, SECOND_PLACE, SETTINGS, AnySettings
+from deepfake.ranges import check_whole_number, within
+
+MOST_MARGIN = 1000
+"""Of faces of fewer pixels, the crop is the box."""
+MOST_SIZE = 4096
+"""Pixels a side of an aligned picture."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +34,9 @@ class CropRecipe:
     settings: AnySettings = PRESETS["prediction"]
     margin: int = MARGIN
 
+    def __post_init__(self) -> None:
+        check_whole_number("margin", self.margin, 1, MOST_MARGIN)
+
 
 @dataclass(frozen=True)
 class AlignRecipe:
@@ -42,6 +51,9 @@ class AlignRecipe:
 
     settings: AnySettings = SECOND_PLACE
     size: int = TEMPLATE_SIZE
+
+    def __post_init__(self) -> None:
+        check_whole_number("size", self.size, 1, MOST_SIZE)
 
 
 FaceRecipe = CropRecipe | AlignRecipe
@@ -64,13 +76,14 @@ def recipe_from_dict(content: Mapping[str, Any]) -> FaceRecipe:
     """The inverse of `recipe_to_dict`; without `kind` (checkpoints of version 0.1) a crop.
 
     Raises:
-        ValueError: an unknown kind, detector or network.
+        ValueError: an unknown kind, detector or network, or a value out of its range; the message names the key.
         KeyError, TypeError: keys that are missing or unknown.
     """
     values = dict(content)
     kind, detector = values.pop("kind", CropRecipe.kind), values.pop("detector")
     for name, known in ((kind, _KINDS), (detector, SETTINGS)):
         if name not in known:
-            raise ValueError(f"face recipe: {name!r} unknown; expected one of {', '.join(known)}")
-    settings = SETTINGS[detector].from_dict(values.pop("settings"))
+            raise ValueError(f"kind or detector: {name!r:.100} unknown; expected one of {', '.join(known)}")
+    with within("settings"):
+        settings = SETTINGS[detector].from_dict(values.pop("settings"))
     return _KINDS[kind](settings=settings, **values)

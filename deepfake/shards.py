@@ -17,7 +17,7 @@ import tarfile
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, astuple, dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, get_type_hints
+from typing import Any, BinaryIO, cast, get_type_hints
 
 import numpy as np
 import pandas as pd
@@ -158,7 +158,7 @@ def scan_shard(path: Path) -> list[ShardRow]:
         ShardError: not a shard, or cut off.
     """
     try:
-        with path.open("rb") as file, tarfile.open(fileobj=_SmallReads(file), mode="r:") as tar:
+        with path.open("rb") as file, tarfile.open(fileobj=cast(Any, _SmallReads(file)), mode="r:") as tar:
             rows = list(_scanned(tar, path.name))
             if path.stat().st_size != tar.offset + len(_END):
                 raise ValueError("it does not end where its list of files does")

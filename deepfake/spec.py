@@ -6,6 +6,7 @@ Prediction, export and pictures read architecture, input size, normalisation and
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
@@ -15,12 +16,20 @@ from torch import nn
 from deepfake.face_recipes import AlignRecipe, CropRecipe, FaceRecipe, recipe_from_dict, recipe_to_dict
 from deepfake.images import IMAGENET, SECOND_PLACE, SYMMETRIC, Normalization
 from deepfake.models.registry import build_model
+from deepfake.ranges import check_numbers, check_whole_number, within
 from deepfake.weights import WSDAN_EFFICIENTNET_B3, WSDAN_XCEPTION, XCEPTION
 
 SPEC_FORMAT = 1
 PUBLISHED_INPUT_SIZE = 380
 MAX_INPUT_SIZE = 4096
 """Larger than any network's; a spec that says more is damaged."""
+
+MOST_MEAN = 10.0
+STDS = (1e-3, 100.0)
+"""Of pictures in 0..1. A smaller divisor would make numbers that no network was trained on; 1/255 is in use."""
+
+PRETRAINED = "pretrained"
+"""The builders' option that fetches weights; a spec may not have it, as reading a checkpoint calls nowhere."""
 
 OUTPUT_LOGIT = "logit"
 """One logit; its sigmoid is the probability of fake."""
@@ -57,10 +66,19 @@ class ModelSpec:
     training: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if not isinstance(self.input_size, int) or not 0 < self.input_size <= MAX_INPUT_SIZE:
-            raise ValueError(f"input size {self.input_size!r}: expected 1 to {MAX_INPUT_SIZE} pixels")
-        if self.output not in OUTPUTS:
-            raise ValueError(f"output {self.output!r} unknown; expected one of {', '.join(OUTPUTS)}")
+        if not isinstance(self.architecture, str):
+            raise ValueError(f"architecture: expected a name; found {self.architecture!r:.100}")
+        if not isinstance(self.options, dict) or not all(isinstance(key, str) for key in self.options):
+            raise ValueError(f"options: expected a mapping from name to value; found {self.options!r:.100}")
+        if PRETRAINED in self.options:
+            raise ValueError(f"options.{PRETRAINED}: not an option here: the weights are the checkpoint's own")
+        if not isinstance(self.training, dict):
+            raise ValueError(f"training: expected a mapping; found {self.training!r:.100}")
+        check_whole_number("input_size", self.input_size, 1, MAX_INPUT_SIZE)
+        check_numbers("normalization.mean", self.normalization.mean, 3, -MOST_MEAN, MOST_MEAN)
+        check_numbers("normalization.std", self.normalization.std, 3, *STDS)
+        if not isinstance(self.output, str) or self.output not in OUTPUTS:
+            raise ValueError(f"output: {self.output!r:.100} unknown; expected one of {', '.join(OUTPUTS)}")
 
     def build(self) -> nn.Module:
         """The network with random weights.
@@ -69,9 +87,11 @@ class ModelSpec:
             ValueError: the architecture is unknown, or does not have these options.
         """
         try:
-            return build_model(self.architecture, **self.options)
-        except TypeError as error:
-            raise ValueError(f"architecture {self.architecture!r} with options {self.options}: {error}") from error
+            return build_model(self.architecture, **self.options, pretrained=False)
+        except (TypeError, RuntimeError, AttributeError, AssertionError, LookupError) as error:
+            named = f"architecture {self.architecture!r:.100} with options {self.options!s:.200}"
+            told = (str(error).splitlines() or [type(error).__name__])[0]
+            raise ValueError(f"{named}: {told:.300}") from error
 
     def with_training(self, **facts: Any) -> ModelSpec:
         return replace(self, training={**self.training, **facts})
@@ -87,18 +107,26 @@ class ModelSpec:
         return {"format": SPEC_FORMAT, **content}
 
     @staticmethod
-    def from_dict(content: dict[str, Any]) -> ModelSpec:
-        """Raises ValueError if `content` is not a spec that this version understands."""
+    def from_dict(content: Mapping[str, Any]) -> ModelSpec:
+        """Return the spec that `to_dict` describes.
+
+        Raises:
+            ValueError: `content` is not a spec that this version understands, or has a value out of its range; the
+                message names the key.
+        """
         try:
             values = dict(content)
             if values.pop("format") != SPEC_FORMAT:
-                raise ValueError(f"model spec format {content['format']!r}; this version reads {SPEC_FORMAT}")
-            crop = recipe_from_dict(values.pop("crop"))
+                raise ValueError(f"format: this version reads {SPEC_FORMAT}; found format {content['format']!r:.100}")
+            with within("crop"):
+                crop = recipe_from_dict(values.pop("crop"))
             normalization = {name: tuple(v) for name, v in values.pop("normalization").items()}
             return ModelSpec(normalization=Normalization(**normalization), crop=crop, **values)
         except (KeyError, TypeError, AttributeError) as error:
             known = ", ".join(f.name for f in fields(ModelSpec))
-            raise ValueError(f"model spec not understood ({error}); expected {known}") from error
+            raise ValueError(f"model spec: not understood ({str(error)[:200]}); expected {known}") from error
+        except ValueError as error:
+            raise ValueError(f"model spec: {error}") from error
 
 
 def fake_probability(outputs: torch.Tensor, output: str) -> torch.Tensor:

@@ -9,8 +9,18 @@ from typing import Any, ClassVar, Protocol
 import numpy as np
 
 from deepfake.boxes import Face
+from deepfake.ranges import check_number, check_numbers
 
 PUBLISHED_SCALE = 0.5
+
+LEAST_CONFIDENCE = 0.01
+"""Below it, everything is a face: the candidates of one frame would take minutes and gigabytes."""
+SCALES = (0.01, 4.0)
+"""Of frames before detection: larger ones would only take memory."""
+MIN_FACES = (4.0, 10_000.0)
+"""Pixels. The pyramid's first level is 12 pixels divided by it, times the frame."""
+FACTORS = (0.05, 0.95)
+"""Between pyramid levels: at 1 the pyramid has no end."""
 
 RETINAFACE_NETWORKS = ("resnet50", "mobilenet0.25", "mobilenet0.25-relu")
 """The last is the one-megabyte detector of the same author: same keys, other rectifiers; with those of the one before,
@@ -26,12 +36,14 @@ class DetectorSettings:
     """How MTCNN looks for faces.
 
     Attributes:
-        thresholds: least confidence after each of MTCNN's three stages, 0..1.
+        thresholds: least confidence after each of MTCNN's three stages, LEAST_CONFIDENCE..1.
         scale: the frame's scale before detection; None chooses it by the frame's size (`auto_scale`).
         min_face: smallest face in pixels of the scaled frame.
         factor: ratio between neighbouring pyramid levels.
         min_share: pyramid levels made for faces smaller than this share of the frame's shorter side are left out;
             0 keeps all. The levels that stay are the same, so faces well above it are found at the same place.
+
+    Raises ValueError for a value out of its range.
     """
 
     detector: ClassVar[str] = "mtcnn"
@@ -41,6 +53,14 @@ class DetectorSettings:
     min_face: int = 20
     factor: float = 0.709
     min_share: float = 0.0
+
+    def __post_init__(self) -> None:
+        check_numbers("thresholds", self.thresholds, 3, LEAST_CONFIDENCE, 1)
+        if self.scale is not None:
+            check_number("scale", self.scale, *SCALES)
+        check_number("min_face", self.min_face, *MIN_FACES)
+        check_number("factor", self.factor, *FACTORS)
+        check_number("min_share", self.min_share, 0, 1)
 
     def with_scale(self, scale: float | None) -> DetectorSettings:
         return replace(self, scale=scale)
@@ -64,7 +84,7 @@ class RetinaFaceSettings:
         nms: of two boxes that share more of their union, the worse is dropped; None keeps all, several a face.
         scale: the frame's scale before detection; None chooses it by the frame's size (`auto_scale`).
 
-    Raises ValueError for an unknown network.
+    Raises ValueError for an unknown network, or a value out of its range.
     """
 
     detector: ClassVar[str] = "retinaface"
@@ -77,7 +97,12 @@ class RetinaFaceSettings:
     def __post_init__(self) -> None:
         if self.network not in RETINAFACE_NETWORKS:
             known = ", ".join(RETINAFACE_NETWORKS)
-            raise ValueError(f"RetinaFace network {self.network!r} unknown; expected one of {known}")
+            raise ValueError(f"network: RetinaFace network {self.network!r:.100} unknown; expected one of {known}")
+        check_number("confidence", self.confidence, 0, 1)
+        if self.nms is not None:
+            check_number("nms", self.nms, 0, 1)
+        if self.scale is not None:
+            check_number("scale", self.scale, *SCALES)
 
     def with_scale(self, scale: float | None) -> RetinaFaceSettings:
         return replace(self, scale=scale)

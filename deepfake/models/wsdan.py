@@ -90,7 +90,8 @@ def _pooled(attention: torch.Tensor, features: torch.Tensor) -> torch.Tensor:
     if features.dtype != torch.float64:
         attention, features = attention.float(), features.float()
     device = features.device.type
-    with torch.autocast(device, enabled=False) if torch.is_autocast_enabled(device) else nullcontext():
+    reduced = torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
+    with torch.autocast(device, enabled=False) if reduced else nullcontext():
         return torch.einsum("nmhw,nchw->nmc", attention, features) / (features.shape[2] * features.shape[3])
 
 

@@ -1,9 +1,14 @@
 """Checkpoints: strict, safe, atomic, and able to read what was published in 2020."""
 
+import argparse
 import hashlib
 import io
+import math
 import pickle
+import resource
+import socket
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -197,6 +202,146 @@ def test_an_unknown_architecture_names_the_file_and_the_known(network, tmp_path)
     path = tmp_path / "future"
     torch.save({"spec": {**TINY.to_dict(), "architecture": "Future"}, "state_dict": network.state_dict()}, path)
     with pytest.raises(CheckpointError, match="future: architecture 'Future' unknown; expected one of"):
+        load_model(path)
+
+
+# Weights that no score may come from.
+
+
+def poisoned(network, key: str, value: float) -> dict:
+    state = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    state[key].view(-1)[0] = value
+    return state
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("key", ["encoder.conv_stem.weight", "encoder.bn1.running_mean", "encoder.bn1.bias", "fc.bias"])
+def test_weights_that_are_not_finite_are_refused(network, tmp_path, key, value):
+    path = tmp_path / "tiny"
+    torch.save({"spec": TINY.to_dict(), "state_dict": poisoned(network, key, value)}, path)
+    with pytest.raises(CheckpointError, match=f"^{path}: {key}: 1 of .* numbers are not finite"):
+        load_model(path)
+
+
+def test_a_negative_variance_and_numbers_beyond_float32_are_refused(network, tmp_path):
+    path = tmp_path / "tiny"
+    torch.save({"spec": TINY.to_dict(), "state_dict": poisoned(network, "encoder.bn1.running_var", -0.5)}, path)
+    with pytest.raises(
+        CheckpointError, match=r"tiny: encoder\.bn1\.running_var: a variance of -0\.5; expected 0 or more"
+    ):
+        load_model(path)
+    double = {key: value.double() for key, value in network.state_dict().items()}
+    double["fc.bias"][0] = 1e300
+    torch.save({"spec": TINY.to_dict(), "state_dict": double}, path)
+    with pytest.raises(CheckpointError, match=r"tiny: fc\.bias: 1 of 1 numbers are not finite"):
+        load_model(path)
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (
+            lambda v: v.to(torch.int8),
+            r"keys of another kind of number: fc\.weight torch\.int8 instead of torch\.float32",
+        ),
+        (lambda v: v.to(torch.int64), r"fc\.weight torch\.int64 instead of torch\.float32"),
+        (lambda v: v > 0, r"fc\.weight torch\.bool instead of torch\.float32"),
+        (lambda v: v.to(torch.complex64), r"fc\.weight: complex numbers; expected a dense tensor"),
+        (lambda v: v.to_sparse(), r"fc\.weight: a sparse tensor"),
+        (lambda v: v.to("meta"), r"fc\.weight: a tensor without values"),
+        (lambda v: v[:, :1].clone().expand_as(v), r"fc\.weight: a tensor of shape .* that repeats fewer numbers"),
+        (lambda v: v.to_sparse_csr(), r"fc\.weight: a sparse tensor"),
+    ],
+)
+def test_weights_of_another_kind_are_refused(network, tmp_path, change, told):
+    path = tmp_path / "tiny"
+    torch.save(
+        {"spec": TINY.to_dict(), "state_dict": {**network.state_dict(), "fc.weight": change(network.fc.weight.data)}},
+        path,
+    )
+    with pytest.raises(CheckpointError, match=told):
+        load_model(path)
+
+
+# Files as people keep them.
+
+
+@pytest.mark.parametrize(
+    "prefix",
+    ["module.", "_orig_mod.", "model.", "module._orig_mod.", "_orig_mod.module.", "model.module.", "model.model."],
+)
+@pytest.mark.parametrize("container", ["state_dict", "model", "model_state_dict"])
+def test_what_a_network_was_wrapped_in_is_taken_off(network, tmp_path, picture, prefix, container):
+    path = tmp_path / "tiny"
+    torch.save({"spec": TINY.to_dict(), container: {prefix + k: v for k, v in network.state_dict().items()}}, path)
+    assert torch.equal(load_model(path)[0](picture), network(picture))
+
+
+def test_a_prefix_of_another_name_is_named(network, tmp_path):
+    path = tmp_path / "tiny"
+    torch.save({"spec": TINY.to_dict(), "state_dict": {f"net.{k}": v for k, v in network.state_dict().items()}}, path)
+    with pytest.raises(CheckpointError, match=r"all are there behind the prefix 'net\.': save them without it"):
+        load_model(path)
+    both = {**network.state_dict(), "module.fc.bias": torch.zeros(1)}
+    torch.save({"spec": TINY.to_dict(), "state_dict": both}, path)
+    with pytest.raises(CheckpointError, match="keys are there with and without the prefixes"):
+        load_model(path)
+
+
+@pytest.mark.parametrize("kind", ["bfloat16", "float16", "float64"])
+def test_other_floats_and_no_counters_are_read(network, tmp_path, kind):
+    path = tmp_path / "tiny"
+    state = {k: v.to(getattr(torch, kind)) for k, v in network.state_dict().items()}  # counters become floats too
+    torch.save({"spec": TINY.to_dict(), "state_dict": state}, path)
+    assert {parameter.dtype for parameter in load_model(path)[0].parameters()} == {torch.float32}
+    torch.save({"spec": TINY.to_dict(), "state_dict": {k: v for k, v in state.items() if "num_batches" not in k}}, path)
+    load_model(path)
+
+
+def test_what_a_file_holds_beyond_tensors_is_named(network, tmp_path):
+    path = tmp_path / "tiny"
+    for value, name in ((argparse.Namespace(), "argparse.Namespace"), (Path("a"), "pathlib.PosixPath")):
+        torch.save({"spec": TINY.to_dict(), "state_dict": network.state_dict(), "args": value}, path)
+        with pytest.raises(CheckpointError, match=f"refused: it holds a {name}, .* save its 'spec' and 'state_dict'"):
+            load_model(path)
+
+
+# Specs that promise what the file does not hold.
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"options": {"encoder": "eva_giant_patch14_224"}}, "the weights do not fit .*eva_giant"),
+        ({"options": {**TINY.options, "pretrained": True}}, r"options\.pretrained: not an option here"),
+        ({"options": {"encoder": ["a"]}}, "options"),
+        ({"options": {"encoder": "hf-hub:someone/network"}}, "knows no such network"),
+        ({"output": "softmax"}, r"output: softmax takes 2 numbers a face; .* gives \(1,\)"),
+        ({"input_size": True}, "input_size: expected a whole number from 1 to 4096; found True"),
+        ({"input_size": 10**6}, "input_size: expected a whole number"),
+        ({"training": 3}, "training: expected a mapping"),
+        ({"architecture": ["a"]}, "architecture: expected a name"),
+    ],
+)
+def test_a_spec_that_the_file_does_not_hold_is_refused(network, tmp_path, monkeypatch, change, told):
+    def no_network(*arguments, **options):
+        raise AssertionError("a checkpoint made its reader call out")
+
+    monkeypatch.setattr(socket, "create_connection", no_network)
+    monkeypatch.setattr(socket, "getaddrinfo", no_network)
+    path = tmp_path / "tiny"
+    torch.save({"spec": {**TINY.to_dict(), **change}, "state_dict": network.state_dict()}, path)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(CheckpointError, match=f"^{path}: .*{told}") as raised:
+        load_model(path)
+    assert len(str(raised.value).splitlines()) == 1
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200_000  # KiB
+
+
+def test_a_network_that_takes_other_pictures_is_refused(tmp_path):
+    path, spec = tmp_path / "tiny", replace(TINY, options={"encoder": "vit_tiny_patch16_224"})
+    save_checkpoint(path, spec.build(), spec)
+    with pytest.raises(CheckpointError, match=r"vit_tiny_patch16_224.* cannot score pictures of 64 pixels"):
         load_model(path)
 
 

@@ -121,7 +121,7 @@ def test_a_view_with_strides_is_a_frame_too(detector):
 
 def test_each_threshold_rejects(real_frames):
     frame = real_frames["d0", 0]
-    for thresholds in [(1.01, 0.95, 0.95), (0.85, 1.0, 0.95), (0.85, 0.95, 1.0)]:
+    for thresholds in [(1.0, 0.95, 0.95), (0.85, 1.0, 0.95), (0.85, 0.95, 1.0)]:
         assert MTCNN(DetectorSettings(thresholds, scale=0.5)).detect([frame]) == [[]]
 
 

@@ -1,13 +1,14 @@
 """The model spec: what is written is read, what is not understood is refused, published names are known."""
 
 import json
+import math
 from dataclasses import replace
 
 import pytest
 import torch
 
 from deepfake.detectors import PRESETS, RetinaFaceSettings
-from deepfake.face_recipes import AlignRecipe, CropRecipe
+from deepfake.face_recipes import AlignRecipe, CropRecipe, recipe_to_dict
 from deepfake.images import Normalization
 from deepfake.spec import ModelSpec, fake_probability, legacy_spec
 from deepfake.weights import NAMES
@@ -44,6 +45,11 @@ def test_training_facts_are_added():
     assert SPEC.training == {"fold": 3, "metric": 0.25}
 
 
+def aligned(size=320, **settings) -> dict:
+    content = recipe_to_dict(AlignRecipe())
+    return {**content, "size": size, "settings": {**content["settings"], **settings}}
+
+
 @pytest.mark.parametrize(
     ("change", "told"),
     [
@@ -55,18 +61,56 @@ def test_training_facts_are_added():
         (lambda c: c["crop"].update(kind="cubist"), "'cubist' unknown; expected one of crop, aligned"),
         (lambda c: c["crop"].update(detector="hog"), "'hog' unknown; expected one of mtcnn, retinaface"),
         (lambda c: c["crop"].pop("detector"), "not understood"),
-        (lambda c: c.update(input_size=0), "input size 0"),
-        (lambda c: c.update(input_size="380"), "input size '380'"),
-        (lambda c: c.update(input_size=10**9), "input size"),
+        (lambda c: c.update(input_size=0), "input_size: expected a whole number from 1 to 4096; found 0"),
+        (lambda c: c.update(input_size="380"), "input_size: .*found '380'"),
+        (lambda c: c.update(input_size=10**9), "input_size: "),
         (lambda c: c.update(output="three wishes"), "'three wishes' unknown"),
         (lambda c: c.update(normalization=3), "not understood"),
+        (lambda c: c.update(input_size=True), "input_size: expected a whole number from 1 to 4096; found True"),
+        (lambda c: c.update(input_size=64.0), "input_size: expected a whole number"),
+        (
+            lambda c: c["normalization"].update(std=[0.5, 0, 0.5]),
+            "normalization.std: expected a number from 0.001 to 100",
+        ),
+        (lambda c: c["normalization"].update(std=[0.5, math.nan, 0.5]), "normalization.std: .* found nan"),
+        (lambda c: c["normalization"].update(mean=[0.5, math.inf, 0.5]), "normalization.mean: .* found inf"),
+        (lambda c: c["normalization"].update(mean=[0.5, 0.5]), "normalization.mean: expected 3 numbers"),
+        (lambda c: c["normalization"].update(mean=[0.5, True, 0.5]), "normalization.mean: .* found True"),
+        (lambda c: c.update(options={"pretrained": True}), r"options\.pretrained: not an option"),
+        (lambda c: c.update(options=[]), "options: expected a mapping"),
+        (lambda c: c["crop"].update(margin=0), r"crop\.margin: expected a whole number from 1 to 1000; found 0"),
+        (
+            lambda c: c["crop"]["settings"].update(factor=1.0),
+            r"crop\.settings\.factor: expected a number from 0.05 to 0.95",
+        ),
+        (lambda c: c["crop"]["settings"].update(factor=2.0), r"crop\.settings\.factor: "),
+        (lambda c: c["crop"]["settings"].update(factor=1 - 1e-9), r"crop\.settings\.factor: "),
+        (lambda c: c["crop"]["settings"].update(thresholds=[0.7, 0, 0.7]), r"crop\.settings\.thresholds: .* found 0"),
+        (
+            lambda c: c["crop"]["settings"].update(thresholds=[0.7, 0.7]),
+            r"crop\.settings\.thresholds: expected 3 numbers",
+        ),
+        (lambda c: c["crop"]["settings"].update(min_face=0), r"crop\.settings\.min_face: "),
+        (lambda c: c["crop"]["settings"].update(min_face=True), r"crop\.settings\.min_face: "),
+        (lambda c: c["crop"]["settings"].update(scale=1000), r"crop\.settings\.scale: "),
+        (lambda c: c["crop"]["settings"].update(scale="large"), r"crop\.settings\.scale: "),
+        (lambda c: c["crop"]["settings"].update(min_share=-1), r"crop\.settings\.min_share: "),
+        (lambda c: c.update(crop=aligned(size=0)), r"crop\.size: expected a whole number from 1 to 4096; found 0"),
+        (lambda c: c.update(crop=aligned(size=10**6)), r"crop\.size: "),
+        (lambda c: c.update(crop=aligned(size="a")), r"crop\.size: .* found 'a'"),
+        (lambda c: c.update(crop=aligned(nms=2)), r"crop\.settings\.nms: "),
+        (lambda c: c.update(crop=aligned(confidence=math.nan)), r"crop\.settings\.confidence: "),
+        (lambda c: c.update(crop=aligned(network="vgg")), r"crop\.settings\.network: .*'vgg' unknown"),
+        (lambda c: c.update(output=["logit"]), "output: "),
+        (lambda c: c["crop"].update(kind=["crop"]), "not understood"),
     ],
 )
 def test_what_is_not_understood_is_refused(change, told):
     content = json.loads(json.dumps(SPEC.to_dict()))
     change(content)
-    with pytest.raises(ValueError, match=told):
+    with pytest.raises(ValueError, match=told) as raised:
         ModelSpec.from_dict(content)
+    assert len(str(raised.value).splitlines()) == 1
 
 
 @pytest.mark.parametrize("name", NAMES)
