@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 import deepfake_cam
 from deepfake.checkpoints import save_checkpoint
@@ -157,6 +158,20 @@ def test_a_crops_padding_is_not_drawn(inputs, weights):
     assert [face.picture.shape for face in faces] == [(64, 48, 3), (14, 64, 3)]
     assert [face.activation.shape for face in faces] == [(64, 48), (14, 64)]
     assert all(face.picture.min() > 80 for face in faces)
+
+
+def test_files_are_what_their_content_says(run, inputs, tmp_path):
+    """An animation is a video of its frames, and a broken picture harms nothing."""
+    frames = [Image.fromarray(frame.image) for frame in iter_every(inputs / "fünf.mp4", 3)]
+    frames[0].save(tmp_path / "moving.gif", save_all=True, append_images=frames[1:], duration=200)
+    frames[0].save(tmp_path / "still.mp4", format="TIFF")
+    (tmp_path / "new.jp2").write_bytes(b"\0\0\0\x0cjP  \r\n\x87\n" + bytes(99))
+    names = ("moving.gif", "still.mp4", "new.jp2")
+    code, told, err = run("--input", *(tmp_path / name for name in names), "--frames", 2)
+    assert code == 3 and told.endswith("2 of 3 inputs are drawn\n")
+    assert f"{tmp_path / 'new.jp2'}: JPEG 2000 pictures are not read; convert it to JPEG or PNG\n" in err
+    faces = {"moving/0_0.png", "moving/1_0.png", "moving/maps.json", "still/0_0.png", "still/maps.json"}
+    assert files(tmp_path / "maps") == faces | {"moving_sheet.png", "still_sheet.png", "still_cam.png"}
 
 
 def test_the_first_crops_are_drawn_and_that_is_told(run, inputs, tmp_path):

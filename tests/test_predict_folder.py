@@ -13,11 +13,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 
 import predict_folder
 from deepfake.detectors import PRESETS
 from deepfake.face_recipes import CropRecipe
 from deepfake.precision import fastest_precision
+from deepfake.video import iter_frames
 from tests.clips import cut, draw, gradient
 from tests.predicting import FACELESS, SCORED, UNREADABLE, make_zoo, tiny_checkpoint
 
@@ -171,6 +173,31 @@ def test_all_scored_ends_well(zoo, run, tmp_path):
     assert code == 0, err
     assert text.splitlines()[-1].startswith("1 videos: 1 scored, 0 without a score")
     assert [row["filename"] for row in rows(tmp_path / "s.csv")] == ["whole.mp4"]
+
+
+def test_a_folder_of_pictures(source, run, tmp_path):
+    """Pictures of all kinds are judged like the frame that they show, and one line says what was left out."""
+    folder = tmp_path / "pictures"
+    (folder / "report").mkdir(parents=True)
+    frames = [Image.fromarray(frame.image) for frame in iter_frames(source, range(3))]
+    frames[0].save(folder / "a.png")
+    frames[0].save(folder / "b.tiff")
+    frames[0].save(folder / "c.jpg", format="PNG")
+    frames[0].save(folder / "d.webp", lossless=True, save_all=True, append_images=frames[1:], duration=100)
+    frames[0].save(folder / "report" / "old.png")
+    frames[0].save(folder / ".hidden.png")
+    (folder / "e.jpg").write_text("no picture")
+    (folder / "notes.txt").touch()
+    details = tmp_path / "d.csv"
+    words = ("--output", tmp_path / "s.csv", "--details", details, "--report", folder / "report", "--device", "cpu")
+    code, _, err = run(folder, *words, "--precision", "float32")
+    assert code == 3
+    assert "left out: 1 file with another suffix (.txt), 1 hidden file or folder\n" in err
+    png, tiff, named, animation, broken = rows(details)
+    assert png["status"] == "ok" and png["frames"] == "1"
+    assert png["score"] == tiff["score"] == named["score"]
+    assert (animation["filename"], animation["status"], animation["frames"]) == ("d.webp", "ok", "3")
+    assert broken["status"] == "unreadable" and "e.jpg: not a video file" in broken["reason"]
 
 
 def test_models_with_different_crop_recipes_see_their_own_faces(zoo, run, tmp_path):

@@ -1,14 +1,20 @@
 """Pictures: the published resize and pad, and files that are read as they were written."""
 
+import os
+from pathlib import Path
+
 import cv2
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from deepfake.image_headers import header_size
 from deepfake.images import (
     ImageError,
     center_pad,
+    decode_gray,
+    decode_image,
     encode_image,
     fit_square,
     fitted_part,
@@ -119,14 +125,42 @@ def test_a_truncated_picture_is_an_error(tmp_path, suffix, kept):
             read(path)
 
 
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp"])
+def test_crops_are_what_opencv_decodes(tmp_path, suffix):
+    """To the byte: networks are trained on that."""
+    image = np.random.default_rng(0).integers(0, 256, (61, 83, 3), dtype=np.uint8)
+    data = encode_image(image, suffix)
+    (tmp_path / f"a{suffix}").write_bytes(data)
+    values = np.frombuffer(data, np.uint8)
+    assert np.array_equal(read_image(tmp_path / f"a{suffix}"), cv2.imdecode(values, cv2.IMREAD_COLOR)[..., ::-1])
+    assert np.array_equal(read_gray(tmp_path / f"a{suffix}"), cv2.imdecode(values, cv2.IMREAD_GRAYSCALE))
+    assert np.array_equal(decode_image(data, "a"), decode_image(values, "a"))
+    assert header_size(data) == (83, 61)
+
+
+def test_crops_over_the_limit_are_refused_by_their_header():
+    for suffix, at, size in ((".png", 16, b"\0\0\x4e\x20" * 2), (".webp", 26, b"\xff\x3f" * 2)):
+        data = bytearray(encode_image(smooth_picture(40, 30), suffix))
+        data[at : at + len(size)] = size
+        with pytest.raises(ImageError, match=r"crop\.x: \d+ x \d+ pixels; at most 67,108,864"):
+            decode_image(bytes(data), "crop.x")
+    data = bytearray(encode_image(smooth_picture(40, 30), ".jpg"))
+    at = data.index(b"\xff\xc0")
+    data[at + 5 : at + 9] = b"\x7d\0" * 2
+    with pytest.raises(ImageError, match="32000 x 32000 pixels"):
+        decode_gray(bytes(data), "crop.x")
+
+
 def test_other_files_are_errors_that_name_them(tmp_path):
     (tmp_path / "a.png").write_text("text")
     with pytest.raises(ImageError, match=r"a\.png: not a picture"):
         read_image(tmp_path / "a.png")
     with pytest.raises(ImageError, match=r"b\.png: no such file"):
         read_image(tmp_path / "b.png")
-    with pytest.raises(ImageError, match="cannot be read"):
-        read_image(tmp_path)
+    os.mkfifo(tmp_path / "pipe.png")
+    for path in (tmp_path, tmp_path / "pipe.png", Path("/dev/zero")):
+        with pytest.raises(ImageError, match="not a regular file"):
+            read_image(path)
 
 
 def test_pictures_that_cannot_be_written(tmp_path):
