@@ -7,7 +7,7 @@ import deepfake.interrupts
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from deepfake.commandline import positive_int
@@ -26,6 +26,7 @@ from deepfake.folds import (
 )
 from deepfake.locks import writing_table
 from deepfake.metadata import Dataset, VideoRecord, read_dataset
+from deepfake.names import escape
 from deepfake.paths import DataRoot, is_there, list_crops, parse_crop_name
 from preprocessing.step import add_crops_dir, make_root_parser, run_main
 
@@ -76,6 +77,8 @@ def main() -> int:
     dataset = read_dataset(layout.root)
     videos = chosen_videos(dataset, args.include_unpaired)
     folds = split(dataset, videos, args)
+    for oddity in find_oddities(dataset, videos, folds, args):
+        print(f"{STEP}: warning: {oddity}", file=sys.stderr)
     if args.check:
         return 0
     out = args.out or layout.folds_csv
@@ -94,7 +97,7 @@ def main() -> int:
 
 
 def split(dataset: Dataset, videos: Sequence[VideoRecord], args: argparse.Namespace) -> dict[str, int]:
-    """Video id -> fold, as the command line says; uneven folds are warned of on stderr.
+    """Video id -> fold, as the command line says.
 
     Raises:
         ValueError: no videos, or they cannot be split.
@@ -109,17 +112,30 @@ def split(dataset: Dataset, videos: Sequence[VideoRecord], args: argparse.Namesp
     else:
         folds = folds_by_original(videos, args.n_splits, args.seed)
     check_leaks(folds, dataset.pairs)
+    return folds
+
+
+def find_oddities(
+    dataset: Dataset, videos: Sequence[VideoRecord], folds: Mapping[str, int], args: argparse.Namespace
+) -> list[str]:
+    """What a user should know of a split before hours of work, with the cure."""
+    found = []
+    if orphans := dataset.orphans:
+        example = f"'{escape(str(orphans[0].original))}' of '{escape(orphans[0].video_id)}'"
+        found.append(
+            f"{len(orphans)} of {len(dataset.fakes)} fakes are left out: their originals (e.g. {example}) are no real "
+            "videos of the data set"
+        )
     if args.split_by == "original" and dataset.unattributed:
-        print(f"{STEP}: warning: {describe_unattributed(dataset)}", file=sys.stderr)
+        found.append(describe_unattributed(dataset))
     if uneven := describe_uneven(videos, folds, args.n_splits):
         originals = len(set(families(videos).values()))
         options = f"--split-by original --n-splits {min(EVEN_SPLITS, originals)}"
-        print(
-            f"{STEP}: warning: {uneven}; {options} deals the {originals} originals out evenly "
-            f'(preprocess_data.sh: FOLDS_ARGS="{options}")',
-            file=sys.stderr,
+        found.append(
+            f"{uneven}; {options} deals the {originals} originals out evenly (preprocess_data.sh: "
+            f'FOLDS_ARGS="{options}")'
         )
-    return folds
+    return found
 
 
 def chosen_videos(dataset: Dataset, include_unpaired: bool) -> list[VideoRecord]:

@@ -60,6 +60,7 @@ def _failures(zoo: DataRoot, step: str) -> dict[str, str]:
 def test_the_run_goes_through_and_says_that_some_failed(run_on_zoo):
     assert run_on_zoo.returncode == 3, run_on_zoo.stdout + run_on_zoo.stderr
     assert "5 done, 0 skipped (already there), 4 failed" in run_on_zoo.stdout
+    assert "1 of 4 fakes are left out: their originals (e.g. 'nobody' of 'orphan')" in run_on_zoo.stderr.split("\n")[0]
     assert "Traceback" not in run_on_zoo.stderr
 
 
