@@ -26,7 +26,7 @@ from deepfake.memory import keep_freed_memory
 from deepfake.names import one_line
 from deepfake.processes import default_workers
 from deepfake.scoring import AGGREGATE_CHOICES, FRAMES_PER_VIDEO, OF_FAMILY
-from deepfake.scoring_options import add_members, add_networks, add_precision, chosen_members
+from deepfake.scoring_options import add_limits, add_members, add_networks, add_precision, chosen_limits, chosen_members
 from deepfake.video import SpreadFrames
 from deepfake.weights import check_present
 
@@ -113,6 +113,7 @@ def parse_args() -> argparse.Namespace:
         help=f"a video's frames, spread evenly (default: {FRAMES_PER_VIDEO}); an ensemble says itself which",
     )
     add("--workers", type=positive_int, default=default_workers(), metavar="N", help="processes that read ahead")
+    add_limits(add)
     add("--overwrite", action="store_true", help="start over instead of continuing a stopped run")
     args = parser.parse_args()
     if args.compile and args.backend != "torch":
@@ -176,7 +177,7 @@ def predict(args: argparse.Namespace, videos: dict[str, Path]) -> tuple[dict[str
     from deepfake.scoring_models import describe_run
     from kernel_utils import load_models
 
-    device = choose_device(args.device)
+    device, limits = choose_device(args.device), chosen_limits(args)
     models = load_models(members, device, ALIGNING.get(args.detector), args.backend, args.url)
     # A calibration that does not fit is told before the work that begins with a predictor.
     judge = choose_judge(calibration, describe_run(models, device, args.precision, args.aggregate))
@@ -190,6 +191,7 @@ def predict(args: argparse.Namespace, videos: dict[str, Path]) -> tuple[dict[str
         workers=args.workers,
         videos=list(videos.values()),
         begun=None if args.overwrite else begun_run(args.output),
+        limits=limits,
     )
     if predictor.check is not None:
         hint = f"; --precision {predictor.check.precision} takes it all the same" if not predictor.check.kept else ""

@@ -111,13 +111,14 @@ class Decoding:
 
     Args:
         source: the stream.
-        wanted: ranks of the frames that are wanted. A frame that is not, and that no other one refers to, is left out
-            of decoding, until there is damage (its neighbours take a lost frame's place) or interlacing (they complete
-            it).
+        wanted: ranks of the frames that are wanted.
+        thorough: whether all others are decoded, too, so that all damage is counted. Else those that no other one
+            refers to are left out, until there is damage (its neighbours take a lost frame's place) or interlacing
+            (they complete a frame).
     """
 
-    def __init__(self, source: StreamSource, wanted: Collection[int]) -> None:
-        self._source, self._wanted = source, wanted
+    def __init__(self, source: StreamSource, wanted: Collection[int], thorough: bool) -> None:
+        self._source, self._wanted, self._thorough = source, wanted, thorough
         self._timeline = source.timeline
         self._positions = {rank: n for n, rank in enumerate(self._timeline.ranks) if rank is not None}
         self._waiting: deque[DecodedFrame] = deque()
@@ -189,7 +190,8 @@ class Decoding:
 
     def _may_skip(self, decoder: VideoCodecContext) -> bool:
         return (
-            decoder.name in UNUSED_CAN_BE_SKIPPED
+            not self._thorough
+            and decoder.name in UNUSED_CAN_BE_SKIPPED
             and self._timeline.ordered
             # What begins between two key frames loses its first frames, and they are to be counted.
             and bool(self.damage.decoded)

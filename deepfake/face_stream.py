@@ -13,7 +13,7 @@ from typing import Any
 from deepfake.detectors.stream import CHUNK_FRAMES
 from deepfake.faces import FaceCollection, FaceCollector, VideoFaces
 from deepfake.processes import Unwanted, stream
-from deepfake.video import LIMITS, Frame, ReadLimits, chosen_frames, chunked, open_video
+from deepfake.video import Frame, chosen_frames, chunked, open_video
 
 PREFETCHED_VIDEOS = 2
 """On CUDA: videos with their faces found that wait to be scored."""
@@ -32,13 +32,12 @@ def stream_faces(
     device: str,
     workers: int,
     unwanted: Unwanted | None = None,
-    limits: ReadLimits = LIMITS,
 ) -> Generator[tuple[Path, VideoFaces | Exception], None, None]:
     """Each video with its faces, or with the error that kept them away."""
     if device == "cpu":
 
         def find(path: Path) -> Iterator[VideoFaces]:
-            yield collector.find(path, limits)
+            yield collector.find(path)
 
         for part in stream(videos, find, workers, unwanted):
             if part.error is not None:
@@ -46,16 +45,16 @@ def stream_faces(
             elif not part.last:
                 yield part.item, part.value
     else:
-        yield from _ahead(partial(_faces_on_cuda, videos, collector, workers, unwanted, limits), PREFETCHED_VIDEOS)
+        yield from _ahead(partial(_faces_on_cuda, videos, collector, workers, unwanted), PREFETCHED_VIDEOS)
 
 
 def _faces_on_cuda(
-    videos: Sequence[Path], collector: FaceCollector, workers: int, unwanted: Unwanted | None, limits: ReadLimits
+    videos: Sequence[Path], collector: FaceCollector, workers: int, unwanted: Unwanted | None = None
 ) -> Iterator[tuple[Path, VideoFaces | Exception]]:
     """Processes decode, this one detects: a forked process cannot use CUDA, a thread does not outlive a crash."""
 
     def read(path: Path) -> Iterator[list[Frame] | _Doubts]:
-        video = open_video(path, 1, limits)
+        video = open_video(path, 1, collector.limits)
         yield from chunked(chosen_frames(video, collector.choices), CHUNK_FRAMES)
         yield _Doubts(video.doubts)
 

@@ -104,15 +104,23 @@ def crop_faces(image: np.ndarray, faces: Iterable[Face], margin: int) -> Iterato
 class FaceCollector:
     """Finds the faces of videos for several views at once; what views share is done once."""
 
-    def __init__(self, views: Sequence[FaceView], device: str = "cpu", weights_dir: Path = Path("weights")) -> None:
+    def __init__(
+        self,
+        views: Sequence[FaceView],
+        device: str = "cpu",
+        weights_dir: Path = Path("weights"),
+        limits: ReadLimits = LIMITS,
+    ) -> None:
         """
         Args:
             weights_dir: the folder of the detectors' weights, if they need any.
+            limits: what reading one video may take.
 
         Raises:
             ValueError: see `build_detector`.
         """
         self.views = list(dict.fromkeys(views))
+        self.limits = limits
         settings = dict.fromkeys(view.source.recipe.settings for view in self.views)
         self._detectors = {s: build_detector(s, device, weights_dir) for s in settings}
 
@@ -121,9 +129,9 @@ class FaceCollector:
         """The frames that `collect` is to be given, for `video.iter_chosen`."""
         return list(dict.fromkeys(view.source.frames for view in self.views))
 
-    def find(self, path: Path, limits: ReadLimits = LIMITS) -> VideoFaces:
+    def find(self, path: Path) -> VideoFaces:
         """Return the faces of a video, with what is in doubt about its file. Raises VideoError."""
-        video = open_video(path, 1, limits)
+        video = open_video(path, 1, self.limits)
         faces = self.collect(chosen_frames(video, self.choices))
         faces.doubts = video.doubts
         return faces

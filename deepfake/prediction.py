@@ -52,7 +52,7 @@ from deepfake.results import (
 from deepfake.runs import plain
 from deepfake.scoring import AGGREGATIONS, MAX_PERSON, OF_FAMILY, ensemble_score, max_person_score
 from deepfake.scoring_models import ScoringModel, describe_run, exported_precision, make_scorer
-from deepfake.video import VideoError
+from deepfake.video import LIMITS, ReadLimits, VideoError
 
 log = logging.getLogger(__name__)
 
@@ -76,6 +76,8 @@ class Predictor:
             too. Without any it tries two portraits.
         begun: `run` of a stopped run that this one may continue: if all else is the same, AUTO chooses as that did.
 
+        limits: what reading one video may take; one over a limit is unreadable.
+
     Attributes:
         run: what its results depend on (`describe_run`).
         check: what AUTO found of reduced precision; None if it tried none.
@@ -97,12 +99,13 @@ class Predictor:
         workers: int = 1,
         videos: Sequence[Path] = (),
         begun: Mapping[str, Any] | None = None,
+        limits: ReadLimits = LIMITS,
     ) -> None:
         self.models = models
         self._device = device
         self._aggregate = aggregate
         self._workers = workers
-        self._collector = FaceCollector([model.view for model in models], device, weights_dir)
+        self._collector = FaceCollector([model.view for model in models], device, weights_dir, limits)
         self._found: dict[Path, VideoFaces | Exception] = {}
         self._checked: frozenset[Path] = frozenset()
         self.check: PrecisionCheck | None = None

@@ -30,6 +30,7 @@ _CUT_SECONDS, _CUT_SHARE = 1.0, 0.02
 
 _CHECKED_EVERY = 1024
 _MICROSECOND = 1e-6
+_GUESSED_RATE = 25
 
 VP9_SUPERFRAME, VP9_MARKER = 0xC0, 0xE0
 
@@ -84,6 +85,7 @@ class _Scan:
         self._deadline = time.monotonic() + limits.seconds
         self._container, self._stream = container, stream
         self._unit = float(stream.time_base)
+        self._start = (container.start_time or 0) * _MICROSECOND
         self._promised = _promised_frames(container, index)
         self._is_hidden = _HIDDEN.get(stream.codec_context.name, _never_hidden)
         self._restarts = container.format.name in _RESTARTING
@@ -136,16 +138,16 @@ class _Scan:
         pts, dts = [p for p, _ in self._shown], [d for _, d in self._shown]
         ordered = None not in pts and not self._is_decoding_order(pts)
         times = pts if ordered else dts
-        start = (self._container.start_time or 0) * _MICROSECOND
+        known = [at for at in times if at is not None]
         result = Timeline(ranks=[None] * self._packets, ordered=ordered)
-        if None in times:  # nothing is known but the order
-            step = 1 / float(self._stream.average_rate or 25)
+        if len(known) < len(times):  # nothing is known but the order
+            step = 1 / float(self._stream.average_rate or _GUESSED_RATE)
             result.seconds = [rank * step for rank in range(len(times))]
         else:
-            order = sorted(range(len(times)), key=lambda i: (times[i], i))
             # FFmpeg's start is in whole microseconds, and may come from a later frame than the first.
-            start = min(start, times[order[0]] * self._unit)  # type: ignore[operator]
-            result.seconds = [max(times[i] * self._unit - start, 0.0) for i in order]  # type: ignore[operator]
+            start = min([self._start, *(at * self._unit for at in known)])
+            order = sorted(range(len(known)), key=lambda i: (known[i], i))
+            result.seconds = [known[i] * self._unit - start for i in order]
             for rank, i in enumerate(order):
                 result.ranks[self._numbers[i]] = rank
         if result.seconds:
@@ -174,7 +176,7 @@ class _Scan:
     def _doubts(self) -> list[str]:
         doubts = []
         promised = self._promised_seconds()
-        end = self._end - (self._container.start_time or 0) * _MICROSECOND
+        end = self._end - self._start
         if self._promised > self._packets:
             doubts.append(f"cut short: the header promises {self._promised} frames, {self._packets} are in the file")
         elif promised - end > max(_CUT_SECONDS, _CUT_SHARE * promised):

@@ -102,10 +102,13 @@ class Video(Protocol):
     def exactly(self, indices: Collection[int]) -> Iterator[Frame]:
         """Yield the frames of these indices in ascending order; those that are lost or beyond the end are left out."""
 
-    def nearest(self, indices: Collection[int]) -> Iterator[tuple[Frame, frozenset[int]]]:
+    def nearest(self, indices: Collection[int], thorough: bool = False) -> Iterator[tuple[Frame, frozenset[int]]]:
         """Yield frames in ascending order with the wanted indices that each stands for.
 
         In place of a lost frame comes the next one that can be decoded, in place of lost ones at the end the last one.
+
+        Args:
+            thorough: decode what is not wanted, too, so that `doubts` counts all damage.
 
         Raises:
             VideoError: after the last, if less than MIN_READABLE_SHARE of the frames could be decoded.
@@ -221,7 +224,7 @@ def chosen_frames(video: Video, choices: Iterable[FrameChoice]) -> Iterator[Fram
     for choice in choices:
         for index in choice.indices(video.frames):
             wanted.setdefault(index, set()).add(choice)
-    for frame, indices in video.nearest(wanted):
+    for frame, indices in video.nearest(wanted, thorough=True):
         chosen_by = frozenset(choice for index in indices for choice in wanted[index])
         yield Frame(frame.index, frame.image, chosen_by, frame.seconds)
 
@@ -261,7 +264,7 @@ class _Picture:
         for frame, _ in self.nearest(indices):
             yield frame
 
-    def nearest(self, indices: Collection[int]) -> Iterator[tuple[Frame, frozenset[int]]]:
+    def nearest(self, indices: Collection[int], thorough: bool = False) -> Iterator[tuple[Frame, frozenset[int]]]:
         deadline = time.monotonic() + self._limits.seconds
         images = iter_image(self._path, self._limits.pixels, self._damage)
         try:
@@ -315,7 +318,7 @@ class _Film:
     def exactly(self, indices: Collection[int]) -> Iterator[Frame]:
         wanted = frozenset(indices)
         last = max(wanted, default=-1)
-        for decoded, neighbours in self._shown(wanted):
+        for decoded, neighbours in self._shown(wanted, thorough=False):
             if decoded.rank in wanted:
                 yield self._frame(decoded, neighbours)
             if decoded.rank >= last:
@@ -323,22 +326,22 @@ class _Film:
         if wanted:
             self._check_any()
 
-    def nearest(self, indices: Collection[int]) -> Iterator[tuple[Frame, frozenset[int]]]:
+    def nearest(self, indices: Collection[int], thorough: bool = False) -> Iterator[tuple[Frame, frozenset[int]]]:
         due = deque(sorted(set(indices)))
-        missing = yield from self._take_due(due, with_faulty=False)
+        missing = yield from self._take_due(due, thorough, with_faulty=False)
         if missing and self._share(self._damage.intact) < MIN_READABLE_SHARE:
             # Hardly a frame is whole: those are taken that the decoder has patched up, as players show them.
             self._judges_faulty = True
-            yield from self._take_due(missing, with_faulty=True)
+            yield from self._take_due(missing, thorough, with_faulty=True)
         if indices:
             self._check_readable()
 
     def _take_due(
-        self, due: deque[int], with_faulty: bool
+        self, due: deque[int], thorough: bool, with_faulty: bool
     ) -> Generator[tuple[Frame, frozenset[int]], None, deque[int]]:
         """Yields frames for indices as they come due, and returns the indices that nothing came for."""
         spare: tuple[DecodedFrame, Neighbours] | None = None
-        for decoded, neighbours in self._shown(frozenset(due)):
+        for decoded, neighbours in self._shown(frozenset(due), thorough):
             if not decoded.is_intact and not with_faulty:
                 continue
             taken = frozenset(due.popleft() for _ in range(bisect_right(due, decoded.rank)))
@@ -354,16 +357,16 @@ class _Film:
 
     def decoded(self) -> Iterator[DecodedFrame]:
         """Yield all frames that can be decoded, without making pictures of them."""
-        return self._decode(range(self.frames))
+        return self._decode(range(self.frames), thorough=True)
 
-    def _decode(self, wanted: Collection[int]) -> Iterator[DecodedFrame]:
-        decoding = Decoding(self._source, wanted)
+    def _decode(self, wanted: Collection[int], thorough: bool) -> Iterator[DecodedFrame]:
+        decoding = Decoding(self._source, wanted, thorough)
         self._damage = decoding.damage
         return decoding.frames()
 
-    def _shown(self, wanted: Collection[int]) -> Iterator[tuple[DecodedFrame, Neighbours]]:
+    def _shown(self, wanted: Collection[int], thorough: bool) -> Iterator[tuple[DecodedFrame, Neighbours]]:
         """Decoded frames, each with those before and behind it if it is interlaced."""
-        decoded = self._decode(wanted)
+        decoded = self._decode(wanted, thorough)
         before: DecodedFrame | None = None
         ahead = next(decoded, None)
         while ahead is not None:

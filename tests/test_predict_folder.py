@@ -158,7 +158,7 @@ def test_a_details_table_leaves_missing_scores_empty(zoo, run, tmp_path):
     assert "no score: empty.mp4: unreadable: " in err
     whole, empty, faceless = rows(details)
     head = ["filename", "status", "score", "faces", "frames", MODEL, "tiny_b"]
-    assert list(whole) == [*head, "seconds", "reason", "probability", "verdict"]
+    assert list(whole) == [*head, "seconds", "reason", "probability", "verdict", "doubts"]
     assert whole["probability"] == whole["score"] and whole["verdict"] == "uncertain"
     assert (empty["probability"], empty["verdict"]) == ("", "")
     assert (whole["status"], whole["faces"], whole["frames"]) == ("ok", "4", "4")

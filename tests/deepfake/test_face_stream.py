@@ -6,7 +6,7 @@ import pytest
 
 from deepfake import face_stream
 from deepfake.faces import FaceCollector, FaceSource, FaceView
-from deepfake.video import LIMITS, SpreadFrames, VideoError, iter_spread
+from deepfake.video import SpreadFrames, VideoError, iter_spread
 
 
 def test_detecting_beside_the_decoding_processes_finds_the_same(face_clips):
@@ -15,7 +15,7 @@ def test_detecting_beside_the_decoding_processes_finds_the_same(face_clips):
     view = FaceView(source, 64)
     collector = FaceCollector([view])
     videos = [face_clips / name for name in ("a.mp4", "broken.mp4", "faceless.mp4")]
-    outcomes = dict(face_stream._ahead(lambda: face_stream._faces_on_cuda(videos, collector, 2, None, LIMITS), 1))
+    outcomes = dict(face_stream._ahead(lambda: face_stream._faces_on_cuda(videos, collector, 2), 1))
     assert outcomes.keys() == set(videos)
     assert isinstance(outcomes[face_clips / "broken.mp4"], VideoError)
     direct = collector.collect(iter_spread(face_clips / "a.mp4", 4))
