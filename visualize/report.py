@@ -25,7 +25,7 @@ from deepfake.precision import PrecisionCheck
 from deepfake.processes import OutOfSpace, WorkerDied, apart, portable, stream
 from deepfake.quality import SMALL_FACE, bits_per_pixel, reasons_for_doubt, sharpness
 from deepfake.results import PersonScore, ScoredFace, VideoResult, judged, video_to_json
-from deepfake.scoring import can_judge, ensemble_score
+from deepfake.scoring import MAX_PERSON, can_judge, ensemble_score
 from deepfake.video import Frame, VideoInfo, iter_frames, probe
 from visualize.page import picture, render
 from visualize.timeline import Timeline, draw_timeline
@@ -54,6 +54,7 @@ _ROOM = len(".partial-.json (99999)")
 
 TOO_FEW = "too few faces to judge by"
 STRAY = "seen once or twice and with a low confidence, probably no face"
+COUNTS = " (but part of the video's score)"
 
 
 @dataclass(frozen=True)
@@ -260,7 +261,7 @@ class Reporter:
             **self._judged(result.score),
             "thresholds": self._thresholds(),
             "persons": persons,
-            "not_judged": _not_judged(result),
+            "not_judged": _not_judged(result, self._run["settings"]["aggregate"]),
             **{key: details[key] for key in SHOWN_DETAILS},
             "run": dict(self._run),
         }
@@ -454,17 +455,18 @@ def _note(person: PersonScore, result: VideoResult) -> str:
     return f"seen {times} only: {TOO_FEW}"
 
 
-def _not_judged(result: VideoResult) -> list[str]:
-    """What there is in the video that the score says nothing about, and why."""
+def _not_judged(result: VideoResult, aggregate: str) -> list[str]:
+    """What there is in the video that is not judged, and why."""
     if result.score is None:
         return [f"the video: {result.reason}"]
     told = []
     without = len(set(result.frames) - {face.frame for face in result.faces})
     if without:
         told.append(f"{without} of {len(result.frames)} frames: no face found in them")
-    strays = sum(face.person is None for face in result.faces)
+    strays = [face for face in result.faces if face.person is None]
     if strays:
-        told.append(f"{strays} of {len(result.faces)} detections: {STRAY}")
+        counts = aggregate != MAX_PERSON and any(face.scores for face in strays)
+        told.append(f"{len(strays)} of {len(result.faces)} detections as a person: {STRAY}{COUNTS if counts else ''}")
     unscored = sum(not face.scores for face in result.faces)
     if unscored:
         told.append(f"{unscored} of {len(result.faces)} faces: beyond the number that the networks take")

@@ -18,7 +18,7 @@ from deepfake.precision import VIDEOS, PrecisionCheck
 from deepfake.results import NO_FACE, OK, UNREADABLE, PersonScore, ScoreCheck, ScoredFace, VideoResult
 from deepfake.video import probe
 from tests.clips import draw, gradient
-from visualize.report import STRAY, TOO_FEW, Highlight, Reporter, draw_poster
+from visualize.report import COUNTS, STRAY, TOO_FEW, Highlight, Reporter, draw_poster
 
 MODEL = {"input_size": 64, "crop_recipe": 0, "aggregation": "mean"}
 RUN = {
@@ -213,12 +213,16 @@ def test_a_false_detection_is_not_judged_and_nobody(video, tmp_path):
     page = reporter.write("clip.mp4", video, result)
     content = json.loads(page.with_suffix(".json").read_text())
     assert [p["person"] for p in content["persons"]] == [0] and content["faces"][-1]["person"] is None
-    assert content["not_judged"] == [f"1 of 5 detections: {STRAY}"]
+    assert content["not_judged"] == [f"1 of 5 detections as a person: {STRAY}{COUNTS}"]
     parsed = read(page)
-    assert "1 person " in parsed.text and f"not judged: 1 of 5 detections: {STRAY}" in parsed.text
+    assert "1 person " in parsed.text and f"not judged: 1 of 5 detections as a person: {STRAY}{COUNTS}" in parsed.text
     assert 'class="verdict fake"' not in page.read_text() and len(parsed.images) == 1 + 4
     assert len(shown) == 4 and all(shown_face.face.person == 0 for shown_face in shown)
     assert VideoResult.from_dict(json.loads(json.dumps(result.to_dict()))) == result
+    of_person = {**RUN, "settings": {**RUN["settings"], "aggregate": "max-person"}}
+    page = Reporter(tmp_path / "max-person", of_person, Uncalibrated()).write("clip.mp4", video, result)
+    content = json.loads(page.with_suffix(".json").read_text())
+    assert content["not_judged"] == [f"1 of 5 detections as a person: {STRAY}"]
 
 
 @pytest.mark.parametrize(("status", "reason"), [(NO_FACE, "no face was found"), (UNREADABLE, f"{EVIL}: damaged")])
