@@ -63,8 +63,15 @@ def start(project_root: Path, root: Path) -> subprocess.Popen:
     )
 
 
-def left_of(process: subprocess.Popen) -> list[psutil.Process]:
-    """What still runs of a process group."""
+def left_of(process: subprocess.Popen, seconds: float = 2.0) -> list[psutil.Process]:
+    """What still runs of a process group after some seconds, if anything does."""
+    deadline = time.monotonic() + seconds
+    while (found := members(process)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return found
+
+
+def members(process: subprocess.Popen) -> list[psutil.Process]:
     found = []
     for other in psutil.process_iter():
         try:
@@ -164,7 +171,8 @@ def test_killed_again_and_again(clean, tiny_parts, project_root, tmp_path):
             if way == "group":
                 continue
             assert left_of(process) == [], way
-        elif process.returncode == 0:  # quicker than that: the next root
+        else:  # quicker than that: the next root
+            assert process.returncode == 0, process.stderr.read()
             assert tree(root) == files
             root, done = None, done + 1
     print(f"{killed} kills, {done} runs ended in between")
