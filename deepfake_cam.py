@@ -24,6 +24,7 @@ from deepfake.finding import is_picture, is_video
 from deepfake.image_files import image_format, probe_image, read_still
 from deepfake.images import ImageError
 from deepfake.memory import keep_freed_memory
+from deepfake.names import fit, printable
 from deepfake.scoring_options import add_networks
 from deepfake.video import EveryFrames, SpreadFrames, VideoError, begins_as_video
 from deepfake.weights import check_present
@@ -119,10 +120,9 @@ def main() -> int:
             except ValueError as error:
                 failures[source.path] = str(error)
     for path, reason in failures.items():
-        print(reason if str(path) in reason else f"{path}: {reason}", file=sys.stderr)
-    print(
-        f"{args.output}: {len(sources) - sum(s.path in failures for s in sources)} of {len(sources)} inputs are drawn"
-    )
+        print(printable(reason if str(path) in reason else f"{path}: {reason}"), file=sys.stderr)
+    drawn = len(sources) - sum(source.path in failures for source in sources)
+    print(f"{printable(str(args.output))}: {drawn} of {len(sources)} inputs are drawn")
     return EXIT_SOME_FAILED if failures else 0
 
 
@@ -137,10 +137,11 @@ def find_sources(paths: Sequence[Path], max_faces: int) -> list[Source]:
                 raise ValueError(
                     f"{path}: no picture in it; expected a folder that holds face crops itself. Name videos one by one"
                 )
+            name = printable(str(path))
             if len(inside) > len(files):
-                print(f"{path}: left out: {len(inside) - len(files)} that are no pictures", file=sys.stderr)
+                print(f"{name}: left out: {len(inside) - len(files)} that are no pictures", file=sys.stderr)
             if len(files) > max_faces:
-                print(f"{path}: the first {max_faces} of {len(files)} pictures (--max-faces)", file=sys.stderr)
+                print(f"{name}: the first {max_faces} of {len(files)} pictures (--max-faces)", file=sys.stderr)
             sources.append(Source(path, CROPS, tuple(files[:max_faces])))
         elif not path.exists():
             raise ValueError(f"{path}: no such file or folder")
@@ -186,7 +187,8 @@ def check_outputs(sources: Sequence[Source], output: Path) -> None:
 def outputs(source: Source, output: Path) -> tuple[Path, Path, Path]:
     """What is written of an input: the folder of faces, the sheet, the whole frames."""
     suffix = ".mp4" if source.kind == VIDEO else ".png"
-    return output / source.name, output / f"{source.name}_sheet.png", output / f"{source.name}_cam{suffix}"
+    sheet, frames = fit(source.name, suffix="_sheet.png"), fit(source.name, suffix=f"_cam{suffix}")
+    return output / source.name, output / sheet, output / frames
 
 
 def build_mapper(args: argparse.Namespace, checkpoint: Path, detects: bool) -> FaceMapper:
@@ -254,7 +256,7 @@ def write_frames(path: Path, out: Path, mapper: FaceMapper, step: int) -> None:
 
     def painted() -> Iterator[np.ndarray]:
         total = len(EveryFrames(step).indices(probe(path).frames)) or None
-        for image, faces in tqdm(mapper.frames(path), path.name, total, leave=False, unit="frame"):
+        for image, faces in tqdm(mapper.frames(path), printable(path.name), total, leave=False, unit="frame"):
             yield paint_frame(image, faces, mapper.recipe, mapper.mapper.method)
 
     write_video(out, painted(), frame_rate(path) / step)
@@ -268,7 +270,7 @@ def _read_picture(path: Path) -> np.ndarray:
     damage: list[str] = []
     image = read_still(path, damage=damage)
     for note in damage:
-        print(f"{path}: {note}", file=sys.stderr)
+        print(printable(f"{path}: {note}"), file=sys.stderr)
     return image
 
 

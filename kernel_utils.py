@@ -32,6 +32,7 @@ from deepfake.face_scorer import FaceScorer
 from deepfake.faces import FaceSource, crop_faces
 from deepfake.images import IMAGENET, center_pad, fit_square, isotropic_resize
 from deepfake.lanes import shared_lanes
+from deepfake.names import one_line, printable
 from deepfake.precision import AUTO, choose_device
 from deepfake.prediction import Predictor, warm_up
 from deepfake.processes import Part, portable, stream
@@ -331,13 +332,13 @@ def predict_on_video_set(
     work = stream if num_workers else _parts_here
     for part in work(list(dict.fromkeys(paths)), prepare, num_workers):
         if part.error is not None:
-            log.warning("%s has no score: %s", part.item, part.error)
+            log.warning(one_line(f"{part.item} has no score: {part.error}"))
             scores[part.item] = math.nan
         elif not part.last:
             images = part.value if on_cpu else fit(face_extractor.process_frames(*part.value))
             scores[part.item] = _ensemble(images, scorers, strategy)
             if not len(images):
-                log.warning("%s has no score: no face was found", part.item)
+                log.warning("%s has no score: no face was found", printable(str(part.item)))
     return [scores[path] for path in paths]
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from deepfake.commandline import EXIT_INTERRUPTED, EXIT_SOME_FAILED, EXIT_USAGE
 from deepfake.metadata import Dataset, read_dataset
+from deepfake.names import one_line
 from deepfake.paths import DataRoot, is_there
 from deepfake.runs import DONE, FAILED, Run, last_entries, read_runs
 from deepfake.stages import STAGES, Stage
@@ -65,7 +66,7 @@ def main() -> int:
     print_table([COLUMNS, *(state.cells() for state in states)])
     for state in states:
         for video, reason in list(state.failed.items())[:_MANY]:
-            print(f"failed: {state.stage.name}: {video}: {reason}")
+            print(one_line(f"failed: {state.stage.name}: {video}: {reason}"))
         if len(state.failed) > _MANY:
             print(f"failed: {state.stage.name}: {len(state.failed) - _MANY} more")
     is_complete = not any(state.missing or state.failed for state in states if state.stage.needed)

@@ -256,3 +256,9 @@ def test_a_run_that_breaks_leaves_nothing_half_written(run, inputs, tmp_path, mo
 
 def test_the_methods_are_the_modules():
     assert tuple(METHODS) == deepfake_cam.METHODS
+
+
+def test_outputs_of_a_long_name_fit_the_disk(tmp_path):
+    source = deepfake_cam.Source(tmp_path / ("x" * 251 + ".mp4"), deepfake_cam.VIDEO, ())
+    for path in deepfake_cam.outputs(source, tmp_path):
+        path.touch()
