@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import logging
 import warnings
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ import torch
 from deepfake import atomic
 from deepfake.lanes import share
 from deepfake.models.rectifiers import SLOPE
-from export.facts import FLOAT32, ExportError, ExportFacts, again, missing_library
+from export.facts import FLOAT32, INT8, ExportError, ExportFacts, again, missing_library
 from export.network import INPUT, OUTPUT, ExportedGraph, ExportJob, Run
 
 NAME = "onnx"
@@ -27,6 +28,10 @@ OPSET = 18
 
 EXAMPLE_BATCH = 2
 """The exporter would take a batch of one for a constant."""
+
+_CHECKSUM = "content_sha256"
+"""Of the whole file, with _TO_COME in the checksum's own place."""
+_TO_COME = "checksum-to-come".ljust(64, "-")
 
 _CUDA = "CUDAExecutionProvider"
 _CPU = "CPUExecutionProvider"
@@ -72,7 +77,8 @@ def build_model(job: ExportJob) -> Any:
     model = program.model_proto
     _check_opset(model, job.opset)
     _forget_sources(model)
-    _replace_rectifiers(model)
+    if job.facts.precision != INT8:  # quantising NaN loses it anyway, and expects that ReLUs give no negative numbers
+        _replace_rectifiers(model)
     for key, value in job.facts.to_strings().items():
         model.metadata_props.add(key=key, value=value)
     return model
@@ -85,9 +91,11 @@ def written(path: Path, job: ExportJob) -> Iterator[Path]:
     Raises:
         ExportError: see `build_model`.
     """
-    data = build_model(job).SerializeToString()
+    model = build_model(job)
+    model.metadata_props.add(key=_CHECKSUM, value=_TO_COME)
+    data = model.SerializeToString()
     with atomic.atomic_file(path) as partial:
-        partial.write_bytes(data)
+        partial.write_bytes(data.replace(_TO_COME.encode(), _checksum(data, _TO_COME).encode(), 1))
         yield partial
 
 
@@ -110,20 +118,33 @@ def open_file(path: Path, device: str) -> tuple[Run, ExportFacts]:
     lanes, threads = share(torch.get_num_threads())
     options.intra_op_num_threads = 1 if threads == 1 else lanes * threads  # the lanes' own, or shared by all that call
     try:
-        session = onnxruntime.InferenceSession(
-            path.read_bytes(), options, providers=[_CUDA, _CPU] if device == "cuda" else [_CPU]
-        )
+        data = path.read_bytes()
+        session = onnxruntime.InferenceSession(data, options, providers=[_CUDA, _CPU] if device == "cuda" else [_CPU])
     except OSError as error:
         raise ExportError(f"{path}: cannot be read: {error.strerror}") from error
     except Exception as error:  # ONNX Runtime's errors share no other type
         raise ExportError(f"{path}: damaged, or no ONNX file ({_first_line(error)}); {again(name=NAME)}") from error
-    facts = ExportFacts.from_strings(path, session.get_modelmeta().custom_metadata_map)
+    told = session.get_modelmeta().custom_metadata_map
+    facts = ExportFacts.from_strings(path, told)
+    # Files of earlier versions have none.
+    if _CHECKSUM in told and _checksum(data, told[_CHECKSUM]) != told[_CHECKSUM]:
+        raise ExportError(f"{path}: damaged: its checksum differs; {again(facts.checkpoint, NAME)}")
 
     def run(batch: torch.Tensor) -> torch.Tensor:
         (outputs,) = session.run([OUTPUT], {INPUT: batch.cpu().numpy()})
         return torch.from_numpy(outputs)
 
     return run, facts
+
+
+def _checksum(data: bytes, place: str) -> str:
+    """The SHA-256 of a file's content, with _TO_COME in the last place of `place`."""
+    at = data.rfind(place.encode())
+    view = memoryview(data)  # no copy: files have hundreds of megabytes
+    digest = hashlib.sha256(view[: max(at, 0)])
+    digest.update(_TO_COME.encode())
+    digest.update(view[at + len(place) :])
+    return digest.hexdigest()
 
 
 @contextlib.contextmanager

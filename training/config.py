@@ -6,7 +6,6 @@ The layout is the published one. Every error names the file, the key and what wa
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
 import types
 import typing
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
 from deepfake.images import IMAGENET, Normalization
+from deepfake.mappings import read_json
 
 DEFAULT_SEED = 777
 """Of training, where nothing else is asked for."""
@@ -337,12 +337,7 @@ def read_config(path: Path, kind: type[_Config] = TrainConfig) -> _Config:  # ty
         ConfigError: missing, not JSON, an unknown or missing key, or a value that makes no sense.
     """
     path = Path(path)
-    try:
-        content = json.loads(path.read_text(encoding="utf-8-sig"))  # editors put a byte-order mark first
-    except OSError as error:
-        raise ConfigError(f"{path}: no readable config: {error.strerror}") from error
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise ConfigError(f"{path}: not JSON: {error}") from error
+    content = read_json(path, "config", ConfigError)
     return parse_config(content, str(path), kind)
 
 

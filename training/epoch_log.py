@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from deepfake import atomic
+from deepfake.mappings import parse_json
 
 UNFINISHED = "unfinished_lines"
 """Attribute of a log record: its lines may be in the log already, or some of them."""
@@ -72,7 +73,7 @@ def complete_entry(path: Path, epochs: int) -> None:
         ValueError: the file is not such an entry.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = parse_json(path.read_bytes())
         entry = EpochEntry(int(content["epoch"]), tuple(map(str, content["lines"])), float(content["seconds"]))
     except FileNotFoundError:
         return

@@ -114,10 +114,15 @@ class RetinaFace:
 
     @torch.inference_mode()
     def _detect_equal(self, frames: np.ndarray) -> list[list[Face]]:
-        """The faces of (n, h, w, 3) uint8 RGB frames, largest first, in their pixels."""
+        """The faces of (n, h, w, 3) uint8 RGB frames, largest first, in their pixels.
+
+        Raises ValueError if the network computes numbers that are not finite.
+        """
         pixels = torch.from_numpy(frames).to(self.device).permute(0, 3, 1, 2).flip(1).float()
         pixels -= pixels.new_tensor(MEAN_BGR)[:, None, None]
         offsets, probability, points = self._network(pixels)
+        if not probability.isfinite().all():  # else every frame would be without a face
+            raise ValueError("RetinaFace computed numbers that are not finite: its weights are damaged")
         # Most anchors see no face: choose before decoding, and before anything leaves the device.
         owners, chosen = torch.nonzero(probability[..., 1] > self.settings.confidence, as_tuple=True)
         height, width = frames.shape[1:3]

@@ -243,3 +243,18 @@ def test_settings():
     assert settings.with_scale(0.5).to_dict()["scale"] == 0.5
     with pytest.raises(ValueError, match=r"'vgg' unknown; expected one of resnet50, mobilenet0\.25"):
         RetinaFaceSettings("vgg")
+
+
+def test_weights_that_overflow_are_an_error_and_no_empty_frame(trained, tmp_path):
+    state = torch.load(trained, "cpu", weights_only=True)
+    for key in list(state)[:30]:
+        if state[key].ndim == 4:
+            state[key] *= 1e15
+    path = tmp_path / "weights"
+    torch.save(state, path)
+    with pytest.raises(ValueError, match="RetinaFace computed numbers that are not finite"):
+        RetinaFace(SMALL, path).detect([np.full((64, 64, 3), 200, np.uint8)])
+    state[next(iter(state))].view(-1)[0] = torch.nan
+    torch.save(state, path)
+    with pytest.raises(CheckpointError, match="numbers are not finite"):
+        RetinaFace(SMALL, path)

@@ -162,3 +162,14 @@ def test_nan_in_an_exported_network_is_an_error(made, precision, place, crops, t
         exported = ExportedNetwork(*made.open_file(file, "cpu"))
         with pytest.raises(ScoringError, match="not finite"):
             make_scorer(exported)(crops[:2])
+
+
+def test_a_flipped_bit_is_seen(tiny, tmp_path):
+    _, path = tiny
+    data = path.read_bytes()
+    for place in range(len(data) // 3, len(data) - 1000, len(data) // 7):
+        damaged = bytearray(data)
+        damaged[place] ^= 4
+        (tmp_path / "damaged.onnx").write_bytes(damaged)
+        with pytest.raises(ExportError, match=r"damaged\.onnx: damaged"):
+            onnx_format.open_file(tmp_path / "damaged.onnx", "cpu")
