@@ -160,7 +160,7 @@ def test_a_file_gives_back_what_was_written(tmp_path_factory, temperature, inter
         ({"format": 2}, "format: expected 1; found 2"),
         ({"method": "platt"}, "method: expected 'temperature' with intercept 0.0; found 'platt'"),
         ({"intercept": 1.5}, "method: expected 'platt' with intercept 1.5; found 'temperature'"),
-        ({"intercept": float("inf")}, "intercept: expected a number; found inf"),
+        ({"intercept": float("inf")}, "intercept: expected a finite number"),
         ({"intercept": None}, "intercept: expected a number; found None"),
         ({"cross_validated": {"platt": "low"}}, "cross_validated: expected a mapping from method to log loss"),
         ({"bias": 1}, "missing or unknown: bias"),
