@@ -10,9 +10,13 @@ Of a TIFF with several pages the first one is read, and of HEIC, AVIF and multi-
 from __future__ import annotations
 
 import io
+import logging
+import os
+import tempfile
+import threading
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
@@ -70,6 +74,11 @@ _MISSING = 128
 """What libjpeg fills the part of a picture with that its file does not hold."""
 _SRGB_TOLERANCE = 3
 """Levels; colours of a profile that differ by no more are taken for sRGB as they are."""
+
+_LOG = logging.getLogger(__name__)
+_STDERR_FILENO = 2
+_STDERR = threading.Lock()
+"""Held while standard error is redirected, which all threads share."""
 
 _TIFF_SUBFILE, _TIFF_BITS, _TIFF_PHOTOMETRIC = 254, 258, 262
 
@@ -185,9 +194,9 @@ def _open(path: Path, file: BinaryIO, max_pixels: int) -> _Opened:
     with _decoding(path, found):
         image = _open_lazily(file, found)
     _check_pixels(path, image.size, max_pixels)
-    if found == "TIFF":
-        _check_tiff(path, image)
     with _decoding(path, found):
+        if found == "TIFF":
+            _check_tiff(path, image)
         width, height = _upright_size(image)
     count = image.n_frames if isinstance(image, AvifImageFile) else max(len(frames), 1)
     shown = [_shown_seconds(frame.seconds) for frame in frames]
@@ -388,10 +397,31 @@ def _is_srgb(transform: ImageCms.ImageCmsTransform) -> bool:
 
 
 @contextmanager
+def _native_errors_logged() -> Iterator[None]:
+    """Logs what libtiff writes straight to the process's standard error: Pillow leaves its error handler in place."""
+    with _STDERR, tempfile.TemporaryFile() as caught:
+        try:
+            terminal = os.dup(_STDERR_FILENO)
+        except OSError:  # closed: nothing is shown anyway
+            yield
+            return
+        os.dup2(caught.fileno(), _STDERR_FILENO)
+        try:
+            yield
+        finally:
+            os.dup2(terminal, _STDERR_FILENO)
+            os.close(terminal)
+            caught.seek(0)
+            if text := caught.read().decode("utf-8", "replace").strip():
+                _LOG.info("libtiff: %s", text)
+
+
+@contextmanager
 def _decoding(path: Path, found: str) -> Iterator[None]:
     """Makes whatever a decoder raises for a broken file one ImageError, and keeps its warnings off the terminal."""
+    quiet = _native_errors_logged if found == "TIFF" else nullcontext
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), quiet():
             warnings.simplefilter("ignore")
             yield
     except (ImageError, MemoryError):

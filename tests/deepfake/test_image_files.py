@@ -341,6 +341,17 @@ def test_other_truncated_pictures_are_errors(saved, suffix, kept):
         read_one(path, damage=[])
 
 
+def test_decoders_write_to_the_log_and_not_to_the_terminal(saved, capfd, caplog):
+    path = saved("a.tiff", compression="tiff_lzw")
+    data = bytearray(path.read_bytes())
+    data[2000:2200] = b"\xff" * 200
+    path.write_bytes(data)
+    with caplog.at_level("INFO"), pytest.raises(ImageError, match="damaged or truncated TIFF"):
+        read_one(path)
+    assert capfd.readouterr().err == ""
+    assert "libtiff: " in caplog.text
+
+
 # What is no picture that is read.
 
 
