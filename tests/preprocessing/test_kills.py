@@ -18,8 +18,10 @@ import pytest
 from tests.clips import cut, write_metadata
 from tests.preprocessing.conftest import tree
 
+pytestmark = pytest.mark.slow
+
 KILLS = int(os.environ.get("DEEPFAKE_KILLS", "3"))
-PAIRS = int(os.environ.get("DEEPFAKE_PAIRS", "2"))
+PAIRS = int(os.environ.get("DEEPFAKE_PAIRS", "1"))
 
 FRAMES = 5
 """So few that most of a run is starting and writing."""
@@ -146,7 +148,6 @@ def test_started_twice_the_second_is_refused(clean, tiny_parts, project_root, tm
     finish(project_root, root, files)
 
 
-@pytest.mark.slow
 def test_killed_again_and_again(clean, tiny_parts, project_root, tmp_path):
     """By SIGKILL of the group, SIGTERM of the script, or SIGKILL of its program, at any moment, without a pause."""
     files, seconds = clean
@@ -180,7 +181,6 @@ def test_killed_again_and_again(clean, tiny_parts, project_root, tmp_path):
         finish(project_root, root, files)
 
 
-@pytest.mark.slow
 def test_pairs_at_once(clean, tiny_parts, project_root, tmp_path):
     files, seconds = clean
     moments = random.Random(1)
