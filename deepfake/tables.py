@@ -47,7 +47,7 @@ def parse_table(file: Path | IO[bytes], columns: Mapping[str, type], what: str, 
         raise TableError(f"{source}: no column {', '.join(missing)}; expected {','.join(columns)}")
     try:
         return _each(table, columns, from_cell).astype(dict.fromkeys(numbers, int))
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, OverflowError) as error:
         named = " and ".join(filter(None, [", ".join(numbers[:-1]), numbers[-1]]))
         raise TableError(f"{source}: {named} must be whole numbers: {error}") from error
 

@@ -6,6 +6,7 @@ TensorRT in a JSON file beside the engine, Triton in the parameters of a model's
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,6 +20,10 @@ FLOAT32, BF16, FP16, INT8 = "float32", "bf16", "fp16", "int8"
 
 BYTES = Normalization((0.0, 0.0, 0.0), (1 / 255, 1 / 255, 1 / 255))
 """What pictures in 0..1 are given to a file with the normalisation folded in: they become pixel values in 0..255."""
+
+CHECKSUM = "content_sha256"
+"""Of a file that holds its own: with CHECKSUM_TO_COME in its place."""
+CHECKSUM_TO_COME = "checksum-to-come".ljust(64, "-")
 
 KEYS = ("model_spec", "checkpoint", "checkpoint_sha256", "normalization_folded", "precision")
 _FLAGS = {"true": True, "false": False}
@@ -67,6 +72,39 @@ class ExportFacts:
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ExportError(f"{path}: its metadata is damaged ({error}); {again()}") from error
         return ExportFacts(spec, content["checkpoint"], content["checkpoint_sha256"], folded, content["precision"])
+
+
+def with_checksum(data: bytes) -> bytes:
+    """Return a file's content with its checksum in the one place where it has CHECKSUM_TO_COME."""
+    place = CHECKSUM_TO_COME.encode()
+    assert data.count(place) == 1
+    return data.replace(place, _checksum(data, CHECKSUM_TO_COME).encode())
+
+
+def check_content(path: Path, data: bytes, content: Mapping[str, str], name: str) -> None:
+    """Compare a file with the checksum in its metadata; files of earlier versions have none.
+
+    Args:
+        path: names the file in the message.
+        data: what it holds.
+        content: its metadata.
+        name: of the format.
+
+    Raises:
+        ExportError: the checksum differs.
+    """
+    if CHECKSUM in content and _checksum(data, content[CHECKSUM]) != content[CHECKSUM]:
+        raise ExportError(f"{path}: damaged: its checksum differs; {again(name=name)}")
+
+
+def _checksum(data: bytes, place: str) -> str:
+    """The SHA-256 of a file's content, with CHECKSUM_TO_COME in the last place of `place`."""
+    at = data.rfind(place.encode())
+    view = memoryview(data)  # no copy: files have hundreds of megabytes
+    digest = hashlib.sha256(view[: max(at, 0)])
+    digest.update(CHECKSUM_TO_COME.encode())
+    digest.update(view[at + len(place) :])
+    return digest.hexdigest()
 
 
 def again(

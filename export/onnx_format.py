@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import logging
 import warnings
 from collections.abc import Iterator
@@ -15,7 +14,18 @@ import torch
 from deepfake import atomic
 from deepfake.lanes import share
 from deepfake.models.rectifiers import SLOPE
-from export.facts import FLOAT32, INT8, ExportError, ExportFacts, again, missing_library
+from export.facts import (
+    CHECKSUM,
+    CHECKSUM_TO_COME,
+    FLOAT32,
+    INT8,
+    ExportError,
+    ExportFacts,
+    again,
+    check_content,
+    missing_library,
+    with_checksum,
+)
 from export.network import INPUT, OUTPUT, ExportedGraph, ExportJob, Run
 
 NAME = "onnx"
@@ -28,10 +38,6 @@ OPSET = 18
 
 EXAMPLE_BATCH = 2
 """The exporter would take a batch of one for a constant."""
-
-_CHECKSUM = "content_sha256"
-"""Of the whole file, with _TO_COME in the checksum's own place."""
-_TO_COME = "checksum-to-come".ljust(64, "-")
 
 _CUDA = "CUDAExecutionProvider"
 _CPU = "CPUExecutionProvider"
@@ -92,10 +98,10 @@ def written(path: Path, job: ExportJob) -> Iterator[Path]:
         ExportError: see `build_model`.
     """
     model = build_model(job)
-    model.metadata_props.add(key=_CHECKSUM, value=_TO_COME)
-    data = model.SerializeToString()
+    model.metadata_props.add(key=CHECKSUM, value=CHECKSUM_TO_COME)
+    data = with_checksum(model.SerializeToString())
     with atomic.atomic_file(path) as partial:
-        partial.write_bytes(data.replace(_TO_COME.encode(), _checksum(data, _TO_COME).encode(), 1))
+        partial.write_bytes(data)
         yield partial
 
 
@@ -126,25 +132,13 @@ def open_file(path: Path, device: str) -> tuple[Run, ExportFacts]:
         raise ExportError(f"{path}: damaged, or no ONNX file ({_first_line(error)}); {again(name=NAME)}") from error
     told = session.get_modelmeta().custom_metadata_map
     facts = ExportFacts.from_strings(path, told)
-    # Files of earlier versions have none.
-    if _CHECKSUM in told and _checksum(data, told[_CHECKSUM]) != told[_CHECKSUM]:
-        raise ExportError(f"{path}: damaged: its checksum differs; {again(facts.checkpoint, NAME)}")
+    check_content(path, data, told, NAME)
 
     def run(batch: torch.Tensor) -> torch.Tensor:
         (outputs,) = session.run([OUTPUT], {INPUT: batch.cpu().numpy()})
         return torch.from_numpy(outputs)
 
     return run, facts
-
-
-def _checksum(data: bytes, place: str) -> str:
-    """The SHA-256 of a file's content, with _TO_COME in the last place of `place`."""
-    at = data.rfind(place.encode())
-    view = memoryview(data)  # no copy: files have hundreds of megabytes
-    digest = hashlib.sha256(view[: max(at, 0)])
-    digest.update(_TO_COME.encode())
-    digest.update(view[at + len(place) :])
-    return digest.hexdigest()
 
 
 @contextlib.contextmanager

@@ -15,7 +15,20 @@ from deepfake import atomic
 from deepfake.checkpoints import file_hash
 from deepfake.lanes import share
 from export import onnx_format
-from export.facts import BF16, FLOAT32, INT8, KEYS, ExportError, ExportFacts, again, missing_library
+from export.facts import (
+    BF16,
+    CHECKSUM,
+    CHECKSUM_TO_COME,
+    FLOAT32,
+    INT8,
+    KEYS,
+    ExportError,
+    ExportFacts,
+    again,
+    check_content,
+    missing_library,
+    with_checksum,
+)
 from export.network import ExportJob, Run
 
 NAME = "openvino"
@@ -58,13 +71,13 @@ def written(path: Path, job: ExportJob) -> Iterator[Path]:
     model = openvino.Core().read_model(model=onnx_format.build_model(job).SerializeToString())
     if job.facts.precision == INT8:
         model = _quantized(model, job)
-    for key, value in {**job.facts.to_strings(), _WEIGHTS: _TO_COME}.items():
+    for key, value in {**job.facts.to_strings(), _WEIGHTS: _TO_COME, CHECKSUM: CHECKSUM_TO_COME}.items():
         model.set_rt_info(value, [_SECTION, key])
     with atomic.atomic_file(path) as partial, atomic.atomic_file(path.with_suffix(WEIGHTS_SUFFIX)) as weights:
         assert partial.with_suffix(WEIGHTS_SUFFIX) == weights
         openvino.save_model(model, partial, compress_to_fp16=False)
-        described = partial.read_text(encoding="utf-8")
-        partial.write_text(described.replace(_TO_COME, file_hash(weights)), encoding="utf-8")
+        described = partial.read_bytes().replace(_TO_COME.encode(), file_hash(weights).encode())
+        partial.write_bytes(with_checksum(described))
         yield partial
 
 
@@ -89,6 +102,7 @@ def open_file(path: Path, device: str) -> tuple[Run, ExportFacts]:
         raise ExportError(f"{path}: damaged, or no OpenVINO file; {again(name=NAME)}") from error
     told = _told(model)
     facts = ExportFacts.from_strings(path, told)
+    check_content(path, path.read_bytes(), told, NAME)
     if told.get(_WEIGHTS) != file_hash(weights):
         raise ExportError(f"{weights}: does not belong to {path.name}, or is damaged; {again(name=NAME)}")
     if facts.precision not in PRECISIONS:
@@ -125,7 +139,7 @@ def _quantized(model: Any, job: ExportJob) -> Any:
 
 def _told(model: Any) -> dict[str, str]:
     told = {}
-    for key in (*KEYS, _WEIGHTS):
+    for key in (*KEYS, _WEIGHTS, CHECKSUM):
         if model.has_rt_info([_SECTION, key]):
             told[key] = _as_written(model.get_rt_info([_SECTION, key]))
     return told

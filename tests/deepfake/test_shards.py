@@ -25,6 +25,7 @@ from deepfake.shards import (
     scan_shard,
     write_shard,
 )
+from deepfake.tables import TableError
 
 LETTERS = st.characters(codec="utf-8", exclude_categories=("C", "Z"), exclude_characters="/\\")
 IDS = st.text(LETTERS, min_size=1, max_size=60).filter(lambda name: name[0] != ".")
@@ -124,6 +125,9 @@ def test_an_index_that_does_not_fit_is_refused(index):
     for odd in ({"crop_at": 2**63 - 1}, {"crop_size": 2**63 - 1}, {"crop_at": 2**62, "crop_size": 2**62}):
         with pytest.raises(ShardError, match="a crop lies outside of its shard"):
             parse(index, lambda table, odd=odd: table.assign(**odd))
+    for odd in (2**63, 10**400):
+        with pytest.raises(TableError, match="must be whole numbers"):
+            parse(index, lambda table, odd=odd: table.assign(crop_at=str(odd)))
     with pytest.raises(ShardError, match="a shard is"):
         parse(index, shards=[{"name": "fold.tar", "fold": 3, "bytes": -1, "samples": 3}])
     with pytest.raises(ShardError, match="bytes: expected a whole number of at most 64 bits"):

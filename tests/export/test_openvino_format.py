@@ -67,6 +67,9 @@ def _refuses_what_does_not_belong_together(path):
     path.write_text(described[: len(described) // 2])
     with pytest.raises(ExportError, match=r"a\.xml: damaged"):
         openvino_format.open_file(path, "cpu")
+    path.write_text(described.replace('name="', 'name="x', 1))
+    with pytest.raises(ExportError, match=r"a\.xml: damaged: its checksum differs"):
+        openvino_format.open_file(path, "cpu")
     path.write_text(described.replace("checkpoint_sha256", "something_else"))
     with pytest.raises(ExportError, match=r"a\.xml: its metadata lacks checkpoint_sha256"):
         openvino_format.open_file(path, "cpu")
