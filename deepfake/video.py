@@ -328,18 +328,20 @@ class _Film:
 
     def nearest(self, indices: Collection[int], thorough: bool = False) -> Iterator[tuple[Frame, frozenset[int]]]:
         due = deque(sorted(set(indices)))
-        missing = yield from self._take_due(due, thorough, with_faulty=False)
-        if missing and self._share(self._damage.intact) < MIN_READABLE_SHARE:
+        spare = yield from self._take_due(due, thorough, with_faulty=False)
+        if due and self._share(self._damage.intact) < MIN_READABLE_SHARE:
             # Hardly a frame is whole: those are taken that the decoder has patched up, as players show them.
             self._judges_faulty = True
-            yield from self._take_due(missing, thorough, with_faulty=True)
+            spare = yield from self._take_due(due, thorough, with_faulty=True)
+        if due and spare is not None:
+            yield self._frame(*spare), frozenset(due)
         if indices:
             self._check_readable()
 
     def _take_due(
         self, due: deque[int], thorough: bool, with_faulty: bool
-    ) -> Generator[tuple[Frame, frozenset[int]], None, deque[int]]:
-        """Yields frames for indices as they come due, and returns the indices that nothing came for."""
+    ) -> Generator[tuple[Frame, frozenset[int]], None, tuple[DecodedFrame, Neighbours] | None]:
+        """Yields frames for indices as they come due, and takes those from `due`; returns the last frame if unused."""
         spare: tuple[DecodedFrame, Neighbours] | None = None
         for decoded, neighbours in self._shown(frozenset(due), thorough):
             if not decoded.is_intact and not with_faulty:
@@ -349,11 +351,8 @@ class _Film:
             if taken:
                 yield self._frame(decoded, neighbours), taken
             if not due:
-                return due
-        if due and spare is not None:
-            yield self._frame(*spare), frozenset(due)
-            due = deque()
-        return due
+                break
+        return spare
 
     def decoded(self) -> Iterator[DecodedFrame]:
         """Yield all frames that can be decoded, without making pictures of them."""

@@ -102,3 +102,20 @@ def test_transcode_of_no_video_names_it_and_leaves_nothing(tmp_path):
     with pytest.raises(VideoError, match=r"broken\.mp4: not a video file"):
         transcode(source, tmp_path / "out" / "broken.mp4", 23)
     assert not (tmp_path / "out").exists()
+
+
+def test_transcode_takes_the_track_that_players_show(tmp_path, ffmpeg):
+    """With its interlaced frames made whole."""
+    red, blue = (
+        ("-f", "lavfi", "-i", "color=red:size=64x48:rate=10:duration=1"),
+        ("-f", "lavfi", "-i", "testsrc2=size=96x64:rate=10:duration=1"),
+    )
+    interlaced = ["-pix_fmt", "yuv420p", "-flags", "+ildct+ilme", "-x264opts", "tff=1"]
+    tracks = ["-map", "0:v", "-map", "1:v", "-disposition:v:0", "0", "-disposition:v:1", "default"]
+    ffmpeg(*red, *blue, *tracks, *interlaced, tmp_path / "two.mkv")
+    transcode(tmp_path / "two.mkv", tmp_path / "copy.mp4", 1)
+    shown, copied = (list(iter_every(tmp_path / name, 1)) for name in ("two.mkv", "copy.mp4"))
+    assert len(shown) == len(copied) == 10
+    for one, other in zip(shown, copied):
+        assert one.image.shape == other.image.shape == (64, 96, 3)
+        assert np.abs(one.image.astype(int) - other.image).mean() < 5

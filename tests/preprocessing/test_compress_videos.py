@@ -82,3 +82,24 @@ def test_a_broken_video_is_listed_and_the_others_are_done(data_root, run_step):
     metadata = data_root / "compressed" / "dfdc_train_part_3" / "metadata.json"
     assert set(json.loads(metadata.read_text())) == set(NAMES)
     assert sorted(path.name for path in metadata.parent.iterdir()) == ["a.mp4", "metadata.json", "ü 1.mp4"]
+
+
+LISTS = {
+    "dash": '<?xml version="1.0"?>\n<MPD xmlns="urn:mpeg:dash:schema:mpd:2011" type="static" '
+    'mediaPresentationDuration="PT1S"><Period><AdaptationSet mimeType="video/mp4"><Representation id="1" '
+    'bandwidth="1"><BaseURL>{}</BaseURL></Representation></AdaptationSet></Period></MPD>',
+    "concat": "ffconcat version 1.0\nfile {}\n",
+    "hls": "#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\n{}\n#EXT-X-ENDLIST\n",
+}
+
+
+@pytest.mark.parametrize("kind", LISTS)
+def test_a_playlist_leads_to_no_other_file(data_root, run_step, kind):
+    """A manifest that is called a video would copy what it names into the data set."""
+    private = data_root / "private.mp4"
+    private.write_bytes((data_root / "dfdc_train_part_3" / "a.mp4").read_bytes())
+    (data_root / "dfdc_train_part_3" / "b.mp4").write_text(LISTS[kind].format("../private.mp4"))
+    done = run_step("compress_videos", data_root)
+    assert done.returncode == 3 and "2 done" in done.stdout and "1 failed" in done.stdout
+    assert "not a video file" in DataRoot(data_root).failures_file("compress_videos").read_text()
+    assert not (data_root / "compressed" / "dfdc_train_part_3" / "b.mp4").exists()

@@ -1,0 +1,72 @@
+"""Mutated videos: no crash, no trace, and no frame that ffmpeg does not show."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from deepfake.containers import shown_track
+from deepfake.processes import stream
+from deepfake.video import SpreadFrames, VideoError, chosen_frames, open_video
+from tests.clips import ffmpeg
+from tests.ffmpeg_judge import shown_by_ffmpeg
+from tests.mutations import mutated
+
+H264 = ["-c:v", "libx264", "-crf", 20, "-pix_fmt", "yuv420p", "-g", 10]
+CONTAINERS = {
+    "mp4": H264,
+    "mov": [*H264, "-movflags", "frag_keyframe+empty_moov"],
+    "mkv": H264,
+    "avi": ["-c:v", "mpeg4", "-q:v", 4, "-g", 10],
+    "ts": H264,
+    "flv": ["-c:v", "flv", "-q:v", 4, "-g", 10],
+    "webm": ["-c:v", "libvpx", "-b:v", "300k", "-g", 10],
+    "wmv": ["-c:v", "wmv2", "-q:v", 4, "-g", 10],
+}
+SEEDS = range(int(os.environ.get("DEEPFAKE_MUTATIONS", "25")))
+"""Of each container: 200 files in the suite; DEEPFAKE_MUTATIONS=250 makes 2,000 of them."""
+
+CLOSE = 2.0
+"""Grey levels."""
+
+
+def look(path: Path):
+    """What is judged of a file, or why it is not; in a process of its own, which a crash would end."""
+    try:
+        video = open_video(path, 1)
+        frames = [frame.image for frame in chosen_frames(video, [SpreadFrames(6)])]
+        yield frames, video.doubts, shown_track(path)[1]
+    except VideoError as error:
+        yield [], [str(error)], None
+
+
+@pytest.mark.parametrize("container", CONTAINERS)
+def test_mutated_videos(tmp_path, container):
+    whole = tmp_path / f"whole.{container}"
+    ffmpeg("-f", "lavfi", "-i", "testsrc2=size=96x64:rate=10:duration=3", *CONTAINERS[container], whole)
+    paths = []
+    for seed in SEEDS:
+        paths.append(tmp_path / f"{seed}.{container}")
+        paths[-1].write_bytes(mutated(whole.read_bytes(), seed))
+    looked = {}
+    for part in stream(paths, look, 2):
+        if part.last:
+            assert part.error is None, f"{part.item.name}: {part.error}"
+        else:
+            looked[part.item] = part.value
+    judged = 0
+    for path in paths:
+        frames, said, track = looked[path]
+        assert frames or path.name in said[0], "an error names its file"
+        if not frames or any("judged all the same" in doubt for doubt in said):
+            continue  # hardly a frame is whole: two versions of ffmpeg patch them up differently
+        judged += 1
+        shown = shown_by_ffmpeg(path, f"0:{track}").images
+        for image in frames:
+            assert any(alike(image, other) for other in shown), f"{path.name} shows no such frame: {said}"
+    assert judged >= len(paths) // 6, "most mutations leave something to see"
+
+
+def alike(image: np.ndarray, other: np.ndarray) -> bool:
+    return image.shape == other.shape and float(np.abs(image.astype(int) - other).mean()) < CLOSE

@@ -1,0 +1,71 @@
+"""Videos as cameras, editors, recorders and accidents leave them, with ffmpeg as the judge of what they show."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from deepfake.containers import shown_track
+from deepfake.frames import SpreadFrames
+from deepfake.scoring import FRAMES_PER_VIDEO
+from deepfake.video import chosen_frames, open_video
+from tests.conftest import REQUIRE_SHARED
+from tests.ffmpeg_judge import difference, shown_by_ffmpeg
+
+CASES = [
+    *("02-edit-list", "03-cover-art", "06-sar", "07-flip", "08-late-video", "10-codecs", "13-corrupt", "14-counts"),
+    *("15-mediarecorder", "24-interlaced", "25-misc"),
+]
+LEVELS = 2.0
+"""Of grey, on average over a frame."""
+AMBIGUOUS = "judged all the same"
+"""Hardly a frame is whole: versions of ffmpeg patch them up differently."""
+
+
+@pytest.fixture(scope="module")
+def built(shared, project_root, tmp_path_factory):
+    """`built(case)`: the folder of a case's files."""
+    if shutil.which("ffmpeg") is None:
+        missing = pytest.fail if os.environ.get(REQUIRE_SHARED) == "1" else pytest.skip
+        missing("the cases are built with ffmpeg (Debian and Ubuntu: apt install ffmpeg)")
+    folder = tmp_path_factory.mktemp("cases")
+
+    def build(case: str) -> Path:
+        given = {"CASES_OUT": str(folder), "PYTHON": sys.executable, "PROJECT": str(project_root)}
+        script = shared / "cases" / case / "make.sh"
+        # A codec that this ffmpeg lacks leaves an empty file; the others are built all the same.
+        subprocess.run(["bash", script], env={**os.environ, **given}, capture_output=True, check=False)
+        return folder / case / "out"
+
+    return build
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", CASES)
+def test_the_frames_chosen_are_those_that_ffmpeg_shows(built, case):
+    files = [path for path in sorted(built(case).rglob("*")) if path.suffix != ".jpg" and path.is_file()]
+    assert len(files) >= 3
+    for path in files:
+        if path.stat().st_size == 0:
+            continue
+        video = open_video(path, 1)
+        frames = list(chosen_frames(video, [SpreadFrames(FRAMES_PER_VIDEO)]))
+        shown = shown_by_ffmpeg(path, f"0:{shown_track(path)[1]}" if path.suffix != ".gif" else "0:v")
+        assert len(frames) >= min(len(shown.images), FRAMES_PER_VIDEO) / 3, path
+        if not any(AMBIGUOUS in doubt for doubt in video.doubts):
+            assert max(difference(frame, shown) for frame in frames) < LEVELS, path
+            assert [f.seconds for f in frames] == sorted(f.seconds for f in frames)
+
+
+@pytest.mark.slow
+def test_wanted_frames_of_ordinary_clips_equal_ffmpeg_s(mini_dfdc):
+    clips = sorted(mini_dfdc.rglob("*.mp4"))
+    assert len(clips) == 17
+    for path in clips:
+        shown = shown_by_ffmpeg(path)
+        frames = list(chosen_frames(open_video(path, 1), [SpreadFrames(FRAMES_PER_VIDEO)]))
+        assert len(frames) == FRAMES_PER_VIDEO
+        assert max(difference(frame, shown) for frame in frames) < 1
