@@ -16,7 +16,7 @@ import tempfile
 import threading
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
@@ -80,6 +80,7 @@ _STDERR_FILENO = 2
 _STDERR = threading.Lock()
 """Held while standard error is redirected, which all threads share."""
 
+_EXIF_ORIENTATION = 274
 _TIFF_SUBFILE, _TIFF_BITS, _TIFF_PHOTOMETRIC = 254, 258, 262
 
 ToRgb = Callable[[Image.Image], Image.Image]
@@ -256,15 +257,22 @@ def _shown_seconds(seconds: float) -> float:
 
 
 def _upright_size(image: Image.Image) -> tuple[int, int]:
-    """Width and height as shown. (Pillow turns TIFF files itself, and has their size upright.)"""
-    turned = image.format != "TIFF" and _orientation(image) >= 5
-    return (image.height, image.width) if turned else image.size
+    """Width and height as shown, of a picture that is not decoded yet."""
+    if image.format == "TIFF":  # Pillow turns these itself, and has their size upright
+        return image.size
+    if isinstance(image, PngImageFile):  # Pillow would decode it, to look for EXIF data behind the pixels
+        exif = Image.Exif()
+        with suppress(Exception):  # as in _orientation
+            exif.load(image.info.get("exif", b""))
+    else:
+        exif = None
+    return (image.height, image.width) if _orientation(image, exif) >= 5 else image.size
 
 
-def _orientation(image: Image.Image) -> int:
+def _orientation(image: Image.Image, exif: Image.Exif | None = None) -> int:
     """The EXIF orientation, 1 to 8; 1 if there is none or it cannot be read."""
     try:
-        value = image.getexif().get(274, 1)
+        value = (image.getexif() if exif is None else exif).get(_EXIF_ORIENTATION, 1)
     except Exception:  # whatever Pillow makes of broken metadata: the picture itself is not concerned
         return 1
     return value if value in range(1, 9) else 1
