@@ -16,10 +16,14 @@ AS_SHOWN = "bwdif=mode=send_frame:deint=interlaced,scale=round(iw*max(sar\\,1)):
 
 @dataclass(frozen=True)
 class Shown:
-    """Frames with the seconds at which ffmpeg shows them, ascending."""
+    """Frames with the seconds at which ffmpeg shows them, ascending.
+
+    `one_size` tells whether all are of one size: else its output has some of them scaled.
+    """
 
     seconds: list[float]
     images: list[np.ndarray]
+    one_size: bool = True
 
     def at(self, seconds: float) -> np.ndarray:
         """The image on screen at a time."""
@@ -39,7 +43,8 @@ def shown_by_ffmpeg(
     width, height = int(lines[0][1]), int(lines[0][2])
     images = np.frombuffer(done.stdout, np.uint8)
     images = images[: len(images) // (width * height * 3) * width * height * 3].reshape(-1, height, width, 3)
-    return Shown([float(line[0]) for line in lines][: len(images)], list(images))
+    one_size = len({line[1:] for line in lines}) == 1 and len(images) == len(lines)
+    return Shown([float(line[0]) for line in lines][: len(images)], list(images), one_size)
 
 
 def difference(frame: Frame, shown: Shown) -> float:

@@ -27,6 +27,9 @@ CONTAINERS = {
 SEEDS = range(int(os.environ.get("DEEPFAKE_MUTATIONS", "25")))
 """Of each container: 200 files in the suite; DEEPFAKE_MUTATIONS=250 makes 2,000 of them."""
 
+AMBIGUOUS = ("judged all the same", "odd angle")
+"""Hardly a frame is whole, and two versions of ffmpeg patch them up differently; or ffmpeg turns by another angle."""
+
 CLOSE = 2.0
 """Grey levels."""
 
@@ -59,12 +62,14 @@ def test_mutated_videos(tmp_path, container):
     for path in paths:
         frames, said, track = looked[path]
         assert frames or path.name in said[0], "an error names its file"
-        if not frames or any("judged all the same" in doubt for doubt in said):
-            continue  # hardly a frame is whole: two versions of ffmpeg patch them up differently
+        if not frames or any(word in doubt for word in AMBIGUOUS for doubt in said):
+            continue
+        shown = shown_by_ffmpeg(path, f"0:{track}")
+        if not shown.one_size:
+            continue
         judged += 1
-        shown = shown_by_ffmpeg(path, f"0:{track}").images
         for image in frames:
-            assert any(alike(image, other) for other in shown), f"{path.name} shows no such frame: {said}"
+            assert any(alike(image, other) for other in shown.images), f"{path.name} shows no such frame: {said}"
     assert judged >= len(paths) // 6, "most mutations leave something to see"
 
 
