@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import islice
 
 import numpy as np
 
 FRAMES_AT_ONCE = 4
 """Frames of one video held at a time: memory does not grow with a video's length (EXPERIMENTS.md on the number)."""
+
+BYTES_AT_ONCE = 2**28
+"""Of one video's frames held at a time, one frame excepted: ten of 4K."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,12 @@ def spread_indices(frames: int, count: int) -> list[int]:
 
 
 def chunked(frames: Iterable[Frame], size: int = FRAMES_AT_ONCE) -> Iterator[list[Frame]]:
-    """Yield frames `size` at a time."""
-    frames = iter(frames)
-    while chunk := list(islice(frames, size)):
+    """Yield frames `size` at a time; fewer where they are so large that they would take more than BYTES_AT_ONCE."""
+    chunk: list[Frame] = []
+    for frame in frames:
+        chunk.append(frame)
+        if len(chunk) == size or sum(held.image.nbytes for held in chunk) + frame.image.nbytes > BYTES_AT_ONCE:
+            yield chunk
+            chunk = []
+    if chunk:
         yield chunk
