@@ -31,6 +31,12 @@ class NoiseCrops:
     def mask(self, row: Any, shape: tuple[int, int]) -> np.ndarray:
         return np.full(shape, 255 if row.label else 0, np.uint8)
 
+    def has_points(self, rows: pd.DataFrame) -> np.ndarray:
+        return np.zeros(len(rows), bool)
+
+    def has_mask(self, rows: pd.DataFrame) -> np.ndarray:
+        return np.ones(len(rows), bool)
+
     def expect(self, rows: pd.DataFrame) -> None:
         """Nothing has to be fetched."""
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -92,6 +92,18 @@ class OwnersCrops:
 
     def mask(self, row: Any, shape: tuple[int, int]) -> np.ndarray:
         return self._reader_of[row.video].mask(row, shape)
+
+    def has_points(self, rows: pd.DataFrame) -> np.ndarray:
+        return self._by_video(rows, lambda reader, own: reader.has_points(own))
+
+    def has_mask(self, rows: pd.DataFrame) -> np.ndarray:
+        return self._by_video(rows, lambda reader, own: reader.has_mask(own))
+
+    def _by_video(self, rows: pd.DataFrame, has: Callable[[CropReader, pd.DataFrame], np.ndarray]) -> np.ndarray:
+        found = np.zeros(len(rows), bool)
+        for video, places in rows.groupby("video").indices.items():
+            found[places] = has(self._reader_of[video], rows.iloc[places])
+        return found
 
     def expect(self, rows: pd.DataFrame) -> None:
         """Nothing has to be fetched."""

@@ -52,6 +52,9 @@ def test_pooled_samples_are_the_owners_together(owners, opened):
     assert pooled.owner == "owner1+owner2"
     assert len(pooled.table) == sum(len(of_owner["train"].table) for of_owner in opened.values())
     assert pooled.crops.image(as_rows(pooled.table)[-1]).shape == (80, 80, 3)
+    rows = pooled.table.sample(frac=1, random_state=0)  # of several owners, in any order
+    assert pooled.crops.has_points(rows).all()
+    np.testing.assert_array_equal(pooled.crops.has_mask(rows), rows.label == 1)
 
 
 def test_samples_that_travel_need_nothing_else(federated_root, tmp_path):
