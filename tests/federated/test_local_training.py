@@ -215,6 +215,13 @@ def test_too_few_samples_name_their_owner(started, opened):
         started(settings).train(opened["owner1"]["train"])
 
 
+def test_a_schedule_that_ends_before_the_rounds_names_its_owner(started, opened):
+    ending = {"type": "poly", "mode": "epoch", "epochs": 1, "params": {"max_iter": 3}}
+    settings = settings_of(rounds=2, epochs=2, optimizer={**ROUND["optimizer"], "schedule": ending})
+    with pytest.raises(ValueError, match=r"owner1: .*max_iter: .* is 0 after 3 epochs; expected 4 or more"):
+        started(settings).train(training(opened)[0])
+
+
 def test_owners_with_another_detector_are_refused(started, opened):
     data = dataclasses.replace(opened["owner2"]["train"], detection={"scale": 0.25, "min_face": 33, "factor": 0.5})
     for use in (started(settings_of()).train, started(settings_of()).predict):
