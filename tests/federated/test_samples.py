@@ -88,7 +88,7 @@ def test_the_description_tells_counts_and_structure(federated_root, owners):
         (lambda f: told(f, owner="../owner"), "'../owner' is not a plain name"),
         (lambda f: told(f, crops_dir="/etc"), "'/etc' is not a plain name"),
         (lambda f: told(f, root="/nowhere"), "no such file; is /nowhere where it was"),
-        (lambda f: (f / SAMPLE_JSON).write_text("{"), "no readable description"),
+        (lambda f: (f / SAMPLE_JSON).write_text("{"), "not JSON"),
         (lambda f: (f / SAMPLE_JSON).unlink(), "no readable description"),
         (lambda f: (f / "folds.csv").unlink(), "not a fold table"),
         (lambda f: change_table(f, lambda t: t.iloc[:-1]), "but its description says"),
