@@ -4,6 +4,8 @@ import deepfake.idle_threads
 
 import json
 import os
+import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -49,6 +51,24 @@ def reference(shared: Path):
 def reference_checkpoint(shared: Path) -> Path:
     """A small checkpoint in the published layout whose scores spread over 0..1."""
     return shared / "reference" / "reference_DeepFakeClassifier_tf_efficientnet_b2_ns_0_last"
+
+
+@pytest.fixture(scope="session")
+def built(shared, project_root, tmp_path_factory):
+    """`built(case)`: the folder of the files of one of the reference data's awkward cases."""
+    if shutil.which("ffmpeg") is None:
+        missing = pytest.fail if os.environ.get(REQUIRE_SHARED) == "1" else pytest.skip
+        missing("the cases are built with ffmpeg (Debian and Ubuntu: apt install ffmpeg)")
+    folder = tmp_path_factory.mktemp("cases")
+
+    def build(case: str) -> Path:
+        given = {"CASES_OUT": str(folder), "PYTHON": sys.executable, "PROJECT": str(project_root)}
+        script = shared / "cases" / case / "make.sh"
+        # A codec that this ffmpeg lacks leaves an empty file; the others are built all the same.
+        subprocess.run(["bash", script], env={**os.environ, **given}, capture_output=True, check=False)
+        return folder / case / "out"
+
+    return build
 
 
 @pytest.fixture(scope="session")

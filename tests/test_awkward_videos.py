@@ -1,18 +1,11 @@
 """Videos as cameras, editors, recorders and accidents leave them, with ffmpeg as the judge of what they show."""
 
-import os
-import shutil
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
 
 from deepfake.containers import shown_track
 from deepfake.frames import SpreadFrames
 from deepfake.scoring import FRAMES_PER_VIDEO
 from deepfake.video import chosen_frames, open_video
-from tests.conftest import REQUIRE_SHARED
 from tests.ffmpeg_judge import difference, shown_by_ffmpeg
 
 CASES = [
@@ -23,24 +16,6 @@ LEVELS = 2.0
 """Of grey, on average over a frame."""
 AMBIGUOUS = "judged all the same"
 """Hardly a frame is whole: versions of ffmpeg patch them up differently."""
-
-
-@pytest.fixture(scope="module")
-def built(shared, project_root, tmp_path_factory):
-    """`built(case)`: the folder of a case's files."""
-    if shutil.which("ffmpeg") is None:
-        missing = pytest.fail if os.environ.get(REQUIRE_SHARED) == "1" else pytest.skip
-        missing("the cases are built with ffmpeg (Debian and Ubuntu: apt install ffmpeg)")
-    folder = tmp_path_factory.mktemp("cases")
-
-    def build(case: str) -> Path:
-        given = {"CASES_OUT": str(folder), "PYTHON": sys.executable, "PROJECT": str(project_root)}
-        script = shared / "cases" / case / "make.sh"
-        # A codec that this ffmpeg lacks leaves an empty file; the others are built all the same.
-        subprocess.run(["bash", script], env={**os.environ, **given}, capture_output=True, check=False)
-        return folder / case / "out"
-
-    return build
 
 
 @pytest.mark.slow

@@ -12,40 +12,22 @@ from PIL import Image, features
 from deepfake.portraits import read_portrait
 from tests.deepfake.heic import write_heic
 
+ROOT = Path(__file__).resolve().parents[2]
 SECONDS = 900
 
 READ = """
-import random, resource, sys
+import resource, sys
 from pathlib import Path
 from deepfake.images import ImageError, read_image
 from deepfake.image_files import iter_image, probe_image
-
-def damaged(data, rng):
-    data = bytearray(data)
-    for _ in range(rng.choice((1, 1, 2, 8, 40))):
-        # Half of the changes in the headers: most of a file is coded pixels.
-        at = rng.randrange(min(len(data), 400) if rng.random() < 0.5 else len(data))
-        kind = rng.randrange(5)
-        if kind == 0:
-            data[at] ^= 1 << rng.randrange(8)
-        elif kind == 1:
-            data[at] = rng.choice((0, 1, 0x7F, 0x80, 0xFF))
-        elif kind == 2:
-            del data[at : at + rng.randrange(1, 9)]
-        elif kind == 3:
-            data[at:at] = rng.randbytes(rng.randrange(1, 9))
-        else:
-            data[at : at + 4] = rng.choice((b"\\xff\\xff\\xff\\xff", b"\\x7f\\xff\\xff\\xff", bytes(4)))
-        if len(data) < 16:
-            break
-    return bytes(data[: rng.randrange(16, len(data))] if rng.random() < 0.1 and len(data) > 16 else data)
+from tests.mutations import mutated
 
 resource.setrlimit(resource.RLIMIT_AS, (3 << 30, 3 << 30))
 number, *paths = sys.argv[1:]
 good = bad = 0
 for path, index in ((Path(path), index) for path in paths for index in range(int(number))):
     broken = path.with_name(f"broken_{path.name}")
-    broken.write_bytes(damaged(path.read_bytes(), random.Random(f"{path.name} {index}")))
+    broken.write_bytes(mutated(path.read_bytes(), index))
     print(path.name, index, flush=True)
     try:
         info = probe_image(broken)
@@ -115,7 +97,7 @@ def pictures(tmp_path_factory, ffmpeg) -> list[Path]:
 def read_damaged(pictures: list[Path], number: int) -> tuple[int, int]:
     """Reads each picture with `number` damages in a process of its own; returns how many were read, and refused."""
     command = [sys.executable, "-c", READ, str(number), *map(str, pictures)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, cwd=ROOT)
     *_, last = done.stdout.splitlines()
     assert done.returncode == 0, f"{last}: {done.returncode}\n{done.stderr[-3000:]}"
     for noise in ("opencv", "tempfile.tif", "LZWDecode", "JPEGLib", "UserWarning"):
