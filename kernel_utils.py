@@ -38,7 +38,7 @@ from deepfake.prediction import Predictor, warm_up
 from deepfake.processes import Part, portable, stream
 from deepfake.scoring import FAKE_THRESHOLD, FRAMES_PER_VIDEO, Aggregation, confident_score, ensemble_score
 from deepfake.scoring_models import TORCH, TRITON, ExportedFile, ScoringModel
-from deepfake.video import Frame, VideoError, chunked, iter_spread
+from deepfake.video import Frame, SpreadFrames, VideoError, chosen_frames, chunked, open_video
 
 log = logging.getLogger(__name__)
 
@@ -67,12 +67,17 @@ class VideoReader:
     """Reads frames spread evenly over a video."""
 
     def read_frames(self, path: str | Path, num_frames: int = FRAMES_PER_VIDEO) -> tuple[np.ndarray, list[int]]:
-        """(n, H, W, 3) uint8 RGB frames from the first to the last, n <= num_frames, and their indices.
+        """Return (n, H, W, 3) uint8 RGB frames from the first to the last, n <= num_frames, and their indices.
+
+        What is missing in the file (`deepfake.video.Video.doubts`) is logged as a warning.
 
         Raises:
             VideoError: unreadable, or not one frame in it.
         """
-        frames = list(iter_spread(Path(path), num_frames, threads=1))
+        video = open_video(Path(path), 1)
+        frames = list(chosen_frames(video, [SpreadFrames(num_frames)]))
+        for doubt in video.doubts:
+            log.warning(one_line(f"{path}: {doubt}"))
         return np.stack([frame.image for frame in frames]), [frame.index for frame in frames]
 
 

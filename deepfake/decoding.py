@@ -102,7 +102,7 @@ class Damage:
         sentence = f"damaged: {frames - self.lost} of {frames} frames could be read"
         if not self.faulty:
             return sentence
-        fate = "judged all the same, as hardly one is whole" if faulty_are_judged else "left out"
+        fate = "judged all the same, as hardly one is whole" if faulty_are_judged else "not judged"
         return f"{sentence}, {len(self.faulty)} of them with errors ({fate})"
 
 

@@ -189,3 +189,15 @@ def test_models_of_one_name_are_refused(tmp_path):
         load_models(members)
     with pytest.raises(ValueError, match="one or more"):
         load_models([])
+
+
+def test_a_reader_warns_of_damage(face_clips, tmp_path, caplog):
+    whole = (face_clips / "a.mp4").read_bytes()
+    start = whole.index(b"mdat")
+    broken = bytearray(whole)
+    half = start + (len(whole) - start) * 2 // 3
+    broken[half : half + 2000] = bytes(2000)
+    (tmp_path / "damaged.mp4").write_bytes(broken)
+    frames, _ = VideoReader().read_frames(tmp_path / "damaged.mp4", 6)
+    assert 0 < len(frames) <= 6
+    assert "damaged.mp4: damaged: " in caplog.text

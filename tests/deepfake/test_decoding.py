@@ -105,7 +105,7 @@ def test_damage_is_described():
     assert (damage.lost, damage.intact) == (2, 2)
     assert damage.describe(4, False) == "damaged: 2 of 4 frames could be read"
     damage.faulty = {3}
-    assert damage.describe(4, False) == "damaged: 2 of 4 frames could be read, 1 of them with errors (left out)"
+    assert damage.describe(4, False) == "damaged: 2 of 4 frames could be read, 1 of them with errors (not judged)"
     assert "judged all the same" in damage.describe(4, True)
     assert Damage(given={0, 1}, decoded={0}, last=0).lost == 0, "the second may still come"
     assert Damage(given={0}, decoded={0}, at_end=True).describe(1, False) == ""
