@@ -137,7 +137,7 @@ def iter_image(
         max_pixels: as for `probe_image`.
         damage: a sentence is appended for a file of which a part is missing: a JPEG without its end is gray below the
             rows that are there, an animation has the frames before the first broken one. Without the list such files
-            are errors.
+            are errors. A sentence is appended, too, for a file that holds several pictures that are no animation.
 
     Yields:
         When it is shown (s), and the (H, W, 3) uint8 RGB picture. A still is shown at 0.
@@ -154,8 +154,11 @@ def iter_image(
             yield 0.0, _read_jpeg(path, file, damage)
             return
         with _decoding(path, opened.info.format):
-            opened.image.seek(opened.first)
+            if opened.first:
+                opened.image.seek(opened.first)
             picture = _pixels(opened.image)
+        if damage is not None and opened.info.format in ("TIFF", "HEIC") and _has_more(opened.image):
+            _note(damage, "several pictures in one file; the one that viewers show first is read")
         yield 0.0, picture
 
 
@@ -289,7 +292,7 @@ def _iter_frames(path: Path, opened: _Opened, damage: list[str] | None) -> Itera
             told = f"damaged: {index} of {info.frames} frames could be read"
             if damage is None or index < MIN_SHARE * info.frames:
                 raise ImageError(f"{path}: {told}; get the whole file") from error
-            damage.append(told)
+            _note(damage, told)
             return
         yield opened.times[index] if opened.times[1:] else image.info["timestamp"] / 1000, picture
 
@@ -312,7 +315,7 @@ def _read_jpeg(path: Path, file: BinaryIO, damage: list[str] | None) -> np.ndarr
         told = f"damaged: the file's end is missing; {rows} of {image.height} rows could be read"
         if damage is None or rows < MIN_SHARE * image.height:
             raise ImageError(f"{path}: {told}; get the whole file")
-        damage.append(told)
+        _note(damage, told)
     with _decoding(path, "JPEG"):
         return _pixels(image)
 
@@ -351,6 +354,21 @@ def _upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
     rows = -1 if orientation in (3, 4, 7, 8) else 1
     columns = -1 if orientation in (2, 3, 6, 7) else 1
     return np.ascontiguousarray(pixels[::rows, ::columns])
+
+
+def _has_more(image: Image.Image) -> bool:
+    """Whether there are pictures behind the one that was read."""
+    try:
+        image.seek(1)  # counting them would read a hostile file to its end
+    except Exception:  # the picture is read; broken ones behind it do not concern it
+        return False
+    return True
+
+
+def _note(notes: list[str], text: str) -> None:
+    """Adds a sentence once, however often the file is read."""
+    if text not in notes:
+        notes.append(text)
 
 
 def _rgb_converter(image: Image.Image) -> ToRgb:

@@ -224,6 +224,11 @@ def test_the_first_page_of_a_tiff(saved, photo):
     path = saved("a.tiff", save_all=True, append_images=[other, other])
     assert probe_image(path) == ImageInfo("TIFF", WIDTH, HEIGHT, 1)
     assert np.array_equal(read_one(path), photo)
+    notes: list[str] = []
+    for _ in range(2):
+        assert np.array_equal(read_one(path, damage=notes), photo)
+    assert notes == ["several pictures in one file; the one that viewers show first is read"]
+    assert np.array_equal(read_one(saved("b.tiff"), damage=(none := [])), photo) and none == []
 
 
 def test_multi_picture_jpeg(saved, photo):
