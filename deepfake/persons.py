@@ -285,7 +285,7 @@ def _camera_path(seen: _Sightings, groups: Sequence[np.ndarray], step: float) ->
     total = total - 0.25 * CAMERA_JERK_COST * np.minimum(np.linalg.norm(speeds, axis=1), 1.0)
     best = int(total.argmax())
     for at in range(len(shifts) - 1, -1, -1):
-        path[at + 1] = shifts[at][best]
+        path[at + 1] = _mean_shift(seen.take(groups[at]), seen.take(groups[at + 1]), shifts[at][best])
         best = int(came_from[at][best])
     return path.cumsum(axis=0)
 
@@ -301,6 +301,17 @@ def _camera_shifts(old: _Sightings, new: _Sightings, kept: np.ndarray) -> tuple[
     off = _distances(between - shifts[:, None, None], new.sizes[:, None], old.sizes)
     explained = np.where(alike, np.clip(1 - off, 0, None), 0).max(axis=2)
     return shifts, explained.sum(axis=1)
+
+
+def _mean_shift(old: _Sightings, new: _Sightings, shift: np.ndarray) -> np.ndarray:
+    """The mean shift of the faces that one explains, (2,) in pixels; itself, if these are fewer than two: what one face
+    does besides is its own."""
+    between = new.places[:, None] - old.places
+    off = _distances(between - shift, new.sizes[:, None], old.sizes)
+    matched = _assign(np.where(off <= NEAR / 2, off, np.inf))
+    if len(matched) < 2:
+        return shift
+    return np.mean([between[pair] for pair in matched.items()], axis=0)
 
 
 def _distances(shifts: np.ndarray, sizes: np.ndarray, others: np.ndarray) -> np.ndarray:

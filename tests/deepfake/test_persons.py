@@ -214,15 +214,15 @@ def test_two_who_run_in_opposite_directions_are_two():
     assert_told_apart(*scene([(-6, 0), (6, 0), (-14, 1.5), (15, -1.5)], walk=walk))
 
 
-@pytest.mark.parametrize("speed", [8, -10])
-def test_real_people_in_a_window_that_moves_are_the_same_as_in_the_whole_picture(mini_dfdc, speed):
+@pytest.mark.parametrize(("speed", "frames", "width"), [(8, 32, 1088), (-10, 20, 1000)])
+def test_real_people_in_a_window_that_moves_are_the_same_as_in_the_whole_picture(mini_dfdc, speed, frames, width):
     """By the real detector: its boxes in the window are linked as they would be without the window's motion."""
     (street,) = mini_dfdc.glob("*/video.mp4")
-    width, source = 1000, FaceSource(frames=SpreadFrames(20))
+    source = FaceSource(frames=SpreadFrames(frames))
     lefts = {}
 
     def moved():
-        for frame in iter_spread(street, 20, threads=1):
+        for frame in iter_spread(street, frames, threads=1):
             last = frame.image.shape[1] - width
             left = lefts[frame.index] = int(np.clip((0 if speed > 0 else last) + speed * frame.index, 0, last))
             yield replace(frame, image=frame.image[:, left : left + width].copy())
