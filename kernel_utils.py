@@ -351,7 +351,8 @@ def _scorers(models: Sequence[nn.Module]) -> list[FaceScorer]:
     if not len(models):
         raise ValueError("models: none; expected one or more networks")
     for network in models:
-        if any(module.training for module in network.modules()):
+        # A wrapper such as DataParallel begins in training mode, whatever it wraps.
+        if any(module.training for module in network.modules() if not list(module.children())):
             log.warning("a %s in training mode was put into evaluation mode (eval())", type(network).__name__)
             network.eval()
     return [FaceScorer(network) for network in models]

@@ -150,6 +150,7 @@ def test_a_set_without_workers(face_clips, extractor, tiny_model, caplog):
 def test_networks_in_training_mode(face_clips, extractor, caplog):
     network = nn.Sequential(nn.AvgPool2d(64), nn.Flatten(), nn.BatchNorm1d(3), nn.Dropout(0.9), nn.Linear(3, 1))
     expected = predict_on_video(extractor, face_clips / "a.mp4", 16, 64, [network.eval()])
+    assert predict_on_video(extractor, face_clips / "a.mp4", 16, 64, [nn.DataParallel(network)]) == expected
     assert caplog.text == ""
     assert predict_on_video(extractor, face_clips / "a.mp4", 16, 64, [network.train()]) == expected
     assert "Sequential in training mode" in caplog.text and not network.training
