@@ -17,9 +17,9 @@ from deepfake.detectors import ALIGNING
 from deepfake.detectors.build import build_detector
 from deepfake.detectors.retinaface import weights_path
 from deepfake.face_recipes import AlignRecipe
+from deepfake.frames import FRAMES_AT_ONCE
 from deepfake.images import read_image
 from deepfake.paths import RUNS_DIR
-from deepfake.video import FRAMES_AT_ONCE
 from preprocessing.extract_aligned_faces import Job, extract_on_cuda, extract_video
 from tests.clips import cut, draw, ffmpeg, gradient
 from tests.preprocessing.conftest import assert_stopped_by_a_full_disk, killed, on_small_disk, tree
