@@ -8,21 +8,35 @@ import deepfake.interrupts
 import argparse
 import os
 import signal
+import socket
 import sys
 import tempfile
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from deepfake.commandline import EXIT_INTERRUPTED, EXIT_USAGE, positive_int, run_guarded
+from deepfake.commandline import EXIT_INTERRUPTED, EXIT_USAGE, index_int, positive_int, run_guarded
 from deepfake.ensemble import listed_ensembles, read_ensemble, weighted_members
 from deepfake.memory import keep_freed_memory
 from deepfake.scoring_options import add_host, add_networks, add_precision
 from deepfake.weights import WeightsError, check_present
+from serving.run_folder import delete_older, run_folder, sweep
+from serving.server import address_of, bind, listen
 
 if TYPE_CHECKING:
     from visualize.analyst import Analyst
 
 PORT = 7860
+FOLDER_PREFIX = "deepfake-page-"
+"""What the names of the folders for uploads begin with; leftovers of killed pages are found by it."""
+GRADIO_FOLDER = "GRADIO_TEMP_DIR"
+"""The variable that names gradio's folder for files."""
+UPLOAD_LIFETIME = 3600
+"""Seconds that an upload is kept."""
+UPLOAD_CHECK = 300
+"""Seconds between looks for uploads that are older."""
+GRACE_SECONDS = 1
+"""Seconds that requests in progress are given at a stop: an open page keeps one without an end."""
 
 EPILOG = f"""The page offers the models named, and the ensembles of configs/ensembles whose checkpoints are all in the
 weights folder. Uploads are deleted after an hour. Stop it with Ctrl-C.
@@ -51,26 +65,54 @@ def parse_args() -> argparse.Namespace:
     add("--calibration", type=Path, metavar="FILE", help="of the --models, made by calibrate.py")
     add("--examples", type=Path, metavar="DIR", help="videos and pictures to try (default: two portraits)")
     add_host(add)
-    add("--port", type=int, default=PORT, help="0: any that is free (default: %(default)s)")
+    add("--port", type=index_int, default=PORT, help="0: any that is free (default: %(default)s)")
     add("--max-size", type=positive_int, default=200, metavar="MB", help="of an upload (default: %(default)s)")
     add("--max-seconds", type=positive_int, default=600, metavar="S", help="of a video (default: %(default)s)")
+    add("--timeout", type=positive_int, default=300, metavar="S", help="to score an upload (default: %(default)s)")
     return parser.parse_args()
 
 
 def main() -> int:
     args = parse_args()
     keep_freed_memory()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends as Ctrl-C does: nothing is left behind
     analyst = build_analyst(args)
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
-    from visualize.web_page import build_page, find_examples, serve  # gradio takes seconds
-
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends as Ctrl-C does: nothing is left behind
-    with tempfile.TemporaryDirectory(prefix="deepfake-examples-") as scratch:
-        page = build_page(analyst, find_examples(args.examples, Path(scratch)))
-        # At once: who reads it through a pipe waits for it.
-        print(f"listening on {serve(page, args.host, args.port, args.max_size)} (Ctrl-C ends it)", flush=True)
-        page.block_thread()
+    parent = Path(os.environ.get(GRADIO_FOLDER) or tempfile.gettempdir())
+    parent.mkdir(parents=True, exist_ok=True)
+    # Bound first: a taken port is reported at once; until then no connection is accepted.
+    with bind(args.host, args.port) as place, run_folder(FOLDER_PREFIX, parent) as folder:
+        # Uploads, what gradio makes of them, and reports while they are drawn: all goes with this folder.
+        os.environ[GRADIO_FOLDER] = tempfile.tempdir = str(folder)
+        serve(args, analyst, place, folder)
     return 0
+
+
+def serve(args: argparse.Namespace, analyst: Analyst, place: socket.socket, folder: Path) -> None:
+    """Serve the page until Ctrl-C, with its files in a folder of this run."""
+    from serving.guard import AllowedHosts, Guard
+    from visualize.page_app import POLICY
+    from visualize.page_uploads import PageUploads
+    from visualize.web_page import build_app, build_page, find_examples  # gradio takes seconds
+
+    (folder / "examples").mkdir()
+    examples = find_examples(args.examples, folder / "examples")
+    uploads = PageUploads(folder / "uploads", args.max_size << 20, args.timeout)
+    app = build_app(build_page(analyst, examples), uploads, folder, analyst.names, examples)
+    own = frozenset(path for path in folder.rglob("*") if path.is_file())
+
+    def tidy() -> None:
+        delete_older(folder, UPLOAD_LIFETIME, own)
+        sweep(FOLDER_PREFIX, folder.parent)
+
+    def stop() -> None:
+        uploads.stop()
+        analyst.stop()
+
+    # Flushed: who reads it through a pipe waits for it.
+    announce = partial(print, f"listening on {address_of(place)}/ (Ctrl-C ends it)", flush=True)
+    guarded = Guard(app, AllowedHosts(place, args.allow_host), POLICY)
+    listen(guarded, place, announce, stopping=stop, tidy=tidy, tidy_seconds=UPLOAD_CHECK, grace_seconds=GRACE_SECONDS)
 
 
 def build_analyst(args: argparse.Namespace) -> Analyst:
@@ -103,6 +145,7 @@ def build_analyst(args: argparse.Namespace) -> Analyst:
         detector=args.detector,
         precision=args.precision,
         max_seconds=args.max_seconds,
+        timeout=args.timeout,
         calibration=(next(iter(offered)), args.calibration) if args.calibration else None,
     )
 

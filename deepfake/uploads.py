@@ -29,6 +29,11 @@ def check_length(file: Path, max_seconds: float, unwanted: Unwanted | None = Non
         raise TooLong(f"{seconds:.0f} seconds long; at most {max_seconds:.0f} are taken. Cut it first")
 
 
-def told(error: Exception | str, file: Path, name: str) -> str:
-    """An error's message in the user's words: the name of the upload instead of where it lies."""
-    return str(error).replace(str(file), name)
+def named_as_uploaded(error: Exception | str, file: Path, name: str) -> str:
+    """Return an error's message with the upload's name in the place of where it lies."""
+    text = str(error)
+    for path in (file, file.resolve()):
+        text = text.replace(str(path), name)
+    for folder in (file.parent, file.resolve().parent):
+        text = text.replace(f"{folder}/", "")
+    return text

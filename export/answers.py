@@ -10,7 +10,7 @@ from deepfake.calibration import Judge
 from deepfake.prediction import Predictor, failed_result
 from deepfake.processes import Unwanted, WorkerDied
 from deepfake.results import UNREADABLE, VideoResult, details_entry, details_head
-from deepfake.uploads import check_length, told
+from deepfake.uploads import check_length, named_as_uploaded
 from deepfake.video import VideoError
 from serving.uploading import Upload
 
@@ -50,7 +50,7 @@ class Answerer:
             GivenUp: the answer is unwanted.
         """
         result = self._score(upload.file, unwanted)
-        result = replace(result, reason=told(result.reason, upload.file, upload.name))
+        result = replace(result, reason=named_as_uploaded(result.reason, upload.file, upload.name))
         if result.status == UNREADABLE:
             raise Unsuitable(result.reason)
         entry = details_entry(upload.name, result, self._judge)

@@ -43,7 +43,11 @@ class WorkQueue(Generic[Item, Result]):
 
     def enter(self, address: str = "") -> Ticket[Item, Result]:
         """Take a place for an address. Raises `serving.admission.Full`."""
-        ticket = Ticket(self, self.admission.enter(address))
+        return self.hold(self.admission.enter(address))
+
+    def hold(self, place: Place) -> Ticket[Item, Result]:
+        """Return a ticket for a place that has been taken."""
+        ticket = Ticket(self, place)
         self._tickets.add(ticket)
         return ticket
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import hmac
 import logging
 import tempfile
@@ -18,7 +17,6 @@ from typing import Any
 from fastapi import Depends, FastAPI, Request
 from fastapi.responses import HTMLResponse, JSONResponse, Response
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
-from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from deepfake.processes import GivenUp
@@ -27,18 +25,14 @@ from export.answers import Answer, Unsuitable
 from export.api_page import render_api
 from export.metrics import CONTENT_TYPE, Counter, Gauge, Histogram, write_metrics
 from export.queueing import Ticket, Work, WorkQueue
-from serving.admission import Displaced, Full, Stopped, client_address
-from serving.uploading import FIELD, BadForm, TooLarge, Upload, receive
+from serving.arrival import CLIENT_LEFT, Refused, arrive, enter
+from serving.uploading import FIELD, Upload
 
 log = logging.getLogger(__name__)
 
 TITLE = "Deepfake detection"
-RETRY_SECONDS = 5
-"""After that many seconds whoever found the queue full may try again."""
 DISCONNECT_CHECK = 0.5
 """Seconds between looks whether who asked is still there."""
-CLIENT_LEFT = 499
-"""What the log and the metrics call a request whose client has left; no client sees it."""
 
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 """The Content-Security-Policy of all answers: /docs has styles of its own and nothing else."""
@@ -95,14 +89,6 @@ class Limits:
     most_each: int
 
 
-class Refused(Exception):
-    """A request that is answered with a status of its own and the reason."""
-
-    def __init__(self, status: int, reason: str, headers: dict[str, str] | None = None) -> None:
-        super().__init__(reason)
-        self.status, self.reason, self.headers = status, reason, headers
-
-
 class Service:
     """What the operations share: queue, limits, figures.
 
@@ -125,11 +111,8 @@ class Service:
         self._length = Gauge("deepfake_queue_length", "Uploads that are read, wait or are worked on.", self._queued)
 
     async def predict(self, request: Request) -> Answer:
-        """Reads a request's upload and waits for its answer. Raises Refused."""
-        try:
-            ticket = self.queue.enter(client_address(request.scope))
-        except Full as error:
-            raise _come_back(error) from error
+        """Read a request's upload and wait for its answer. Raises Refused."""
+        ticket = self.queue.hold(enter(self.queue.admission, request))
         try:
             upload = await self._receive(request, ticket)
             answer = await self._answer(request, ticket.submit(upload))
@@ -150,26 +133,7 @@ class Service:
 
     async def _receive(self, request: Request, ticket: Ticket[Upload, Answer]) -> Upload:
         folder = Path(ticket.cleanup.enter_context(tempfile.TemporaryDirectory(dir=self._folder)))
-        chunks = ticket.place.counted(request.stream())
-        arriving = receive(chunks, request.headers, folder / "upload", self._limits.max_bytes)
-        try:
-            return await ticket.place.receive(arriving, self._limits.timeout)
-        except Displaced as error:
-            raise _come_back(error) from error
-        except Stopped as error:
-            raise Refused(503, str(error)) from error
-        except asyncio.TimeoutError as error:
-            raise Refused(408, f"the upload did not arrive within {self._limits.timeout:g} seconds") from error
-        except TooLarge as error:
-            raise Refused(413, str(error)) from error
-        except BadForm as error:
-            raise Refused(400, str(error)) from error
-        except ClientDisconnect as error:
-            raise Refused(CLIENT_LEFT, "the client has left") from error
-        except OSError as error:
-            if error.errno in (errno.ENOSPC, errno.EDQUOT):
-                raise Refused(507, "the disk for uploads is full; try again later") from error
-            raise
+        return await arrive(request, ticket.place, folder / "upload", self._limits.max_bytes, self._limits.timeout)
 
     async def _answer(self, request: Request, future: Future[Answer]) -> Answer:
         result = asyncio.wrap_future(future)
@@ -195,10 +159,6 @@ class Service:
             await asyncio.wait([result], timeout=min(left, DISCONNECT_CHECK))
             if not result.done() and await request.is_disconnected():
                 raise Refused(CLIENT_LEFT, "the client has left")
-
-
-def _come_back(error: Exception) -> Refused:
-    return Refused(429, str(error), {"Retry-After": str(RETRY_SECONDS)})
 
 
 def build_app(service: Service, version: str, token: str | None = None) -> FastAPI:

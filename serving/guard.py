@@ -11,7 +11,7 @@ import json
 import logging
 import re
 import socket
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from ipaddress import ip_address
 
 from starlette.datastructures import Headers
@@ -112,11 +112,12 @@ class Guard:
         return None
 
 
-async def answer(send: Send, status: int, reason: str) -> None:
+async def answer(send: Send, status: int, reason: str, headers: Mapping[str, str] | None = None) -> None:
     """Send a response in JSON with the reason as `detail`, as the service's other refusals have it."""
     body = json.dumps({"detail": reason}).encode()
-    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
-    await send({"type": "http.response.start", "status": status, "headers": headers})
+    given = {"content-type": "application/json", "content-length": str(len(body)), **(headers or {})}
+    raw = [(name.encode("ascii"), value.encode("ascii")) for name, value in given.items()]
+    await send({"type": "http.response.start", "status": status, "headers": raw})
     await send({"type": "http.response.body", "body": body})
 
 

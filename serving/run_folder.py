@@ -27,7 +27,7 @@ def run_folder(prefix: str, parent: Path | None = None) -> Iterator[Path]:
         prefix: what the names of the folders of this kind of server begin with.
         parent: where the folder is made (default: the system's folder for temporary files).
     """
-    parent = parent or Path(tempfile.gettempdir())
+    parent = (parent or Path(tempfile.gettempdir())).resolve()
     sweep(prefix, parent)
     folder, lock = _make(prefix, parent)
     try:

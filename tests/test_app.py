@@ -1,25 +1,36 @@
 """The page in a real browser: real clips and garbage, one after the other and at once, and nothing from the network."""
 
+import contextlib
+import json
 import os
 import re
 import shutil
+import socket
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlparse
 
 import psutil
 import pytest
 
+import app
 from tests.clips import cut, draw, gradient
 from tests.predicting import tiny_checkpoint
+from tests.service_process import FORM_HEADERS, form, wait_for
+from visualize.page_uploads import MOST_KEPT_EACH
+
+httpx = pytest.importorskip("httpx")
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 REQUIRE_BROWSER = "DEEPFAKE_REQUIRE_BROWSER"
 UPLOADED = re.compile(r"\d\s*[KM]?B\b")
 """What the page shows beside a file that it has: the size."""
 MAX_SECONDS = 4
+UPLOAD, JOIN = "/gradio_api/upload", "/gradio_api/queue/join"
 PATIENCE = 90_000
 """Milliseconds that a verdict may take on a busy machine."""
 
@@ -35,27 +46,56 @@ def files(mini_dfdc, tmp_path_factory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory, project_root):
-    """The command as a user starts it; its process and address."""
-    folder = tmp_path_factory.mktemp("app")
-    tiny_checkpoint(folder / "tiny")
-    command = [sys.executable, str(project_root / "app.py"), "--weights-dir", str(folder), "--models", "tiny"]
-    command += ["--port", "0", "--max-seconds", str(MAX_SECONDS), "--max-size", "2", "--precision", "bf16"]
+@dataclass(frozen=True)
+class Page:
+    """A running page: its process, address, log, and the folder that it takes temporary files from."""
+
+    process: subprocess.Popen
+    address: str
+    log: Path
+    temporary: Path
+
+    def post(self, path: str, **what) -> httpx.Response:
+        return httpx.post(f"{self.address}{path}", timeout=60, **what)
+
+    def upload(self, name: str, data: bytes, **what) -> httpx.Response:
+        return self.post(UPLOAD, files={"files": (name, data)}, **what)
+
+    def uploads(self) -> list[Path]:
+        return [path for path in self.temporary.rglob("uploads/*/*") if path.is_file()]
+
+
+@contextlib.contextmanager
+def serving(project_root, folder, *options, before=""):
+    """Starts the command, after the statements `before`, which may change the module `app`."""
+    (folder / "temporary").mkdir(exist_ok=True)
+    if not (folder / "tiny").exists():
+        tiny_checkpoint(folder / "tiny")
+    code = f"import sys, app\n{before}\nsys.exit(app.run_guarded(app.main, sys.stderr.write))"
+    command = [sys.executable, "-c", code, "--weights-dir", str(folder), "--models", "tiny", "--port", "0", *options]
     log = folder / "log"
     with log.open("w") as out:
-        process = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT, cwd=folder)
+        environment = {**os.environ, "TMPDIR": str(folder / "temporary")}
+        process = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT, cwd=project_root, env=environment)
     try:
-        deadline = time.monotonic() + 120
-        while not (found := re.search(r"http://\S+", log.read_text())):
-            assert process.poll() is None and time.monotonic() < deadline, log.read_text()
-            time.sleep(0.2)
-        yield process, found[0].rstrip("/")
-        assert process.poll() is None, log.read_text()
-        assert "Traceback" not in log.read_text()
+        found = wait_for(lambda: process.poll() is not None or re.search(r"http://\S+", log.read_text()))
+        assert isinstance(found, re.Match), log.read_text()
+        yield Page(process, found[0].rstrip("/"), log, folder / "temporary")
     finally:
         process.terminate()
         process.wait(20)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory, project_root):
+    """The page, which must end well and leave nothing."""
+    options = ("--max-seconds", str(MAX_SECONDS), "--max-size", "2", "--precision", "bf16")
+    with serving(project_root, tmp_path_factory.mktemp("app"), *options) as running:
+        yield running
+        assert running.process.poll() is None, running.log.read_text()
+    assert running.process.returncode == 0
+    assert "Traceback" not in running.log.read_text(), running.log.read_text()
+    assert list(running.temporary.iterdir()) == []
 
 
 @pytest.fixture(scope="module")
@@ -74,11 +114,13 @@ def browser():
 @pytest.fixture
 def page(server, browser):
     """The page, opened; it may ask nobody but its server."""
-    address = server[1]
+    address = server.address
     context = browser.new_context()
     page = context.new_page()
     asked = set()
+    forbidden = []
     page.on("request", lambda request: asked.add(urlparse(request.url)))
+    page.on("console", lambda said: forbidden.append(said.text) if "Content Security Policy" in said.text else None)
     page.goto(address)
     page.wait_for_selector("#judge")
     yield page
@@ -86,7 +128,7 @@ def page(server, browser):
     elsewhere = [
         url.geturl() for url in asked if url.scheme.startswith("http") and url.netloc != urlparse(address).netloc
     ]
-    assert elsewhere == []
+    assert elsewhere == [] and forbidden == []
 
 
 def upload(page, file: Path) -> None:
@@ -164,7 +206,7 @@ def test_uploads_at_once_wait_for_each_other_and_harm_nobody(server, browser, fi
     pages = [context.new_page() for context in contexts]
     names = ("real clip.mp4", "garbage.mp4", "real clip.mp4")
     for page, name in zip(pages, names):
-        page.goto(server[1])
+        page.goto(server.address)
         upload(page, files / name)
     for page in pages:
         page.click("#judge")
@@ -176,42 +218,153 @@ def test_uploads_at_once_wait_for_each_other_and_harm_nobody(server, browser, fi
 
 
 def test_it_listens_on_loopback_alone(server):
-    process, address = server
-    listening = [c.laddr for c in psutil.Process(process.pid).net_connections() if c.status == psutil.CONN_LISTEN]
-    assert urlparse(address).port in {place.port for place in listening}
+    listening = [
+        c.laddr for c in psutil.Process(server.process.pid).net_connections() if c.status == psutil.CONN_LISTEN
+    ]
+    assert urlparse(server.address).port in {place.port for place in listening}
     assert {place.ip for place in listening} == {"127.0.0.1"}
 
 
-def test_uploads_are_deleted_when_their_time_is_over(monkeypatch, tmp_path, files):
-    httpx = pytest.importorskip("httpx")
-    from deepfake.ensemble import Member
-    from visualize import web_page
-    from visualize.analyst import Analyst
-
-    assert web_page.UPLOAD_LIFETIME == 3600
-    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "cache"))
-    monkeypatch.setattr(web_page, "UPLOAD_LIFETIME", 3)
-    monkeypatch.setattr(web_page, "UPLOAD_CHECK", 1)
-    analyst = Analyst({"tiny": [Member(tiny_checkpoint(tmp_path / "tiny"))]}, device="cpu")
-    page = web_page.build_page(analyst, [])
-    address = web_page.serve(page, "127.0.0.1", 0, 10)
-    try:
-        data = (files / "real clip.mp4").read_bytes()
-        answer = httpx.post(
-            f"{address.rstrip('/')}/gradio_api/upload", files={"files": ("real clip.mp4", data)}, timeout=60
-        )
-        (stored,) = answer.json()
-        assert Path(stored).is_relative_to(tmp_path / "cache")
-        deadline = time.monotonic() + 90
-        while Path(stored).exists() and time.monotonic() < deadline:
-            time.sleep(0.2)
-        assert not Path(stored).exists() and _uploads(tmp_path / "cache") == []
-    finally:
-        page.close()
+def test_an_upload_that_is_broken_off_is_deleted(server, files):
+    place = urlparse(server.address)
+    body = form("private.mp4", bytes(1 << 20), "files")
+    head = f"POST {UPLOAD} HTTP/1.1\r\nHost: {place.netloc}\r\nContent-Length: {len(body)}\r\n"
+    head += f"Content-Type: {FORM_HEADERS['Content-Type']}\r\n\r\n"
+    before = server.uploads()
+    with socket.create_connection((place.hostname, place.port)) as connection:
+        connection.sendall(head.encode() + body[: 1 << 19])
+        wait_for(lambda: server.uploads() != before)
+    wait_for(lambda: server.uploads() == before)
 
 
-def _uploads(cache: Path) -> list[Path]:
-    return [path for path in cache.rglob("*.mp4") if path.is_file()]
+@pytest.mark.parametrize(
+    ("content_type", "body", "status"),
+    [
+        ("multipart/form-data", b"x", 400),
+        (f"multipart/form-data; boundary={'b' * 5000}", b"x", 400),
+        ("text/plain", b"x", 400),
+        (FORM_HEADERS["Content-Type"], b"x", 400),
+        (FORM_HEADERS["Content-Type"], form("a.mp4", b"x", "other"), 400),
+        (FORM_HEADERS["Content-Type"], form("a.mp4", bytes(3 << 20), "files"), 413),
+        (FORM_HEADERS["Content-Type"], b"--limit\r\nContent-Disposition: form-data; name=a\r\n\r\n\r\n" * 9000, 413),
+    ],
+    ids=["no boundary", "long boundary", "no form", "damaged", "another field", "too large", "many parts"],
+)
+def test_forms_without_one_upload_are_refused(server, content_type, body, status):
+    before = server.uploads()
+    assert server.post(UPLOAD, content=body, headers={"Content-Type": content_type}).status_code == status
+    assert server.uploads() == before
+
+
+@pytest.mark.parametrize("headers", [{"Host": "evil.example"}, {"Origin": "http://evil.example"}, {"Origin": "null"}])
+def test_other_sites_are_refused(server, headers):
+    assert httpx.get(server.address, headers=headers).status_code == 403
+    assert server.upload("a.mp4", b"x", headers=headers).status_code == 403
+
+
+def test_all_answers_forbid_framing_and_guessing(server):
+    for path in ("/", "/config", "/nonesuch", "/gradio_api/file=/etc/passwd"):
+        headers = httpx.get(server.address + path).headers
+        assert headers["x-content-type-options"] == "nosniff" and headers["x-frame-options"] == "DENY"
+        assert "frame-ancestors 'none'" in headers["content-security-policy"]
+
+
+def asking(server, path, **changes):
+    """What the page posts to have a file judged."""
+    file = {"path": path, "meta": {"_type": "gradio.FileData"}}
+    return {"data": [file, "tiny"], "fn_index": judge_number(server), "session_hash": "s", **changes}
+
+
+def judge_number(server):
+    functions = httpx.get(f"{server.address}/config").json()["dependencies"]
+    return next(one["id"] for one in functions if one["api_name"] == "judge")
+
+
+def test_other_files_and_odd_inputs_are_refused(server, files):
+    (stored,) = server.upload("garbage.mp4", (files / "garbage.mp4").read_bytes()).json()
+    paths = [
+        "/etc/passwd",
+        "",
+        "http://127.0.0.1/a.mp4",
+        f"{stored}/../../../../log",
+        str(Path(stored).parent),
+        "a\0b",
+        1,
+    ]
+    asked = [asking(server, path) for path in paths]
+    asked += [asking(server, stored, fn_index=number) for number in (-1, 99, "1", None, True)]
+    asked += [
+        asking(server, stored, data=data) for data in (None, [], [None], [[], "tiny"], [None, "other"], [None, {}])
+    ]
+    chooses = next(number for number in (0, 1) if number != judge_number(server))
+    for event in (None, {}, {"index": 99}, {"index": -1}, {"index": "x"}):
+        asked.append(asking(server, stored, fn_index=chooses, data=[], event_data=event))
+    bodies = [json.dumps(one).encode() for one in asked] + [b"", b"[]", b"[" * 50_000, b"\xff"]
+    assert [server.post(JOIN, content=body).status_code for body in bodies] == [400] * len(bodies)
+    assert server.post(JOIN, content=bytes(1 << 17)).status_code == 413
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("run/judge", "api/judge", "call/judge", "run/predict", "proxy=http://127.0.0.1/", "file=http://127.0.0.1/"),
+        *("file=/etc/passwd", "stream/x", "process_recording", "vibe-code", "dev/reload", "deep_link", "upload/x"),
+    ],
+)
+def test_what_the_page_does_not_need_is_not_there(server, path):
+    for ask in (httpx.get, httpx.post):
+        assert ask(f"{server.address}/gradio_api/{path}").status_code == 404
+
+
+def test_an_address_keeps_its_latest_uploads(server):
+    stored = [server.upload(f"{number}.mp4", b"x").json()[0] for number in range(MOST_KEPT_EACH + 2)]
+    assert [Path(path).exists() for path in stored] == [False] * 2 + [True] * MOST_KEPT_EACH
+
+
+def outcome(page, stored):
+    """What gradio tells the page of an upload that is judged."""
+    assert page.post(JOIN, json=asking(page, stored)).status_code == 200
+    address = f"{page.address}/gradio_api/queue/data?session_hash=s"
+    with httpx.stream("GET", address, timeout=90) as lines:
+        for line in lines.iter_lines():
+            said = json.loads(line.removeprefix("data:")) if line else {}
+            if said.get("msg") == "process_completed":
+                return said["output"]
+    raise AssertionError("no outcome")
+
+
+def test_what_takes_too_long_is_given_up(tmp_path, project_root, files):
+    with serving(project_root, tmp_path, "--timeout", "2") as page:
+        (stored,) = page.upload("real clip.mp4", (files / "real clip.mp4").read_bytes()).json()
+        with ThreadPoolExecutor(1) as pool:
+            asked = pool.submit(outcome, page, stored)
+            while not asked.done():
+                for decoder in psutil.Process(page.process.pid).children():
+                    with contextlib.suppress(psutil.NoSuchProcess):
+                        decoder.suspend()
+                time.sleep(0.002)
+        assert asked.result()["error"] == "No result within 2 seconds."
+
+
+def test_uploads_are_deleted_when_their_time_is_over(tmp_path, project_root, files):
+    """And those of a page that was killed, by the next one."""
+    assert app.UPLOAD_LIFETIME == 3600
+    data = (files / "real clip.mp4").read_bytes()
+    before = "app.UPLOAD_LIFETIME, app.UPLOAD_CHECK = 3, 1"
+    with serving(project_root, tmp_path, before=before) as page:
+        (stored,) = page.upload("real clip.mp4", data).json()
+        assert page.uploads() == [Path(stored)]
+        wait_for(lambda: page.uploads() == [])
+        assert list(page.temporary.rglob("collins.jpg")), "what the page shows stays"
+        page.upload("private.mp4", data)
+        page.process.kill()
+        page.process.wait()
+        assert page.uploads()
+    with serving(project_root, tmp_path) as page:
+        assert page.uploads() == []
+        page.process.terminate()
+        assert page.process.wait(20) == 0
+    assert list(page.temporary.iterdir()) == []
 
 
 @pytest.mark.parametrize(

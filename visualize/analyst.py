@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import tempfile
+import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from threading import Lock
+from threading import Event, Lock
 
 from deepfake.calibration import choose_judge, read_calibration
 from deepfake.detectors.base import ALIGNING, AnySettings
 from deepfake.ensemble import Member
 from deepfake.precision import AUTO, choose_device
 from deepfake.prediction import Predictor
+from deepfake.processes import Unwanted
 from deepfake.results import VideoResult
-from deepfake.uploads import check_length
+from deepfake.uploads import check_length, named_as_uploaded
 from kernel_utils import NoUseForDetector, load_predictor
 from visualize.highlights import Highlights
 from visualize.report import Reporter
@@ -41,6 +43,7 @@ class Analyst:
         detector: a name of ALIGNING, for networks that see aligned faces.
         precision: see `deepfake.prediction.Predictor`.
         max_seconds: longer videos are refused.
+        timeout: seconds that an upload may take to be scored, waiting aside.
         calibration: an ensemble's name and its calibration file.
 
     Raises:
@@ -55,6 +58,7 @@ class Analyst:
         detector: str | None = None,
         precision: str = AUTO,
         max_seconds: float = 600,
+        timeout: float = 300,
         calibration: tuple[str, Path] | None = None,
     ) -> None:
         self.names = list(ensembles)
@@ -64,6 +68,8 @@ class Analyst:
         self._detector = detector
         self._precision = precision
         self._max_seconds = max_seconds
+        self.timeout = timeout
+        self._is_stopped = Event()
         self._calibrated = calibration[0] if calibration else None
         self._calibration = read_calibration(calibration[1]) if calibration else None
         self._loaded: dict[str, Predictor] = {}
@@ -83,21 +89,32 @@ class Analyst:
             ValueError: no such ensemble, or a network that cannot be used.
             TooLong: the video is.
             VideoError: it cannot be read; other users' files are not touched by that.
+            GivenUp: it takes too long, or the server is being stopped.
         """
         if ensemble not in self._ensembles:
             raise ValueError(f"ensemble {ensemble!r} unknown; expected one of {', '.join(self.names)}")
-        check_length(file, self._max_seconds)
+        check_length(file, self._max_seconds, self._time_limit())
         with self._lock:
             tell(0.1, "loading the networks")
             predictor = self._predictor(ensemble)
             judge = choose_judge(self._calibration if ensemble == self._calibrated else None, predictor.run)
             tell(0.3, "finding and scoring faces")
-            result = predictor.predict(file)
+            result = predictor.predict(file, self._time_limit())
+            result = replace(result, reason=named_as_uploaded(result.reason, file, name))
             tell(0.8, "drawing the report")
             with tempfile.TemporaryDirectory() as folder:
                 reporter = Reporter(Path(folder), predictor.run, judge, Highlights(predictor.models))
                 page = reporter.write(name, file, result)
                 return Report(result, page.read_text(encoding="utf-8"))
+
+    def stop(self) -> None:
+        """Give up what is being scored, and all that follows."""
+        self._is_stopped.set()
+
+    def _time_limit(self) -> Unwanted:
+        """From now on."""
+        deadline = time.monotonic() + self.timeout
+        return lambda: self._is_stopped.is_set() or time.monotonic() > deadline
 
     def _predictor(self, ensemble: str) -> Predictor:
         if ensemble not in self._loaded:

@@ -12,15 +12,13 @@ from markupsafe import Markup, escape
 from deepfake.images import fit_square, write_image
 from deepfake.paths import PICTURE_SUFFIXES, VIDEO_SUFFIXES
 from deepfake.portraits import PERSONS, read_portrait
-from deepfake.processes import WorkerDied
-from deepfake.uploads import told
+from deepfake.processes import GivenUp, WorkerDied
+from deepfake.uploads import named_as_uploaded
 from deepfake.video import iter_spread
 from visualize.analyst import Analyst
+from visualize.page_app import JUDGE
+from visualize.page_uploads import PageUploads
 
-UPLOAD_LIFETIME = 3600
-"""Seconds that an upload is kept."""
-UPLOAD_CHECK = 300
-"""Seconds between looks for uploads that are older."""
 MOST_WAITING = 20
 """Uploads that may wait; further ones are told to come back."""
 REPORT_HEIGHT = 1100
@@ -47,8 +45,10 @@ def build_page(analyst: Analyst, examples: Sequence[Path]) -> Any:
         file = Path(upload)
         try:
             report = analyst.report(file, file.name, ensemble, lambda share, what: progress(share, desc=what))
+        except GivenUp as error:
+            raise gr.Error(f"No result within {analyst.timeout:g} seconds.", print_exception=False) from error
         except (ValueError, OSError, WorkerDied) as error:
-            raise gr.Error(told(error, file, file.name), print_exception=False) from error
+            raise gr.Error(named_as_uploaded(error, file, file.name), print_exception=False) from error
         return frame(report.page)
 
     def choose(event: Any) -> str:
@@ -57,9 +57,7 @@ def build_page(analyst: Analyst, examples: Sequence[Path]) -> Any:
     # gradio hands the event to what is annotated so; its name is not known where this module's annotations are read.
     choose.__annotations__["event"] = gr.SelectData
 
-    with gr.Blocks(
-        title="Deepfake detection", analytics_enabled=False, delete_cache=(UPLOAD_CHECK, UPLOAD_LIFETIME)
-    ) as page:
+    with gr.Blocks(title="Deepfake detection", analytics_enabled=False) as page:
         gr.Markdown(INTRODUCTION)
         with gr.Row():
             with gr.Column(scale=1, min_width=280):
@@ -79,35 +77,41 @@ def build_page(analyst: Analyst, examples: Sequence[Path]) -> Any:
                 )
             with gr.Column(scale=3):
                 result = gr.HTML(elem_id="report", min_height=300)
-        gallery.select(choose, None, upload, queue=False, api_visibility="private")
-        start.click(analyse, [upload, ensemble], result, concurrency_limit=1, api_name="judge")
+        gallery.select(choose, None, upload, api_visibility="private")
+        start.click(analyse, [upload, ensemble], result, concurrency_limit=1, api_name=JUDGE)
     page.queue(max_size=MOST_WAITING)
     return page
 
 
-def serve(page: Any, host: str, port: int, max_megabytes: int) -> str:
-    """Starts to serve the page and returns its address; `page.block_thread()` goes on until Ctrl-C.
+def build_app(page: Any, uploads: PageUploads, folder: Path, ensembles: Sequence[str], examples: Sequence[Path]) -> Any:
+    """Return the page as an ASGI application.
 
-    Raises:
-        ValueError: the port is taken, or the address is not this machine's.
+    Args:
+        page: from `build_page`.
+        uploads: in `folder`.
+        folder: gradio's folder for files (its variable GRADIO_TEMP_DIR).
+        ensembles: the names that the page offers.
+        examples: the files that it offers.
     """
     gr = _gradio()
-    try:
-        _, address, _ = page.launch(
-            prevent_thread_lock=True,
-            quiet=True,
-            server_name=host,
-            server_port=port or _free_port(host),
-            max_file_size=f"{max_megabytes}mb",
-            theme=gr.themes.Default(font=["system-ui", "sans-serif"], font_mono=["monospace"]),
-            share=False,
-            ssr_mode=False,
-            pwa=False,
-            footer_links=[],
-        )
-    except OSError as error:
-        raise ValueError(f"cannot listen on {host}:{port}: {error}; choose another --port or --host") from error
-    return address
+    from fastapi import FastAPI
+
+    from visualize.page_app import JoinCheck, PageApp
+
+    app = gr.mount_gradio_app(
+        FastAPI(docs_url=None, redoc_url=None, openapi_url=None),
+        page,
+        "/",
+        theme=gr.themes.Default(font=["system-ui", "sans-serif"], font_mono=["monospace"]),
+        show_error=True,
+        ssr_mode=False,
+        pwa=False,
+        footer_links=[],
+        max_file_size=uploads.max_bytes,
+        run_history=False,
+    )
+    functions = {number: (function.api_name, len(function.inputs)) for number, function in page.fns.items()}
+    return PageApp(app, uploads, folder, JoinCheck(functions, ensembles, len(examples)))
 
 
 def thumbnail(file: Path) -> np.ndarray:
@@ -148,14 +152,6 @@ def _portraits(scratch: Path) -> list[Path]:
     for person, file in zip(PERSONS, files):
         write_image(file, read_portrait(person))
     return files
-
-
-def _free_port(host: str) -> int:
-    import socket
-
-    with socket.socket() as probe:
-        probe.bind((host, 0))
-        return int(probe.getsockname()[1])
 
 
 def _gradio() -> Any:

@@ -8,7 +8,7 @@ from PIL import Image
 
 from deepfake.images import write_image
 from deepfake.processes import GivenUp, apart
-from deepfake.uploads import TooLong, check_length, told
+from deepfake.uploads import TooLong, check_length, named_as_uploaded
 from deepfake.video import VideoError
 from tests.clips import draw, gradient
 
@@ -39,7 +39,9 @@ def test_an_animation_is_as_long_as_it_is_shown(tmp_path):
 
 
 def test_messages_name_the_upload(tmp_path):
-    assert told(VideoError(f"{tmp_path}/x.mp4: broken"), tmp_path / "x.mp4", "mine.mp4") == "mine.mp4: broken"
+    file = tmp_path / "x.mp4"
+    assert named_as_uploaded(VideoError(f"{file}: broken"), file, "mine.mp4") == "mine.mp4: broken"
+    assert named_as_uploaded(f"cannot open {tmp_path}/other", file, "mine.mp4") == "cannot open other"
 
 
 def test_unwanted_work_ends_whatever_it_is_at():
