@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from deepfake.commandline import EXIT_INTERRUPTED, EXIT_USAGE, index_int, positive_int, run_guarded
 from deepfake.ensemble import listed_ensembles, read_ensemble, weighted_members
 from deepfake.memory import keep_freed_memory
-from deepfake.scoring_options import add_host, add_networks, add_precision
+from deepfake.scoring_options import add_host, add_networks, add_precision, add_upload_limits, upload_limits
 from deepfake.weights import WeightsError, check_present
 from serving.run_folder import delete_older, run_folder, sweep
 from serving.server import address_of, bind, listen
@@ -68,6 +68,7 @@ def parse_args() -> argparse.Namespace:
     add("--port", type=index_int, default=PORT, help="0: any that is free (default: %(default)s)")
     add("--max-size", type=positive_int, default=200, metavar="MB", help="of an upload (default: %(default)s)")
     add("--max-seconds", type=positive_int, default=600, metavar="S", help="of a video (default: %(default)s)")
+    add_upload_limits(add)
     add("--timeout", type=positive_int, default=300, metavar="S", help="to score an upload (default: %(default)s)")
     return parser.parse_args()
 
@@ -75,9 +76,12 @@ def parse_args() -> argparse.Namespace:
 def main() -> int:
     args = parse_args()
     keep_freed_memory()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends as Ctrl-C does: nothing is left behind
+    signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGINT))  # ends as Ctrl-C does: nothing is left behind
     analyst = build_analyst(args)
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+    from visualize.web_page import load_gradio
+
+    load_gradio()  # takes seconds, in which there is no folder yet that a stop would have to delete
     parent = Path(os.environ.get(GRADIO_FOLDER) or tempfile.gettempdir())
     parent.mkdir(parents=True, exist_ok=True)
     # Bound first: a taken port is reported at once; until then no connection is accepted.
@@ -93,7 +97,7 @@ def serve(args: argparse.Namespace, analyst: Analyst, place: socket.socket, fold
     from serving.guard import AllowedHosts, Guard
     from visualize.page_app import POLICY
     from visualize.page_uploads import PageUploads
-    from visualize.web_page import build_app, build_page, find_examples  # gradio takes seconds
+    from visualize.web_page import build_app, build_page, find_examples
 
     (folder / "examples").mkdir()
     examples = find_examples(args.examples, folder / "examples")
@@ -146,6 +150,7 @@ def build_analyst(args: argparse.Namespace) -> Analyst:
         precision=args.precision,
         max_seconds=args.max_seconds,
         timeout=args.timeout,
+        limits=upload_limits(args),
         calibration=(next(iter(offered)), args.calibration) if args.calibration else None,
     )
 

@@ -38,7 +38,7 @@ from deepfake.prediction import Predictor, warm_up
 from deepfake.processes import Part, portable, stream
 from deepfake.scoring import FAKE_THRESHOLD, FRAMES_PER_VIDEO, Aggregation, confident_score, ensemble_score
 from deepfake.scoring_models import TORCH, TRITON, ExportedFile, ScoringModel
-from deepfake.video import Frame, SpreadFrames, VideoError, chosen_frames, chunked, open_video
+from deepfake.video import LIMITS, Frame, ReadLimits, SpreadFrames, VideoError, chosen_frames, chunked, open_video
 
 log = logging.getLogger(__name__)
 
@@ -248,19 +248,21 @@ def load_predictor(
     detector: AnySettings | None = None,
     weights_dir: Path = Path("weights"),
     precision: str = AUTO,
+    limits: ReadLimits = LIMITS,
 ) -> Predictor:
     """Loads an ensemble for good: what serves one file after the other.
 
     Args:
         device: `auto`, `cpu` or `cuda`.
         precision: see `Predictor`.
+        limits: of reading one file.
 
     Raises:
         ValueError: see `choose_device`, `load_models`, `Predictor`.
     """
     device = choose_device(device)
     models = load_models(members, device, detector)
-    predictor = Predictor(models, device=device, precision=precision, weights_dir=weights_dir)
+    predictor = Predictor(models, device=device, precision=precision, weights_dir=weights_dir, limits=limits)
     if predictor.check is not None:
         log.log(logging.INFO if predictor.check.kept else logging.WARNING, "computing in %s", predictor.check.summary())
     warm_up(models, predictor.scorers)

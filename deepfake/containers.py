@@ -8,7 +8,8 @@ is allowed.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from av.video.stream import VideoStream
 from deepfake.image_files import READ_FORMATS
 from deepfake.image_headers import sniff_image
 from deepfake.images import ImageError, open_regular
+from deepfake.memory import is_out_of_memory, limit_growth
 
 HEAD_BYTES = 4096
 """What a container is known by lies in that many first bytes."""
@@ -73,14 +75,35 @@ class ReadLimits:
         pixels: of a frame, width times height, as stored and as shown.
         frames: that the video may show.
         seconds: of wall time, for one pass over the video.
+        memory: bytes that the process which reads it may take for that; None for no limit (`bounded_memory`).
     """
 
     pixels: int = 2**26
     frames: int = 500_000
     seconds: float = 3600.0
+    memory: int | None = None
 
 
 LIMITS = ReadLimits()
+
+
+@contextmanager
+def bounded_memory(path: Path, limits: ReadLimits) -> Iterator[None]:
+    """Hold this process to the memory that it has and `limits.memory` more, from now on; for one that reads one video.
+
+    A decoder may need many frames at a time, and no header says how many.
+
+    Raises:
+        VideoError: the body of the statement needs more.
+    """
+    if limits.memory is not None:
+        limit_growth(limits.memory)
+    try:
+        yield
+    except Exception as error:
+        if limits.memory is None or not is_out_of_memory(error):
+            raise
+        raise VideoError(f"{path}: reading it takes more than {limits.memory >> 20} MB of memory, the limit") from error
 
 
 def read_head(path: Path) -> bytes:

@@ -10,6 +10,7 @@ from queue import Queue
 from threading import Thread
 from typing import Any
 
+from deepfake.containers import bounded_memory
 from deepfake.detectors.stream import CHUNK_FRAMES
 from deepfake.faces import FaceCollection, FaceCollector, VideoFaces
 from deepfake.processes import Unwanted, stream
@@ -37,7 +38,8 @@ def stream_faces(
     if device == "cpu":
 
         def find(path: Path) -> Iterator[VideoFaces]:
-            yield collector.find(path)
+            with bounded_memory(path, collector.limits):
+                yield collector.find(path)
 
         for part in stream(videos, find, workers, unwanted):
             if part.error is not None:
@@ -54,9 +56,10 @@ def _faces_on_cuda(
     """Processes decode, this one detects: a forked process cannot use CUDA, a thread does not outlive a crash."""
 
     def read(path: Path) -> Iterator[list[Frame] | _Doubts]:
-        video = open_video(path, 1, collector.limits)
-        yield from chunked(chosen_frames(video, collector.choices), CHUNK_FRAMES)
-        yield _Doubts(video.doubts)
+        with bounded_memory(path, collector.limits):
+            video = open_video(path, 1, collector.limits)
+            yield from chunked(chosen_frames(video, collector.choices), CHUNK_FRAMES)
+            yield _Doubts(video.doubts)
 
     collections: dict[Path, FaceCollection] = {}
     doubts: dict[Path, list[str]] = {}

@@ -16,6 +16,12 @@ from deepfake.faces import FRAMES
 from deepfake.video import LIMITS, FrameChoice, ReadLimits
 
 LOOPBACK = "127.0.0.1"
+UPLOAD_PIXELS = 36_000_000
+"""Of a frame; 8K has 33.2 million (EXPERIMENTS.md on memory)."""
+UPLOAD_MEMORY = 960 << 20
+"""Bytes that reading one upload may take, at the usual number of pixels; in proportion at others."""
+UPLOAD_FRAMES = 150_000
+"""Of a video: ten minutes at 240 frames a second."""
 
 
 def add_networks(add: Callable[..., object]) -> None:
@@ -82,6 +88,24 @@ def chosen_members(args: Any, frames: FrameChoice = FRAMES) -> list[Member]:
     if args.ensemble is not None:
         return named_ensemble(args.ensemble, args.weights_dir)
     return weighted_members([args.weights_dir / name for name in args.models], args.weights, frames)
+
+
+def add_upload_limits(add: Callable[..., object]) -> None:
+    """`--max-pixels` and `--max-frames`, of uploads; with `--timeout` for `upload_limits`."""
+    add(
+        "--max-pixels",
+        type=positive_int,
+        default=UPLOAD_PIXELS,
+        metavar="N",
+        help="of a picture or a video's frame; memory grows with it (default: %(default)s)",
+    )
+    add("--max-frames", type=positive_int, default=UPLOAD_FRAMES, metavar="N", help="of a video (default: %(default)s)")
+
+
+def upload_limits(args: Any) -> ReadLimits:
+    """What reading an upload may take: no more time than scoring it may, too."""
+    memory = int(UPLOAD_MEMORY * max(1.0, args.max_pixels / UPLOAD_PIXELS))
+    return ReadLimits(args.max_pixels, args.max_frames, args.timeout, memory)
 
 
 def add_host(add: Callable[..., object]) -> None:

@@ -5,28 +5,35 @@ A file is read in a process of its own: one that crashes the decoder harms no ot
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
+from deepfake.containers import bounded_memory
 from deepfake.processes import Unwanted, apart
-from deepfake.video import length_of
+from deepfake.video import LIMITS, ReadLimits, length_of
 
 
 class TooLong(ValueError):
     """A video is longer than allowed; the message says by how much."""
 
 
-def check_length(file: Path, max_seconds: float, unwanted: Unwanted | None = None) -> None:
+def check_length(file: Path, max_seconds: float, unwanted: Unwanted | None = None, limits: ReadLimits = LIMITS) -> None:
     """Reads a file's header, or all of it where the header gives no length.
 
     Raises:
         TooLong: the video is.
-        VideoError: it cannot be read.
+        VideoError: it cannot be read, or is over a limit.
         GivenUp: the work is unwanted (`deepfake.processes.stream`).
         WorkerDied: the decoder crashed.
     """
-    seconds = apart(length_of, file, unwanted)
+    seconds = apart(partial(_length, limits=limits), file, unwanted)
     if seconds > max_seconds:
         raise TooLong(f"{seconds:.0f} seconds long; at most {max_seconds:.0f} are taken. Cut it first")
+
+
+def _length(file: Path, limits: ReadLimits) -> float:
+    with bounded_memory(file, limits):
+        return length_of(file, limits)
 
 
 def named_as_uploaded(error: Exception | str, file: Path, name: str) -> str:

@@ -11,7 +11,7 @@ from deepfake.prediction import Predictor, failed_result
 from deepfake.processes import Unwanted, WorkerDied
 from deepfake.results import UNREADABLE, VideoResult, details_entry, details_head
 from deepfake.uploads import check_length, named_as_uploaded
-from deepfake.video import VideoError
+from deepfake.video import LIMITS, ReadLimits, VideoError
 from serving.uploading import Upload
 
 
@@ -34,13 +34,14 @@ class Answerer:
         predictor: the ensemble.
         judge: reads its scores.
         max_seconds: longer videos are refused.
+        limits: of reading an upload; the predictor's too.
     """
 
-    def __init__(self, predictor: Predictor, judge: Judge, max_seconds: float) -> None:
+    def __init__(self, predictor: Predictor, judge: Judge, max_seconds: float, limits: ReadLimits = LIMITS) -> None:
         self.models = [model.name for model in predictor.models]
         self._predictor = predictor
         self._judge = judge
-        self._max_seconds = max_seconds
+        self._max_seconds, self._limits = max_seconds, limits
 
     def __call__(self, upload: Upload, unwanted: Unwanted) -> Answer:
         """
@@ -58,7 +59,7 @@ class Answerer:
 
     def _score(self, file: Path, unwanted: Unwanted) -> VideoResult:
         try:
-            check_length(file, self._max_seconds, unwanted)
+            check_length(file, self._max_seconds, unwanted, self._limits)
         except (VideoError, WorkerDied, RuntimeError) as error:
             return failed_result(error)
         return self._predictor.predict(file, unwanted)

@@ -10,6 +10,7 @@ import importlib.metadata
 import logging
 import os
 import signal
+import socket
 import sys
 from functools import partial
 from pathlib import Path
@@ -20,7 +21,15 @@ from deepfake.commandline import EXIT_INTERRUPTED, EXIT_USAGE, index_int, positi
 from deepfake.detectors.base import ALIGNING
 from deepfake.ensemble import Member
 from deepfake.memory import keep_freed_memory
-from deepfake.scoring_options import add_host, add_members, add_networks, add_precision, chosen_members
+from deepfake.scoring_options import (
+    add_host,
+    add_members,
+    add_networks,
+    add_precision,
+    add_upload_limits,
+    chosen_members,
+    upload_limits,
+)
 from deepfake.weights import check_present
 from serving.run_folder import run_folder, sweep
 from serving.server import address_of, bind, listen
@@ -67,6 +76,7 @@ def parse_args() -> argparse.Namespace:
     add("--port", type=index_int, default=PORT, help="0: any that is free (default: %(default)s)")
     add("--max-size", type=positive_float, default=200, metavar="MB", help="of an upload (default: %(default)s)")
     add("--max-seconds", type=positive_float, default=600, metavar="S", help="of a video (default: %(default)s)")
+    add_upload_limits(add)
     add("--timeout", type=positive_float, default=300, metavar="S", help="for a result (default: %(default)s)")
     add(
         "--queue",
@@ -95,29 +105,32 @@ def main() -> int:
     members = chosen_members(args)
     check_present([member.checkpoint for member in members])
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # while networks load: the folder is deleted
+    signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGINT))  # ends as Ctrl-C does, while networks load too
     # Bound first: a taken port is reported before the networks are loaded; until then no connection is accepted.
-    with bind(args.host, args.port) as place, run_folder(FOLDER_PREFIX) as folder:
+    with bind(args.host, args.port) as place:
         answer = build_answerer(args, members)
-        try:
-            from export.service import POLICY, Limits, Service, build_app
-            from serving.guard import AllowedHosts, Guard, is_loopback
-        except ImportError as error:
-            raise ValueError(f"the service needs {error.name}: pip install -e '.[serve]'") from error
-        most_each = args.per_address or (args.queue + 2) // 2
-        limits = Limits(int(args.max_size * (1 << 20)), args.timeout, args.queue, most_each)
-        service = Service(answer, answer.models, limits, folder)
-        if token is None and not is_loopback(place):
-            log.warning("others can reach this service and it asks for no token; --token-file sets one")
-        app = build_app(service, importlib.metadata.version(PACKAGE), token)
-        guarded = Guard(app, AllowedHosts(place, args.allow_host), POLICY)
-        tidy = partial(sweep, FOLDER_PREFIX)
-        listen(guarded, place, partial(_tell, address_of(place)), tidy=tidy, stopping=service.queue.admission.stop)
+        with run_folder(FOLDER_PREFIX) as folder:
+            serve(args, answer, token, place, folder)
     return 0
 
 
-def _tell(address: str) -> None:
-    print(f"listening on {address}; operations: {address}/docs", flush=True)
+def serve(args: argparse.Namespace, answer: Answerer, token: str | None, place: socket.socket, folder: Path) -> None:
+    """Serve uploads, which lie in `folder`, until the service is stopped."""
+    try:
+        from export.service import POLICY, Limits, Service, build_app
+        from serving.guard import AllowedHosts, Guard, is_loopback
+    except ImportError as error:
+        raise ValueError(f"the service needs {error.name}: pip install -e '.[serve]'") from error
+    most_each = args.per_address or (args.queue + 2) // 2
+    limits = Limits(int(args.max_size * (1 << 20)), args.timeout, args.queue, most_each)
+    service = Service(answer, answer.models, limits, folder)
+    if token is None and not is_loopback(place):
+        log.warning("others can reach this service and it asks for no token; --token-file sets one")
+    app = build_app(service, importlib.metadata.version(PACKAGE), token)
+    guarded = Guard(app, AllowedHosts(place, args.allow_host), POLICY)
+    address = address_of(place)
+    announce = partial(print, f"listening on {address}; operations: {address}/docs", flush=True)
+    listen(guarded, place, announce, tidy=partial(sweep, FOLDER_PREFIX), stopping=service.queue.admission.stop)
 
 
 def read_token(file: Path | None) -> str | None:
@@ -145,8 +158,8 @@ def build_answerer(args: argparse.Namespace, members: list[Member]) -> Answerer:
     from kernel_utils import load_predictor  # torch takes seconds: not for --help or a mistyped name
 
     detector = ALIGNING.get(args.detector)
-    predictor = load_predictor(members, args.device, detector, args.weights_dir, args.precision)
-    return Answerer(predictor, choose_judge(calibration, predictor.run), args.max_seconds)
+    predictor = load_predictor(members, args.device, detector, args.weights_dir, args.precision, upload_limits(args))
+    return Answerer(predictor, choose_judge(calibration, predictor.run), args.max_seconds, upload_limits(args))
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from deepfake.prediction import Predictor
 from deepfake.processes import Unwanted
 from deepfake.results import VideoResult
 from deepfake.uploads import check_length, named_as_uploaded
+from deepfake.video import LIMITS, ReadLimits
 from kernel_utils import NoUseForDetector, load_predictor
 from visualize.highlights import Highlights
 from visualize.report import Reporter
@@ -44,6 +45,7 @@ class Analyst:
         precision: see `deepfake.prediction.Predictor`.
         max_seconds: longer videos are refused.
         timeout: seconds that an upload may take to be scored, waiting aside.
+        limits: of reading an upload.
         calibration: an ensemble's name and its calibration file.
 
     Raises:
@@ -59,6 +61,7 @@ class Analyst:
         precision: str = AUTO,
         max_seconds: float = 600,
         timeout: float = 300,
+        limits: ReadLimits = LIMITS,
         calibration: tuple[str, Path] | None = None,
     ) -> None:
         self.names = list(ensembles)
@@ -69,6 +72,7 @@ class Analyst:
         self._precision = precision
         self._max_seconds = max_seconds
         self.timeout = timeout
+        self._limits = limits
         self._is_stopped = Event()
         self._calibrated = calibration[0] if calibration else None
         self._calibration = read_calibration(calibration[1]) if calibration else None
@@ -93,7 +97,7 @@ class Analyst:
         """
         if ensemble not in self._ensembles:
             raise ValueError(f"ensemble {ensemble!r} unknown; expected one of {', '.join(self.names)}")
-        check_length(file, self._max_seconds, self._time_limit())
+        check_length(file, self._max_seconds, self._time_limit(), self._limits)
         with self._lock:
             tell(0.1, "loading the networks")
             predictor = self._predictor(ensemble)
@@ -127,4 +131,4 @@ class Analyst:
 
     def _load(self, ensemble: str, detector: AnySettings | None) -> Predictor:
         members = self._ensembles[ensemble]
-        return load_predictor(members, self._device, detector, self._weights_dir, self._precision)
+        return load_predictor(members, self._device, detector, self._weights_dir, self._precision, self._limits)

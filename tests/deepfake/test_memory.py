@@ -1,9 +1,18 @@
 """Freed memory stays with the process until it is given back."""
 
+import errno
 import subprocess
 import sys
+from functools import partial
+from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
+
+from deepfake.containers import ReadLimits, VideoError, bounded_memory
+from deepfake.memory import is_out_of_memory
+from deepfake.processes import apart
 
 PROGRAM = """
 import resource, sys
@@ -52,3 +61,31 @@ def test_freed_blocks_are_given_back_before_processes_are_forked():
     """They would be copied page by page as soon as they are used again."""
     done = subprocess.run([sys.executable, "-c", RETURNED], capture_output=True, text=True, check=True)
     assert int(done.stdout) > 250
+
+
+@GNU
+def test_a_process_that_is_held_to_a_limit_ends_in_an_error_that_names_the_video():
+    with pytest.raises(VideoError, match=r"a\.mp4: reading it takes more than 100 MB of memory"):
+        apart(partial(_take, limit=100 << 20), 300 << 20)
+    assert apart(partial(_take, limit=100 << 20), 50 << 20) == 50 << 20
+
+
+def _take(size, limit):
+    with bounded_memory(Path("a.mp4"), ReadLimits(memory=limit)):
+        return len(np.ones(size, np.uint8))
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        OSError(errno.ENOMEM, "x"),
+        RuntimeError("can't allocate memory"),
+        cv2.error("Insufficient memory"),
+    ],
+)
+def test_what_says_that_memory_ran_out(error):
+    wrapped = ValueError("a frame")
+    assert not is_out_of_memory(wrapped)
+    wrapped.__cause__ = error
+    assert is_out_of_memory(wrapped)

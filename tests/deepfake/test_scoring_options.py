@@ -7,7 +7,14 @@ import pytest
 
 from deepfake.ensemble import EnsembleError, Member, named_ensemble
 from deepfake.precision import AUTO, PRECISIONS
-from deepfake.scoring_options import add_members, add_networks, add_precision, chosen_members
+from deepfake.scoring_options import (
+    add_members,
+    add_networks,
+    add_precision,
+    add_upload_limits,
+    chosen_members,
+    upload_limits,
+)
 from deepfake.video import SpreadFrames
 
 
@@ -45,3 +52,18 @@ def test_one_of_the_two(arguments, capsys):
     with pytest.raises(SystemExit):
         members(*arguments)
     assert "--models" in capsys.readouterr().err
+
+
+def test_limits_of_uploads():
+    """8K passes; more pixels may take more memory, fewer not less."""
+
+    def limits(*arguments):
+        parser = argparse.ArgumentParser()
+        add_upload_limits(parser.add_argument)
+        parser.add_argument("--timeout", type=float, default=300)
+        return upload_limits(parser.parse_args(arguments))
+
+    usual, larger = limits(), limits("--max-pixels", "72000000", "--max-frames", "9", "--timeout", "5")
+    assert usual.pixels >= 7680 * 4320 and usual.seconds == 300
+    assert (larger.pixels, larger.frames, larger.seconds) == (72_000_000, 9, 5)
+    assert larger.memory == 2 * usual.memory and limits("--max-pixels", "1").memory == usual.memory

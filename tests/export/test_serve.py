@@ -388,9 +388,13 @@ def test_what_a_killed_service_left_is_swept_and_a_stop_while_networks_load_leav
     assert killed.uploads(), "the upload that it was working on"
     (left,) = killed.temporary.iterdir()
     with starting(tmp_path) as process:
-        wait_for(lambda: any(path != left for path in killed.temporary.iterdir()))
+        wait_for(lambda: any("torch" in one.path for one in psutil.Process(process.pid).memory_maps()))
         process.terminate()
         assert process.wait(60) == EXIT_INTERRUPTED
+        assert "Traceback" not in killed.log.read_text()
+        assert list(killed.temporary.iterdir()) == [left]
+    with serving(tmp_path) as running:
+        assert running.uploads() == [] and not left.exists()
     assert list(killed.temporary.iterdir()) == []
     assert "Traceback" not in killed.log.read_text()
 
