@@ -79,9 +79,6 @@ def main() -> int:
     signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGINT))  # ends as Ctrl-C does: nothing is left behind
     analyst = build_analyst(args)
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
-    from visualize.web_page import load_gradio
-
-    load_gradio()  # takes seconds, in which there is no folder yet that a stop would have to delete
     parent = Path(os.environ.get(GRADIO_FOLDER) or tempfile.gettempdir())
     parent.mkdir(parents=True, exist_ok=True)
     # Bound first: a taken port is reported at once; until then no connection is accepted.
@@ -97,7 +94,7 @@ def serve(args: argparse.Namespace, analyst: Analyst, place: socket.socket, fold
     from serving.guard import AllowedHosts, Guard
     from visualize.page_app import POLICY
     from visualize.page_uploads import PageUploads
-    from visualize.web_page import build_app, build_page, find_examples
+    from visualize.web_page import build_app, build_page, find_examples  # gradio takes seconds
 
     (folder / "examples").mkdir()
     examples = find_examples(args.examples, folder / "examples")

@@ -10,8 +10,8 @@ import numpy as np
 FRAMES_AT_ONCE = 4
 """Frames of one video held at a time: memory does not grow with a video's length (EXPERIMENTS.md on the number)."""
 
-BYTES_AT_ONCE = 2**28
-"""Of one video's frames held at a time, one frame excepted: ten of 4K."""
+BYTES_AT_ONCE = 3 * 2**25
+"""Of one video's frames held at a time, one frame excepted: four of 4K, one of 8K."""
 
 
 @dataclass(frozen=True)

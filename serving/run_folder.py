@@ -46,14 +46,17 @@ def sweep(prefix: str, parent: Path | None = None) -> None:
 
 
 def delete_older(folder: Path, seconds: float, keep: frozenset[Path] = frozenset()) -> None:
-    """Delete the files below a run's folder that have not changed for that long, but for `keep` and the lock."""
+    """Delete the files below a run's folder that have not changed for that long, but for `keep` and the lock.
+
+    Folders that are empty by then go too, but for those directly in it, which the run goes on using.
+    """
     deadline = time.time() - seconds
     for root, _, names in os.walk(folder, topdown=False):
         for file in (Path(root, name) for name in names):
             with contextlib.suppress(FileNotFoundError):
                 if file not in keep and file.name != _LOCK and file.lstat().st_mtime < deadline:
                     file.unlink()
-        if Path(root) != folder and Path(root).stat().st_mtime < deadline:
+        if folder not in (Path(root), Path(root).parent) and Path(root).stat().st_mtime < deadline:
             with contextlib.suppress(OSError):  # not empty
                 Path(root).rmdir()
 

@@ -37,7 +37,7 @@ def build_page(analyst: Analyst, examples: Sequence[Path]) -> Any:
     Raises:
         ValueError: gradio is not installed.
     """
-    gr = load_gradio()
+    gr = _gradio()
 
     def analyse(upload: str | None, ensemble: str, progress: Any = gr.Progress()) -> Markup:  # noqa: B008  (gradio's way)
         if upload is None:
@@ -93,7 +93,7 @@ def build_app(page: Any, uploads: PageUploads, folder: Path, ensembles: Sequence
         ensembles: the names that the page offers.
         examples: the files that it offers.
     """
-    gr = load_gradio()
+    gr = _gradio()
     from fastapi import FastAPI
 
     from visualize.page_app import JoinCheck, PageApp
@@ -154,8 +154,7 @@ def _portraits(scratch: Path) -> list[Path]:
     return files
 
 
-def load_gradio() -> Any:
-    """Return the module gradio. Raises ValueError if it is not installed."""
+def _gradio() -> Any:
     try:
         import gradio
     except ImportError as error:

@@ -77,14 +77,18 @@ def test_what_is_not_its_own_stays(tmp_path):
 
 def test_old_files_are_deleted(tmp_path):
     hour_ago = time.time() - 3600
-    for name in ("old/a.mp4", "kept/a.mp4", "new/a.mp4", ".lock"):
+    for name in ("uploads/old/a.mp4", "kept/a.mp4", "new/a.mp4", ".lock"):
         file = tmp_path / name
-        file.parent.mkdir(exist_ok=True)
+        file.parent.mkdir(parents=True, exist_ok=True)
         file.touch()
         if not name.startswith("new"):
             os.utime(file, (hour_ago, hour_ago))
-    os.utime(tmp_path / "old", (hour_ago, hour_ago))
-    delete_older(tmp_path, 1800, frozenset({tmp_path / "kept" / "a.mp4"}))
+    for _ in range(2):  # a folder that has lost its files is as new as that
+        for folder in ("uploads/old", "uploads"):
+            if (tmp_path / folder).exists():
+                os.utime(tmp_path / folder, (hour_ago, hour_ago))
+        delete_older(tmp_path, 1800, frozenset({tmp_path / "kept" / "a.mp4"}))
+    assert list((tmp_path / "uploads").iterdir()) == []
     assert sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()) == [
         ".lock",
         "kept/a.mp4",
