@@ -22,7 +22,7 @@ PREFETCHED_VIDEOS = 2
 
 @dataclass(frozen=True)
 class _Doubts:
-    """What is in doubt about a video's file, told behind its frames."""
+    """What is in doubt about a video's file; comes after its frames."""
 
     sentences: list[str]
 
