@@ -1,10 +1,12 @@
 # shellcheck shell=bash
-# Sourced by demo.sh and test.sh, after signals.sh: makes the environment in .venv where it is missing or its requirements have changed,
+# Sourced by demo.sh and test.sh: makes the environment in .venv where it is missing or its requirements have changed,
 # and exports PYTHON, its interpreter. Set PYTHON beforehand to use an environment of your own instead.
 
 set -euo pipefail
 
 project_root=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+# shellcheck source=signals.sh
+declare -F run >/dev/null || source "$project_root/signals.sh"
 
 supported_python() {
     "$1" -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null
