@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 
 import numpy as np
+import torch
 from torch import nn
 
 from deepfake.align import align_face, whole_landmarks
@@ -13,6 +14,7 @@ from deepfake.boxes import Face, crop_face
 from deepfake.checkpoints import load_model
 from deepfake.face_recipes import AlignRecipe, FaceRecipe
 from deepfake.images import fit_square
+from deepfake.processes import apart
 from deepfake.scoring_models import ScoringModel
 from visualize.activation import ActivationMapper, overlay
 from visualize.report import FacePicture, Highlight
@@ -28,6 +30,7 @@ class Highlights:
 
     def prepare(self) -> None:
         """Load the weightiest network's mapper, so that worker processes share it; most faces need no other."""
+        self.in_workers &= _workers_have_gradients()
         if self._models:
             self._mapper(max(self._models.values(), key=lambda model: model.weight))
 
@@ -55,6 +58,19 @@ class Highlights:
             else:
                 print(f"no activation maps: {model.exported.checkpoint} is not there", file=sys.stderr)
         return self._mappers[model.name]
+
+
+def _workers_have_gradients() -> bool:
+    """Return whether forked processes can compute gradients: not if this one has, as torch's threads stay behind."""
+    try:
+        return apart(_differentiate, None)
+    except RuntimeError:
+        return False
+
+
+def _differentiate(_: None) -> bool:
+    torch.ones(1, requires_grad=True).sum().backward()
+    return True
 
 
 def _on_cpu(network: nn.Module) -> bool:

@@ -78,7 +78,7 @@ class Highlighter(Protocol):
     """Draws where networks looked.
 
     Attributes:
-        in_workers: worker processes may call it, as it computes on the CPU.
+        in_workers: worker processes may call it, once `prepare` was called.
     """
 
     in_workers: bool

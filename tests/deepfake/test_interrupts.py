@@ -74,8 +74,8 @@ from deepfake.commandline import run_guarded
 interrupts.install()  # -c is no program of the project
 
 def main():
-    print("started", file=sys.stderr, flush=True)
     try:
+        print("started", file=sys.stderr, flush=True)
         time.sleep(30)
     finally:
         time.sleep(float(sys.argv[1]))
