@@ -8,17 +8,17 @@ import random
 import re
 import signal
 import sys
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import pytest
+import torch
 
 from deepfake.checkpoints import read_checkpoint
 from training import epoch_log
 from training.epoch_log import EpochEntry, complete_entry, lines_there
 from training.pipelines.command import LogFile, run_training
 from training.run import RunOptions, run
-
-pytestmark = pytest.mark.usefixtures("one_thread")
 
 NAME = "classifier_DeepFakeClassifier_test_efficientnet_0"
 
@@ -38,8 +38,8 @@ def options(shared_data_root, tiny_config, tmp_path) -> RunOptions:
     return RunOptions(tiny_config, shared_data_root, output_dir=out, logdir=out, device="cpu", resume="auto")
 
 
-def begin(options: RunOptions, log: Path, point: tuple[str, str] | None, epoch: int) -> multiprocessing.Process:
-    """Begins training in a process of its own, which kills itself at the point in that epoch."""
+def work(options: RunOptions, log: Path, point: tuple[str, str] | None, epoch: int) -> None:
+    """Trains in this process, which kills itself at the point in that epoch."""
     passed = 0
 
     def kill(event: str, arguments: tuple) -> None:
@@ -56,13 +56,18 @@ def begin(options: RunOptions, log: Path, point: tuple[str, str] | None, epoch: 
         kill("log", (record.getMessage(),))
         return True
 
-    def work() -> None:
-        logging.root.handlers.clear()  # pytest's
-        sys.addaudithook(kill)
-        logging.getLogger(epoch_log.__name__).addFilter(log_entry)
-        os._exit(run_training(lambda: run(options), log))
+    torch.set_num_threads(1)
+    sys.addaudithook(kill)
+    logging.getLogger(epoch_log.__name__).addFilter(log_entry)
+    os._exit(run_training(lambda: run(options), log))
 
-    process = multiprocessing.get_context("fork").Process(target=work)
+
+def begin(options: RunOptions, log: Path, point: tuple[str, str] | None, epoch: int) -> BaseProcess:
+    """Begins `work` in a process of its own."""
+    # Forked by a fresh process that has imported all: after gradients in this one, a fork of it may not compute any.
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([__name__, "torch._dynamo"])  # which optimizers import
+    process = context.Process(target=work, args=(options, log, point, epoch))
     process.start()
     return process
 
