@@ -147,12 +147,18 @@ def open_container(path: Path, demuxer: str, limits: ReadLimits) -> InputContain
     Raises:
         VideoError: the demuxer cannot read it, or it has no video stream.
     """
-    options = {"protocol_whitelist": "file", "max_pixels": str(limits.pixels)}
+    options = {"protocol_whitelist": "file", **decoder_options(limits)}
     container = _open(path, demuxer, options)
     if not any(_has_size(stream) for stream in container.streams.video):
         container.close()
         container = _open(path, demuxer, {**options, **_LONG_PROBE})
     return container
+
+
+def decoder_options(limits: ReadLimits) -> dict[str, str]:
+    """Return FFmpeg's options for the limit of pixels; `check_pixels` holds the exact one."""
+    # FFmpeg counts rows that are padded to 64 pixels.
+    return {"max_pixels": str(limits.pixels * 17 // 16)}
 
 
 def _open(path: Path, demuxer: str, options: Mapping[str, str]) -> InputContainer:

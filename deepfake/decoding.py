@@ -19,7 +19,15 @@ from av.packet import Packet
 from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 
-from deepfake.containers import ReadLimits, VideoError, check_pixels, open_container, reason, stream_at
+from deepfake.containers import (
+    ReadLimits,
+    VideoError,
+    check_pixels,
+    decoder_options,
+    open_container,
+    reason,
+    stream_at,
+)
 from deepfake.timeline import Timeline
 
 UNUSED_CAN_BE_SKIPPED = frozenset({"h264", "mpeg1video", "mpeg2video", "mpeg4"})
@@ -153,7 +161,7 @@ class Decoding:
             yield from self._waiting
 
     def _prepared(self, decoder: VideoCodecContext) -> VideoCodecContext:
-        decoder.options = {"max_pixels": str(self._source.limits.pixels)}
+        decoder.options = decoder_options(self._source.limits)
         decoder.thread_count = self._source.threads
         decoder.thread_type = ThreadType.AUTO
         return decoder

@@ -16,9 +16,9 @@ from deepfake.faces import FRAMES
 from deepfake.video import LIMITS, FrameChoice, ReadLimits
 
 LOOPBACK = "127.0.0.1"
-UPLOAD_PIXELS = 36_000_000
-"""Of a frame; 8K has 33.2 million (EXPERIMENTS.md on memory)."""
-UPLOAD_MEMORY = 960 << 20
+UPLOAD_PIXELS = 2**24
+"""Of a frame: twice 4K, or a picture of 16 megapixels (EXPERIMENTS.md on memory)."""
+UPLOAD_MEMORY = 640 << 20
 """Bytes that reading one upload may take, at the usual number of pixels; in proportion at others."""
 UPLOAD_FRAMES = 150_000
 """Of a video: ten minutes at 240 frames a second."""

@@ -189,6 +189,16 @@ def test_a_real_giant_is_refused_whatever_its_header_says(tmp_path, ffmpeg):
             list(chosen_frames(open_video(tmp_path / name, limits=ReadLimits(pixels=64 * 48 * 4)), [SpreadFrames(3)]))
 
 
+@pytest.mark.parametrize("codec", ["libx264", "mjpeg", "ffv1"])
+def test_frames_of_just_the_limit_are_read(tmp_path, ffmpeg, codec):
+    """FFmpeg counts padded rows, where it is told of a limit."""
+    path = tmp_path / "at the limit.mkv"
+    ffmpeg("-f", "lavfi", "-i", "testsrc2=size=1200x800:rate=5:duration=0.4", "-c:v", codec, path)
+    assert len(list(chosen_frames(open_video(path, limits=ReadLimits(pixels=1200 * 800)), [SpreadFrames(2)]))) == 2
+    with pytest.raises(VideoError, match="1200x800 pixels; the limit is 959999"):
+        list(chosen_frames(open_video(path, limits=ReadLimits(pixels=1200 * 800 - 1)), [SpreadFrames(2)]))
+
+
 def test_too_many_frames_and_too_long_a_time_are_refused(tmp_path, numbered_clip):
     path = numbered_clip(tmp_path / "a.mp4", 30)
     with pytest.raises(VideoError, match=r"a\.mp4: more than 29 frames"):
