@@ -19,24 +19,32 @@ FRAMES = 21
 @pytest.fixture(scope="session")
 def small_parts(mini_dfdc, tmp_path_factory) -> Path:
     """Two reals and their fakes in two parts, 21 frames each; only to be read."""
-    root = tmp_path_factory.mktemp("small")
+    return pairs_in_parts(mini_dfdc, tmp_path_factory.mktemp("small"), FRAMES)
+
+
+def pairs_in_parts(mini_dfdc: Path, root: Path, frames: int) -> Path:
+    """Two reals and their fakes in two parts below a folder, cut to that many frames."""
     for part, real, fake in ((1, "d0", "d0_d3"), (3, "d19", "d19_d18")):
         folder = root / f"dfdc_train_part_{part}"
         folder.mkdir()
         for name in (real, fake):
-            cut(mini_dfdc / folder.name / f"{name}.mp4", folder / f"{name}.mp4", FRAMES)
+            cut(mini_dfdc / folder.name / f"{name}.mp4", folder / f"{name}.mp4", frames)
         write_metadata(folder, [f"{real}.mp4"], {f"{fake}.mp4": f"{real}.mp4"})
+    return root
+
+
+def linked_root(parts: Path, root: Path) -> Path:
+    """A data root of its own over shared clips."""
+    root.mkdir()
+    for part in parts.iterdir():
+        (root / part.name).symlink_to(part)
     return root
 
 
 @pytest.fixture
 def data_root(small_parts, tmp_path) -> Path:
     """A data root of its own for one test, over the shared clips."""
-    root = tmp_path / "data root"
-    root.mkdir()
-    for part in small_parts.iterdir():
-        (root / part.name).symlink_to(part)
-    return root
+    return linked_root(small_parts, tmp_path / "data root")
 
 
 @pytest.fixture(scope="session")

@@ -15,8 +15,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.clips import cut, write_metadata
-from tests.preprocessing.conftest import tree
+from tests.preprocessing.conftest import linked_root, pairs_in_parts, tree
 
 pytestmark = pytest.mark.slow
 
@@ -29,21 +28,7 @@ FRAMES = 5
 
 @pytest.fixture(scope="module")
 def tiny_parts(mini_dfdc, tmp_path_factory) -> Path:
-    root = tmp_path_factory.mktemp("tiny")
-    for part, real, fake in ((1, "d0", "d0_d3"), (3, "d19", "d19_d18")):
-        folder = root / f"dfdc_train_part_{part}"
-        folder.mkdir()
-        for name in (real, fake):
-            cut(mini_dfdc / folder.name / f"{name}.mp4", folder / f"{name}.mp4", FRAMES)
-        write_metadata(folder, [f"{real}.mp4"], {f"{fake}.mp4": f"{real}.mp4"})
-    return root
-
-
-def make_root(parts: Path, root: Path) -> Path:
-    root.mkdir()
-    for part in parts.iterdir():
-        (root / part.name).symlink_to(part)
-    return root
+    return pairs_in_parts(mini_dfdc, tmp_path_factory.mktemp("tiny"), FRAMES)
 
 
 def start(project_root: Path, root: Path) -> subprocess.Popen:
@@ -87,7 +72,7 @@ def members(process: subprocess.Popen) -> list[psutil.Process]:
 @pytest.fixture(scope="module")
 def clean(tiny_parts, project_root, tmp_path_factory) -> tuple[dict[str, bytes], float]:
     """The files of one clean run, and the seconds that it took."""
-    root = make_root(tiny_parts, tmp_path_factory.mktemp("clean") / "data root")
+    root = linked_root(tiny_parts, tmp_path_factory.mktemp("clean") / "data root")
     began = time.monotonic()
     process = start(project_root, root)
     told = process.communicate()[1]
@@ -115,7 +100,7 @@ def begins_to_write(root: Path) -> bool:
 def test_stopped_by_its_pid_and_started_again(clean, tiny_parts, project_root, tmp_path):
     """The script alone gets the signal, as from `kill PID`: it leaves nobody, and the next run finds everything."""
     files, _ = clean
-    root = make_root(tiny_parts, tmp_path / "data root")
+    root = linked_root(tiny_parts, tmp_path / "data root")
     process = start(project_root, root)
     while not begins_to_write(root) and process.poll() is None:
         time.sleep(0.01)
@@ -129,7 +114,7 @@ def test_stopped_by_its_pid_and_started_again(clean, tiny_parts, project_root, t
 
 def test_started_twice_the_second_is_refused(clean, tiny_parts, project_root, tmp_path):
     files, _ = clean
-    root = make_root(tiny_parts, tmp_path / "data root")
+    root = linked_root(tiny_parts, tmp_path / "data root")
     first = start(project_root, root)
     while not list(root.glob(".writer.lock")) and first.poll() is None:
         time.sleep(0.01)
@@ -155,7 +140,7 @@ def test_killed_again_and_again(clean, tiny_parts, project_root, tmp_path):
     root, done, killed = None, 0, 0
     while killed < KILLS:
         if root is None:
-            root = make_root(tiny_parts, tmp_path / f"data root {done}")
+            root = linked_root(tiny_parts, tmp_path / f"data root {done}")
         process = start(project_root, root)
         time.sleep(seconds * moments.uniform(0.1, 1.0))
         way = moments.choice(("group", "script", "program"))
@@ -186,7 +171,7 @@ def test_pairs_at_once(clean, tiny_parts, project_root, tmp_path):
     moments = random.Random(1)
     codes = []
     for number in range(PAIRS):
-        root = make_root(tiny_parts, tmp_path / f"data root {number}")
+        root = linked_root(tiny_parts, tmp_path / f"data root {number}")
         first = start(project_root, root)
         time.sleep(seconds * moments.uniform(0.0, 0.7))
         second = start(project_root, root)
