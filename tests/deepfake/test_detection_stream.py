@@ -52,11 +52,12 @@ def test_batches_span_videos():
 
 
 def test_a_caller_that_stops_early_leaves_no_process_behind():
+    before = set(psutil.Process().children())  # what other tests keep, such as a fork server
     stream = detect_videos(list(range(20, 60)), _frames, Brightness(), workers=3)
     next(stream)
-    assert psutil.Process().children()
+    assert set(psutil.Process().children()) - before
     stream.close()
-    assert psutil.Process().children() == []
+    assert set(psutil.Process().children()) <= before
 
 
 def test_real_videos_give_the_boxes_of_one_by_one(mini_dfdc):

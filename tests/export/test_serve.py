@@ -20,6 +20,7 @@ import pytest
 from deepfake.commandline import EXIT_INTERRUPTED
 from deepfake.ensemble import Member
 from deepfake.results import write_details
+from deepfake.scoring_options import UPLOAD_PIXELS
 from kernel_utils import load_predictor
 from serving.admission import SLOW_AFTER
 from tests.service_process import FORM_HEADERS, form, serving, starting, wait_for
@@ -96,7 +97,7 @@ def test_without_a_face_there_is_no_score(server, files):
     [
         ("garbage.mp4", 415, "garbage.mp4: not a video file"),
         ("empty.mp4", 415, "empty.mp4: the file is empty"),
-        ("bomb.bmp", 415, "bomb.bmp: 32767 x 32767 pixels; at most 36,000,000 are read"),
+        ("bomb.bmp", 415, f"bomb.bmp: 32767 x 32767 pixels; at most {UPLOAD_PIXELS:,} are read"),
         ("truncated.mp4", 415, "truncated.mp4: no video stream that can be decoded"),
         ("large.mp4", 413, "too large; at most 2 MB are taken"),
         ("long.mp4", 422, "5 seconds long; at most 4 are taken"),
