@@ -39,11 +39,14 @@ RECIPES = {
 }
 
 
+SMALL = "test_efficientnet"
+
+
 @pytest.fixture
 def small(monkeypatch):
     """Networks of 0.4 million weights under the published names."""
-    monkeypatch.setattr(xception, "BACKBONE", "test_efficientnet")
-    monkeypatch.setattr(wsdan, "BACKBONE", "test_efficientnet")
+    monkeypatch.setattr(xception, "BACKBONE", SMALL)
+    monkeypatch.setattr(wsdan, "BACKBONE", SMALL)
 
 
 @pytest.fixture
@@ -226,9 +229,17 @@ def options(project_root, shared_faces_root, tmp_path):
 RUNS = {"xception": run_xception, "wsdan_xception": run_wsdan}
 
 
+def run_small(run, options) -> None:
+    """Runs with the networks of `small`, in a process of its own."""
+    xception.BACKBONE = wsdan.BACKBONE = SMALL
+    torch.set_num_threads(1)
+    run(options)
+
+
 def killed_on_the_way(run, options, last) -> int:
     """Runs in a process of its own, killed after one of its epochs: how many are done."""
-    process = multiprocessing.get_context("fork").Process(target=run, args=(options,))
+    # Not forked: after gradients in this process, a fork of it may not compute any.
+    process = multiprocessing.get_context("spawn").Process(target=run_small, args=(run, options))
     process.start()
     deadline = time.monotonic() + 120
     while not last.exists() and process.is_alive() and time.monotonic() < deadline:
