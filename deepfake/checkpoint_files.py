@@ -51,9 +51,9 @@ def check_file(path: Path) -> None:
             "torch.save({'spec': SPEC, 'state_dict': safetensors.torch.load_file(FILE)}, CHECKPOINT)"
         )
     text = head.removeprefix(b"\xef\xbb\xbf").lstrip().lower()
-    for beginning, told in _BEGINNINGS:
+    for beginning, reason in _BEGINNINGS:
         if text.startswith(beginning):
-            raise ValueError(told)
+            raise ValueError(reason)
     if head[257:262] == b"ustar":
         raise ValueError("a tar archive; unpack it first")
     if head.startswith(_ZIP):

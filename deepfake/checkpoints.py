@@ -177,8 +177,8 @@ def _compare(network: nn.Module, given: Mapping[str, torch.Tensor], path: Path, 
         ),
     }
     if any(problems.values()):
-        told = "; ".join(f"{len(keys)} keys {what}: {_some(keys)}" for what, keys in problems.items() if keys)
-        raise CheckpointError(f"{path}: the weights do not fit {name}: {told}{_prefix_hint(own, given)}")
+        mismatch = "; ".join(f"{len(keys)} keys {what}: {_some(keys)}" for what, keys in problems.items() if keys)
+        raise CheckpointError(f"{path}: the weights do not fit {name}: {mismatch}{_prefix_hint(own, given)}")
 
 
 def _prefix_hint(own: Mapping[str, Any], given: Mapping[str, Any]) -> str:

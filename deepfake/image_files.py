@@ -289,10 +289,10 @@ def _iter_frames(path: Path, opened: _Opened, damage: list[str] | None) -> Itera
                 image.seek(opened.first + index)
                 picture = _pixels(image)
         except ImageError as error:
-            told = f"damaged: {index} of {info.frames} frames could be read"
+            note = f"damaged: {index} of {info.frames} frames could be read"
             if damage is None or index < MIN_SHARE * info.frames:
-                raise ImageError(f"{path}: {told}; get the whole file") from error
-            _note(damage, told)
+                raise ImageError(f"{path}: {note}; get the whole file") from error
+            _note(damage, note)
             return
         yield opened.times[index] if opened.times[1:] else image.info["timestamp"] / 1000, picture
 
@@ -312,10 +312,10 @@ def _read_jpeg(path: Path, file: BinaryIO, damage: list[str] | None) -> np.ndarr
         image.load()
     if not scans.complete:
         rows = _whole_rows(image)
-        told = f"damaged: the file's end is missing; {rows} of {image.height} rows could be read"
+        note = f"damaged: the file's end is missing; {rows} of {image.height} rows could be read"
         if damage is None or rows < MIN_SHARE * image.height:
-            raise ImageError(f"{path}: {told}; get the whole file")
-        _note(damage, told)
+            raise ImageError(f"{path}: {note}; get the whole file")
+        _note(damage, note)
     with _decoding(path, "JPEG"):
         return _pixels(image)
 
@@ -455,5 +455,5 @@ def _decoding(path: Path, found: str) -> Iterator[None]:
     except Image.DecompressionBombError as error:
         raise ImageError(f"{path}: too many pixels ({error}); make it smaller first") from error
     except Exception as error:  # each decoder has its own: OSError, SyntaxError, struct.error, RuntimeError, ...
-        told = " ".join(str(error).split())
-        raise ImageError(f"{path}: damaged or truncated {found} picture ({told}); get the file again") from error
+        note = " ".join(str(error).split())
+        raise ImageError(f"{path}: damaged or truncated {found} picture ({note}); get the file again") from error
