@@ -58,7 +58,7 @@ from pathlib import Path
 from deepfake import parts
 from deepfake.locks import writing_folder
 from deepfake.paths import part_folder
-from deepfake.processes import OutOfSpace
+from deepfake.disk_full import OutOfSpace
 
 function, root, number, *rest = sys.argv[1:]
 root, number = Path(root), int(number)

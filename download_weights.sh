@@ -37,15 +37,16 @@ fetch() { # URL FILE: continues what is there of FILE
     esac
 }
 
-weights() { # FUNCTION: prints the lines that deepfake.weights gives
+weights() { # FUNCTION: prints the lines that deepfake.downloads gives
     run "$python" - "$@" <<'PYTHON'
 import sys
 from pathlib import Path
-from deepfake import weights
+from deepfake import downloads
+from deepfake.weights import NAMES
 
 function, folder, *names = sys.argv[1:]
 try:
-    for line in getattr(weights, function)(Path(folder), names or weights.NAMES):
+    for line in getattr(downloads, function)(Path(folder), names or NAMES):
         print(line, flush=True)
 except (ValueError, OSError) as error:
     sys.exit(f"error: {error}")
@@ -53,7 +54,7 @@ PYTHON
 }
 
 be_one_writer "$folder" "$folder" "$@"
-base=${WEIGHTS_URL:-$("$python" -c 'from deepfake import weights; print(weights.BASE_URL)')}
+base=${WEIGHTS_URL:-$("$python" -c 'from deepfake.weights import BASE_URL; print(BASE_URL)')}
 missing=$(weights missing "$folder" "$@")
 for name in $missing; do
     if ! fetch "$base/$name" "$folder/$name.part"; then
@@ -62,4 +63,4 @@ for name in $missing; do
     fi
     mv "$folder/$name.part" "$folder/$name.unchecked"
 done
-weights admit "$folder" "$@"
+weights verify "$folder" "$@"

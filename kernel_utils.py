@@ -23,7 +23,7 @@ from torch import nn
 from torchvision.transforms import Normalize
 
 from deepfake.boxes import Face
-from deepfake.checkpoints import file_hash, load_model
+from deepfake.checkpoints import load_model
 from deepfake.detectors.base import AnySettings
 from deepfake.detectors.build import build_detector
 from deepfake.ensemble import Member
@@ -39,6 +39,7 @@ from deepfake.processes import Part, portable, stream
 from deepfake.scoring import FAKE_THRESHOLD, FRAMES_PER_VIDEO, Aggregation, confident_score, ensemble_score
 from deepfake.scoring_models import TORCH, TRITON, ExportedFile, ScoringModel
 from deepfake.video import LIMITS, Frame, ReadLimits, SpreadFrames, VideoError, chosen_frames, chunked, open_video
+from deepfake.weight_files import file_hash
 
 log = logging.getLogger(__name__)
 

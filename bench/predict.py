@@ -194,7 +194,8 @@ def exported_job(job: Job, way: Way, scratch: Path) -> Job:
     """The job with the checkpoints' exported files, made here, in the checkpoints' place."""
     if way.backend == "torch":
         return job
-    from deepfake.checkpoints import file_hash, load_model
+    from deepfake.checkpoints import load_model
+    from deepfake.weight_files import file_hash
     from export.checking import export_checked
     from export.crops import real_crops
     from export.facts import ExportFacts

@@ -21,7 +21,8 @@ from bench.measuring import pauses, tree_memory
 from deepfake.commandline import positive_int
 from deepfake.encode import write_video
 from deepfake.metadata import Dataset, VideoRecord, read_dataset
-from deepfake.paths import METADATA_NAME, part_folder
+from deepfake.own_folders import METADATA_NAME
+from deepfake.paths import part_folder
 from deepfake.processes import default_workers
 from deepfake.video import count_frames, iter_frames
 

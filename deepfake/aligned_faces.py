@@ -22,7 +22,9 @@ import pandas as pd
 from deepfake import atomic
 from deepfake.face_recipes import AlignRecipe, recipe_from_dict, recipe_to_dict
 from deepfake.mappings import parse_json
-from deepfake.paths import CROP_SUFFIXES, FAILURES_DIR, RECIPE_JSON, RUNS_DIR, is_plain_name
+from deepfake.names import is_plain_name
+from deepfake.own_folders import RECIPE_JSON, RUNS_DIR
+from deepfake.paths import CROP_SUFFIXES, FAILURES_DIR
 from deepfake.tables import TableError, read_table, write_table
 
 FACES_CSV = "faces.csv"

@@ -7,8 +7,8 @@ from deepfake.interrupts import EXIT_INTERRUPTED, MESSAGE
 import math
 from collections.abc import Callable
 
+from deepfake.disk_full import OutOfSpace
 from deepfake.names import printable
-from deepfake.processes import OutOfSpace
 
 EXIT_DIVERGED = 1
 """Training gave no numbers any more."""

@@ -20,6 +20,7 @@ from av.container import InputContainer
 from av.stream import Disposition
 from av.video.stream import VideoStream
 
+from deepfake.file_errors import FileError
 from deepfake.image_files import READ_FORMATS
 from deepfake.image_headers import sniff_image
 from deepfake.images import ImageError, open_regular
@@ -63,7 +64,7 @@ _NEVER_SHOWN = Disposition.attached_pic | Disposition.timed_thumbnails | Disposi
 _OPEN_SECONDS = 120.0
 
 
-class VideoError(ValueError):
+class VideoError(FileError):
     """A video cannot be read; the message names the file and the reason."""
 
 

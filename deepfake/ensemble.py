@@ -18,7 +18,7 @@ from typing import Any
 
 from deepfake.faces import FRAMES, MAX_FACES
 from deepfake.mappings import read_mapping
-from deepfake.paths import is_plain_name
+from deepfake.names import is_plain_name
 from deepfake.scoring import AGGREGATIONS
 from deepfake.video import EveryFrames, FrameChoice, SpreadFrames
 

@@ -16,9 +16,10 @@ from typing import Any, TypeVar
 
 from deepfake.crops import Crops
 from deepfake.detectors.build import PortableDetector
+from deepfake.disk_full import OutOfSpace
 from deepfake.metadata import Dataset, VideoRecord
 from deepfake.paths import DataRoot
-from deepfake.processes import OutOfSpace, portable
+from deepfake.processes import portable
 from deepfake.stages import CROPS, DETECT, DIFFS, LANDMARKS, Stage
 from deepfake.video_steps import compare_crops, cut_crops, detect_boxes, find_landmarks
 from deepfake.workers import UNMEASURED, Cost, output_bytes

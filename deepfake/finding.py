@@ -11,8 +11,18 @@ from pathlib import Path
 from deepfake.image_files import image_format
 from deepfake.images import ImageError
 from deepfake.names import one_line
-from deepfake.paths import MADE_HERE, METADATA_NAME, PICTURE_SUFFIXES, VIDEO_SUFFIXES, is_data_root
+from deepfake.own_folders import MADE_HERE, METADATA_NAME, is_data_root
 from deepfake.video import VideoError, begins_as_video
+
+VIDEO_SUFFIXES = (
+    *(".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v", ".qt", ".3gp", ".3g2", ".mpg", ".mpeg", ".m2v", ".vob"),
+    *(".ts", ".mts", ".m2ts", ".wmv", ".asf", ".flv", ".f4v", ".ogv", ".mxf", ".dv"),
+)
+PICTURE_SUFFIXES = (
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".webp", ".bmp", ".dib", ".tif", ".tiff", ".gif"),
+    *(".avif", ".avifs", ".heic", ".heif", ".hif"),
+)
+"""Of pictures that may stand where a video does."""
 
 AMBIGUOUS_SUFFIXES = ("", ".ts", ".mts")
 """Of files whose first bytes decide: those without a suffix, and names that TypeScript's files have too."""

@@ -12,7 +12,8 @@ import numpy as np
 import pandas as pd
 
 from deepfake.metadata import SPLIT_BY_ORIGINAL, Dataset, VideoRecord
-from deepfake.paths import DataRoot, diff_name, is_plain_name, landmark_name, parse_crop_name
+from deepfake.names import is_plain_name
+from deepfake.paths import DataRoot, diff_name, landmark_name, parse_crop_name
 from deepfake.tables import read_table, write_table
 
 N_SPLITS = 16

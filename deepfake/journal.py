@@ -7,20 +7,17 @@ with other settings never reads them.
 from __future__ import annotations
 
 import contextlib
-import errno
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
 
 from deepfake import atomic
+from deepfake.disk_full import out_of_space
 from deepfake.mappings import parse_json
 from deepfake.names import fit
-from deepfake.processes import OutOfSpace
 
 SUFFIX = ".journal"
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def journal_of(output: Path) -> Path:
@@ -107,17 +104,6 @@ def append_line(file: IO[str], path: Path, line: str) -> None:
     with out_of_space(path):
         file.write(line + "\n")
         file.flush()
-
-
-@contextlib.contextmanager
-def out_of_space(path: Path) -> Iterator[None]:
-    """Turns the errors of a full disk into OutOfSpace, which names `path`."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in _FULL:
-            raise
-        raise OutOfSpace(f"{path}: the disk is full ({error.strerror})") from error
 
 
 def _entry(line: str) -> tuple[str, Any]:

@@ -24,7 +24,7 @@ from deepfake.metadata import (
     read_entries,
 )
 from deepfake.names import escape, from_cell
-from deepfake.paths import METADATA_NAME
+from deepfake.own_folders import METADATA_NAME
 from deepfake.tables import TableError
 from deepfake.text_files import decode_text
 

@@ -18,8 +18,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from deepfake.names import MOST_BYTES, escape
-from deepfake.paths import METADATA_NAME, is_plain_name
+from deepfake.names import MOST_BYTES, escape, is_plain_name
+from deepfake.own_folders import METADATA_NAME
 from deepfake.text_files import decode_text
 
 REAL, FAKE = "REAL", "FAKE"

@@ -131,3 +131,14 @@ def _encode(text: str) -> bytes:
 
 def _size(text: str) -> int:
     return len(_encode(text))
+
+
+_NOT_PLAIN = re.compile(r"[/\\\x00-\x1f\x7f\ud800-\udfff]")
+
+
+def is_plain_name(name: str) -> bool:
+    """True if `name` names a file directly in a folder: no separators, no `..`, not hidden, not empty.
+
+    Nor may it hold control characters or half characters (surrogates): tables and lists could not carry it.
+    """
+    return bool(name) and not name.startswith(".") and _NOT_PLAIN.search(name) is None

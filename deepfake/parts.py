@@ -13,9 +13,11 @@ import zipfile
 from pathlib import Path, PurePosixPath
 
 from deepfake import atomic
-from deepfake.journal import out_of_space
+from deepfake.disk_full import out_of_space
 from deepfake.metadata import MetadataError, read_dataset, read_metadata
-from deepfake.paths import METADATA_NAME, DataRoot, is_plain_name, is_there, part_folder
+from deepfake.names import is_plain_name
+from deepfake.own_folders import METADATA_NAME
+from deepfake.paths import DataRoot, is_there, part_folder
 from deepfake.stages import STAGES
 
 

@@ -16,32 +16,16 @@ DATA_ROOT/compressed/dfdc_train_part_N/             the videos again, compressed
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
-METADATA_NAME = "metadata.json"
-VIDEO_SUFFIXES = (
-    *(".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v", ".qt", ".3gp", ".3g2", ".mpg", ".mpeg", ".m2v", ".vob"),
-    *(".ts", ".mts", ".m2ts", ".wmv", ".asf", ".flv", ".f4v", ".ogv", ".mxf", ".dv"),
-)
-PICTURE_SUFFIXES = (
-    *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".webp", ".bmp", ".dib", ".tif", ".tiff", ".gif"),
-    *(".avif", ".avifs", ".heic", ".heif", ".hif"),
-)
-"""Of pictures that may stand where a video does."""
+from deepfake.names import is_plain_name
+from deepfake.own_folders import BOXES_DIR
+
 CROP_SUFFIXES = (".png", ".jpg", ".webp")
 FAILURES_DIR = "failures"
-RUNS_DIR = "runs"
-RECIPE_JSON = "recipe.json"
-"""In a folder of aligned faces: how they were made."""
-MAPS_JSON = "maps.json"
-"""In a folder of activation maps: which pictures it holds."""
-MADE_HERE = frozenset([RECIPE_JSON, MAPS_JSON])
-"""A folder that holds one of them holds pictures that this project made."""
 
 _CROP_STEM = re.compile(r"(\d+)_(\d+)", re.ASCII)
-_NOT_PLAIN = re.compile(r"[/\\\x00-\x1f\x7f\ud800-\udfff]")
 
 
 @dataclass(frozen=True)
@@ -58,7 +42,7 @@ class DataRoot:
 
     @property
     def boxes(self) -> Path:
-        return self.root / "boxes"
+        return self.root / BOXES_DIR
 
     @property
     def crops(self) -> Path:
@@ -143,16 +127,3 @@ def list_crops(folder: Path) -> list[Path]:
     """The crops in one video's crop folder, ordered by frame, then face."""
     found = [(parsed, path) for path in folder.iterdir() if (parsed := parse_crop_name(path.name)) is not None]
     return [path for _, path in sorted(found)]
-
-
-def is_plain_name(name: str) -> bool:
-    """True if `name` names a file directly in a folder: no separators, no `..`, not hidden, not empty.
-
-    Nor may it hold control characters or half characters (surrogates): tables and lists could not carry it.
-    """
-    return bool(name) and not name.startswith(".") and _NOT_PLAIN.search(name) is None
-
-
-def is_data_root(folders: Collection[str]) -> bool:
-    """Return whether the names of the folders in a folder are those of a preprocessed data set."""
-    return "boxes" in folders and RUNS_DIR in folders

@@ -15,9 +15,11 @@ from itertools import groupby, pairwise
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from deepfake.scoring import can_judge
-
 Box = tuple[float, float, float, float]
+
+MIN_PERSON_FACES = 3
+"""A person seen in fewer frames is not judged and cannot decide about a video, unless all are: a false detection may be
+one."""
 
 NEAR = 1.0
 """A face belongs to a person of the frame before if it is at most this far from where that person is expected."""
@@ -107,6 +109,16 @@ def drop_strays(persons: Sequence[int], frames: Sequence[int], confidences: Sequ
     kept = [person for person in sorted(seen) if person in sure or can_judge(len(seen[person]), most)]
     numbers = {person: number for number, person in enumerate(kept)}
     return [numbers.get(person) for person in persons]
+
+
+def can_judge(faces: int, most: int) -> bool:
+    """Return whether a person is seen often enough to be judged: in MIN_PERSON_FACES, unless nobody is.
+
+    Args:
+        faces: of the person.
+        most: of the person of that video who has most.
+    """
+    return faces >= MIN_PERSON_FACES or most < MIN_PERSON_FACES
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import errno
 import gc
 import multiprocessing
 import os
@@ -24,8 +23,9 @@ from typing import Any, Generic, TypeVar
 
 import cv2
 
+from deepfake.disk_full import OutOfSpace, is_disk_full
+from deepfake.file_errors import FileError
 from deepfake.memory import keep_freed_memory, return_freed_memory
-from deepfake.video import VideoError
 
 Item = TypeVar("Item")
 
@@ -58,10 +58,6 @@ class WorkerDied(Exception):
 
 class GivenUp(Exception):
     """The work was ended because nobody wants it any more."""
-
-
-class OutOfSpace(OSError):
-    """The disk is full: nothing that follows can be written either."""
 
 
 @dataclass(frozen=True)
@@ -111,7 +107,7 @@ def stream(
         ValueError: no workers.
         GivenUp: the work is unwanted; its processes are ended, whatever they are at.
 
-    The error of a last part is what the function raised, if it is a VideoError or a full disk (OutOfSpace);
+    The error of a last part is what the function raised, if it is a FileError or a full disk (OutOfSpace);
     WorkerDied; or a RuntimeError that describes anything else. After OutOfSpace no more items are begun.
     """
     if workers < 1:
@@ -262,9 +258,9 @@ def _serve(
 
 def portable(error: Exception) -> Exception:
     """An error that survives the way to the parent, whatever it holds."""
-    if isinstance(error, VideoError):
-        return VideoError(str(error))
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if isinstance(error, FileError):
+        return type(error)(str(error))
+    if isinstance(error, OSError) and is_disk_full(error):
         return OutOfSpace(f"the disk is full ({error.strerror})")
     return RuntimeError(describe(error))
 

@@ -20,9 +20,10 @@ from types import TracebackType
 from typing import Any
 
 from deepfake import atomic
-from deepfake.journal import append_line, out_of_space, whole_lines
+from deepfake.disk_full import out_of_space
+from deepfake.journal import append_line, whole_lines
 from deepfake.mappings import parse_json
-from deepfake.paths import RUNS_DIR
+from deepfake.own_folders import RUNS_DIR
 from deepfake.version import code_version
 from deepfake.workers import UNMEASURED, Cost, Summary
 

@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from deepfake.persons import can_judge
+
 FAKE_THRESHOLD = 0.8
 REAL_THRESHOLD = 0.2
 REAL_SHARE = 0.9
@@ -60,20 +62,6 @@ def mean_score(scores: Sequence[float] | np.ndarray) -> float:
 
 AGGREGATIONS: dict[str, Aggregation] = {"confident": confident_score, "mean": mean_score}
 """One network's face scores -> its video score, by name: first place's rule, second place's."""
-
-MIN_PERSON_FACES = 3
-"""A person seen in fewer frames is not judged and cannot decide about a video, unless all are: a false detection may be
-one."""
-
-
-def can_judge(faces: int, most: int) -> bool:
-    """Return whether a person is seen often enough to be judged: in MIN_PERSON_FACES, unless nobody is.
-
-    Args:
-        faces: of the person.
-        most: of the person of that video who has most.
-    """
-    return faces >= MIN_PERSON_FACES or most < MIN_PERSON_FACES
 
 
 OF_FAMILY, MAX_PERSON = "family", "max-person"

@@ -25,7 +25,8 @@ import pandas as pd
 from deepfake import folds
 from deepfake.folds import CropFiles, FoldRow
 from deepfake.mappings import parse_json
-from deepfake.paths import is_plain_name, parse_crop_name
+from deepfake.names import is_plain_name
+from deepfake.paths import parse_crop_name
 from deepfake.tables import parse_table, to_csv
 
 SHARDS_JSON = "shards.json"

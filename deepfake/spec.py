@@ -5,7 +5,6 @@ Prediction, export and pictures read architecture, input size, normalisation and
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
@@ -13,14 +12,12 @@ from typing import Any
 import torch
 from torch import nn
 
-from deepfake.face_recipes import AlignRecipe, CropRecipe, FaceRecipe, recipe_from_dict, recipe_to_dict
-from deepfake.images import IMAGENET, SECOND_PLACE, SYMMETRIC, Normalization
+from deepfake.face_recipes import CropRecipe, FaceRecipe, recipe_from_dict, recipe_to_dict
+from deepfake.images import IMAGENET, Normalization
 from deepfake.models.registry import build_model
 from deepfake.ranges import check_numbers, check_whole_number, within
-from deepfake.weights import WSDAN_EFFICIENTNET_B3, WSDAN_XCEPTION, XCEPTION
 
 SPEC_FORMAT = 1
-PUBLISHED_INPUT_SIZE = 380
 MAX_INPUT_SIZE = 4096
 """Larger than any network's; a spec that says more is damaged."""
 
@@ -38,9 +35,6 @@ OUTPUT_SOFTMAX = "softmax"
 OUTPUTS = (OUTPUT_LOGIT, OUTPUT_SOFTMAX)
 OUTPUT_WIDTHS = {OUTPUT_LOGIT: 1, OUTPUT_SOFTMAX: 2}
 """How many numbers a network gives for a face."""
-
-_PUBLISHED = {"source": "published"}
-_PUBLISHED_NAME = re.compile(r"(DeepFakeClassifier(?:SRM|GWAP)?)_(tf_efficientnet_b\d_ns)_\d+_(?:\d+|last|best_dice)")
 
 
 @dataclass(frozen=True)
@@ -145,33 +139,3 @@ def fake_probability(outputs: torch.Tensor, output: str) -> torch.Tensor:
         raise ValueError(f"the network gives {outputs.shape[1]} numbers for a face; a {output} takes {width}")
     probability = outputs[:, 0].sigmoid() if output == OUTPUT_LOGIT else outputs.softmax(-1)[:, 1]
     return torch.where(outputs.isfinite().all(1), probability, torch.nan)
-
-
-def legacy_spec(file_name: str) -> ModelSpec | None:
-    """The spec of a published checkpoint by its file name, None for any other name.
-
-    First place's names may have anything before and behind; second place's are exact.
-    """
-    if file_name in SECOND_PLACE_SPECS:
-        return SECOND_PLACE_SPECS[file_name]
-    match = _PUBLISHED_NAME.search(file_name)
-    if match is None:
-        return None
-    return ModelSpec(
-        architecture=match[1],
-        options={"encoder": match[2]},
-        input_size=PUBLISHED_INPUT_SIZE,
-        training=_PUBLISHED,
-    )
-
-
-def _aligned(architecture: str, input_size: int, normalization: Normalization) -> ModelSpec:
-    return ModelSpec(architecture, {}, input_size, normalization, AlignRecipe(), OUTPUT_SOFTMAX, _PUBLISHED)
-
-
-SECOND_PLACE_SPECS = {
-    XCEPTION: _aligned("xception", 299, SYMMETRIC),
-    WSDAN_XCEPTION: _aligned("wsdan_xception", 320, SECOND_PLACE),
-    WSDAN_EFFICIENTNET_B3: _aligned("wsdan_efficientnet_b3", 300, SECOND_PLACE),
-}
-"""Second place's published checkpoints by file name."""

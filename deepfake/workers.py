@@ -18,8 +18,9 @@ from typing import Any, Generic, TypeVar
 from tqdm import tqdm
 
 from deepfake import atomic
+from deepfake.disk_full import OutOfSpace
 from deepfake.names import from_cell, to_cell
-from deepfake.processes import OutOfSpace, WorkerDied, stream
+from deepfake.processes import WorkerDied, stream
 
 Item = TypeVar("Item")
 

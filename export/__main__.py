@@ -208,7 +208,8 @@ def choose_place(args: argparse.Namespace, made: Format) -> str:
 
 def make_job(args: argparse.Namespace, checkpoint: Path, files: Sequence[Path], device: str, folded: bool) -> ExportJob:
     """What is to be exported, with the faces that it is checked on."""
-    from deepfake.checkpoints import file_hash, load_model
+    from deepfake.checkpoints import load_model
+    from deepfake.weight_files import file_hash
     from export.crops import real_crops
     from export.facts import INT8, ExportFacts
     from export.network import ExportJob

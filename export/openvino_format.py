@@ -12,8 +12,8 @@ import numpy as np
 import torch
 
 from deepfake import atomic
-from deepfake.checkpoints import file_hash
 from deepfake.lanes import share
+from deepfake.weight_files import file_hash
 from export import onnx_format
 from export.facts import (
     BF16,

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from deepfake.checkpoints import file_hash
 from deepfake.face_scorer import FaceScorer
 from deepfake.precision import FLOAT32
+from deepfake.weight_files import file_hash
 from export import onnx_format
 from export.facts import ExportError, again
 from export.formats import FORMATS

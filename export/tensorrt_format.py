@@ -14,9 +14,9 @@ from typing import Any
 import torch
 
 from deepfake import atomic
-from deepfake.checkpoints import file_hash
 from deepfake.face_scorer import SCORE_BATCH
 from deepfake.mappings import parse_json
+from deepfake.weight_files import file_hash
 from export import onnx_format
 from export.facts import BF16, FLOAT32, FP16, ExportError, ExportFacts, again, missing_library
 from export.network import INPUT, OUTPUT, ExportJob, Run

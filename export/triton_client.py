@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 import numpy as np
 import torch
 
-from deepfake.checkpoints import file_hash
+from deepfake.weight_files import file_hash
 from export import triton_config as configs
 from export.facts import ExportError, ExportFacts, again, missing_library
 from export.network import INPUT, OUTPUT, ExportedNetwork

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from deepfake import atomic
-from deepfake.checkpoints import file_hash
 from deepfake.face_recipes import recipe_to_dict
 from deepfake.spec import OUTPUT_LOGIT, ModelSpec
+from deepfake.weight_files import file_hash
 from export import triton_config as configs
 from export import triton_model
 from export.checking import Agreement, export_checked

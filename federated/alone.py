@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from deepfake.checkpoints import CheckpointError, read_checkpoint
+from deepfake.checkpoints import read_checkpoint
+from deepfake.weight_files import CheckpointError
 from federated.algorithm import FederatedClassifier
 from federated.samples import OwnerData
 from federated.settings import LocalSettings

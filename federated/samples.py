@@ -21,7 +21,8 @@ import pandas as pd
 from deepfake import atomic
 from deepfake.folds import COLUMNS, CropFiles, read_folds
 from deepfake.mappings import read_mapping
-from deepfake.paths import DataRoot, is_plain_name
+from deepfake.names import is_plain_name
+from deepfake.paths import DataRoot
 from deepfake.tables import write_table
 from federated.splitting import KINDS
 from training.datasets.crop_reading import CropReader, FolderCrops, as_rows

@@ -15,7 +15,8 @@ from deepfake import atomic
 from deepfake.encode import transcode
 from deepfake.locks import writing_folder
 from deepfake.metadata import VideoRecord, read_dataset
-from deepfake.paths import METADATA_NAME, DataRoot
+from deepfake.own_folders import METADATA_NAME
+from deepfake.paths import DataRoot
 from deepfake.workers import Task
 from preprocessing.step import Work, excluded, make_parser, run_main, run_work, seen_by_all
 

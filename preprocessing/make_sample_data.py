@@ -24,7 +24,7 @@ from deepfake.encode import write_video
 from deepfake.faceswap import NoFaceError, swap_video
 from deepfake.locks import writing_file, writing_folder
 from deepfake.metadata import FAKE, REAL
-from deepfake.paths import METADATA_NAME
+from deepfake.own_folders import METADATA_NAME
 from deepfake.portrait import Portrait, animate
 from deepfake.portraits import PERSONS, read_portrait
 from deepfake.video import probe

@@ -17,7 +17,8 @@ from deepfake.commandline import EXIT_INTERRUPTED, EXIT_SOME_FAILED, EXIT_USAGE,
 from deepfake.locks import writing_folder
 from deepfake.metadata import Dataset, VideoRecord, read_dataset
 from deepfake.names import one_line
-from deepfake.paths import FAILURES_DIR, RUNS_DIR, DataRoot, failures_file, is_there
+from deepfake.own_folders import RUNS_DIR
+from deepfake.paths import FAILURES_DIR, DataRoot, failures_file, is_there
 from deepfake.processes import default_workers
 from deepfake.runs import FAILED, Header, Record, Run, find_change, last_entries, new_header, read_runs
 from deepfake.stages import Stage

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from deepfake import weights
+from deepfake import downloads, weights
 from deepfake.locks import writing_folder
 from tests.predicting import tiny_checkpoint
 
@@ -166,39 +166,39 @@ def test_the_published_seven():
     assert weights.BASE_URL.startswith("https://github.com/selimsef/dfdc_deepfake_challenge/releases/download/")
 
 
-def _admit(folder: Path, *names: str) -> list[str]:
-    return list(weights.admit(folder, names))
+def _verify(folder: Path, *names: str) -> list[str]:
+    return list(downloads.verify(folder, names))
 
 
 def test_a_file_put_there_by_hand_is_checked_and_recorded(files, tmp_path):
     shutil.copy(files / GOOD, tmp_path)
-    assert "loads strictly" in _admit(tmp_path, GOOD)[0]
-    assert _admit(tmp_path, GOOD) == [f"{GOOD}: unchanged"]
+    assert "loads strictly" in _verify(tmp_path, GOOD)[0]
+    assert _verify(tmp_path, GOOD) == [f"{GOOD}: unchanged"]
 
 
 def test_a_second_download_must_be_the_same_file(files, tmp_path):
     shutil.copy(files / GOOD, tmp_path / "x")
-    _admit(tmp_path, "x")
+    _verify(tmp_path, "x")
     (tmp_path / "x").unlink()
     shutil.copy(files / OTHER, tmp_path / "x.unchecked")  # loads, but is another one
     with pytest.raises(weights.WeightsError, match="has changed"):
-        _admit(tmp_path, "x")
+        _verify(tmp_path, "x")
     assert not (tmp_path / "x").exists()
 
 
 def test_what_is_missing(files, tmp_path):
     shutil.copy(files / GOOD, tmp_path)
     (tmp_path / "b.unchecked").touch()
-    assert weights.missing(tmp_path, [GOOD, "b", "c"]) == ["c"]
-    assert weights.missing(tmp_path) == list(weights.NAMES)
+    assert downloads.missing(tmp_path, [GOOD, "b", "c"]) == ["c"]
+    assert downloads.missing(tmp_path) == list(weights.NAMES)
     with pytest.raises(weights.WeightsError, match="c: no such file; download it again"):
-        list(weights.admit(tmp_path, ["c"]))
+        list(downloads.verify(tmp_path, ["c"]))
 
 
 def test_a_damaged_record_is_told(tmp_path):
-    (tmp_path / weights.CHECKSUMS).write_text("123 a\n")
+    (tmp_path / downloads.CHECKSUMS).write_text("123 a\n")
     with pytest.raises(weights.WeightsError, match="is not 'SHA256  NAME'"):
-        weights.read_checksums(tmp_path)
+        downloads.read_checksums(tmp_path)
 
 
 def test_two_downloads_at_once_are_refused(project_root, tmp_path):

@@ -13,7 +13,7 @@ from deepfake import atomic
 from deepfake.face_recipes import FaceRecipe
 from deepfake.images import encode_image, write_image
 from deepfake.mappings import parse_json
-from deepfake.paths import MAPS_JSON
+from deepfake.own_folders import MAPS_JSON
 from visualize.activation import METHODS, overlay
 from visualize.face_maps import MappedFace, in_frame, outline
 from visualize.labels import INK, PAPER, paste, stacked, text_block

@@ -19,13 +19,15 @@ import numpy as np
 from deepfake import atomic
 from deepfake.boxes import crop_face
 from deepfake.calibration import Judge
+from deepfake.disk_full import OutOfSpace
 from deepfake.images import fit_square
 from deepfake.names import MOST_BYTES, escape, file_name
+from deepfake.persons import can_judge
 from deepfake.precision import PrecisionCheck
-from deepfake.processes import OutOfSpace, WorkerDied, apart, portable, stream
+from deepfake.processes import WorkerDied, apart, portable, stream
 from deepfake.quality import SMALL_FACE, bits_per_pixel, reasons_for_doubt, sharpness
 from deepfake.results import PersonScore, ScoredFace, VideoResult, judged, video_to_json
-from deepfake.scoring import MAX_PERSON, can_judge, ensemble_score
+from deepfake.scoring import MAX_PERSON, ensemble_score
 from deepfake.video import Frame, VideoInfo, iter_frames, probe
 from visualize.page import picture, render
 from visualize.timeline import Timeline, draw_timeline

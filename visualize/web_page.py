@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup, escape
 
+from deepfake.finding import PICTURE_SUFFIXES, VIDEO_SUFFIXES
 from deepfake.images import fit_square, write_image
-from deepfake.paths import PICTURE_SUFFIXES, VIDEO_SUFFIXES
 from deepfake.portraits import PERSONS, read_portrait
 from deepfake.processes import GivenUp, WorkerDied
 from deepfake.uploads import named_as_uploaded

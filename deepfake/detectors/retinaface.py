@@ -17,12 +17,12 @@ import numpy as np
 import torch
 
 from deepfake.boxes import Face
-from deepfake.checkpoints import CheckpointError, load_state, read_state_dict
 from deepfake.detectors import retinaface_network
 from deepfake.detectors.base import RetinaFaceSettings, auto_scale
 from deepfake.detectors.nms import nms
 from deepfake.models.inference import Network, for_inference
 from deepfake.precision import FLOAT32
+from deepfake.weight_files import CheckpointError, load_state, read_state_dict
 from deepfake.weights import SECOND_PLACE_SOURCE
 
 MEAN_BGR = (104.0, 117.0, 123.0)

@@ -30,7 +30,8 @@ from deepfake.aligned_faces import (
 )
 from deepfake.detectors import ALIGNING
 from deepfake.face_recipes import AlignRecipe
-from deepfake.paths import CROP_SUFFIXES, is_plain_name
+from deepfake.names import is_plain_name
+from deepfake.paths import CROP_SUFFIXES
 from deepfake.tables import TableError
 
 MTCNN = Extraction(AlignRecipe(ALIGNING["mtcnn"]), every=10)

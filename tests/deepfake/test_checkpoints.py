@@ -15,8 +15,9 @@ import numpy as np
 import pytest
 import torch
 
-from deepfake.checkpoints import CheckpointError, file_hash, load_model, load_weights, read_checkpoint, save_checkpoint
+from deepfake.checkpoints import load_model, load_weights, read_checkpoint, save_checkpoint
 from deepfake.spec import ModelSpec
+from deepfake.weight_files import CheckpointError, file_hash
 
 TINY = ModelSpec("DeepFakeClassifier", {"encoder": "mobilenetv3_small_050"}, 64)
 LEGACY_NAME = "tiny_DeepFakeClassifier_tf_efficientnet_b0_ns_0_last"

@@ -10,7 +10,7 @@ from deepfake.commandline import (
     positive_int,
     run_guarded,
 )
-from deepfake.processes import OutOfSpace
+from deepfake.disk_full import OutOfSpace
 
 
 def _raising(error: BaseException):

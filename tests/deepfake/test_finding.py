@@ -7,9 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from deepfake.finding import find_videos
+from deepfake.finding import PICTURE_SUFFIXES, VIDEO_SUFFIXES, find_videos
 from deepfake.images import write_image
-from deepfake.paths import PICTURE_SUFFIXES, VIDEO_SUFFIXES
 
 
 def touch(folder: Path, *names: str) -> None:

@@ -9,7 +9,6 @@ import pytest
 import torch
 
 from deepfake.boxes import Face
-from deepfake.checkpoints import CheckpointError
 from deepfake.detectors.base import RetinaFaceSettings
 from deepfake.detectors.retinaface import (
     VARIANTS,
@@ -20,6 +19,7 @@ from deepfake.detectors.retinaface import (
     weights_path,
 )
 from deepfake.video import iter_frames
+from deepfake.weight_files import CheckpointError
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

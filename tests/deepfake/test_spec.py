@@ -10,7 +10,8 @@ import torch
 from deepfake.detectors import PRESETS, RetinaFaceSettings
 from deepfake.face_recipes import AlignRecipe, CropRecipe, recipe_to_dict
 from deepfake.images import Normalization
-from deepfake.spec import ModelSpec, fake_probability, legacy_spec
+from deepfake.published_specs import legacy_spec
+from deepfake.spec import ModelSpec, fake_probability
 from deepfake.weights import NAMES
 
 SPEC = ModelSpec(

@@ -13,7 +13,8 @@ import psutil
 import pytest
 
 from deepfake import atomic
-from deepfake.processes import DIED, OutOfSpace, WorkerDied, apart
+from deepfake.disk_full import OutOfSpace
+from deepfake.processes import DIED, WorkerDied, apart
 from deepfake.video import VideoError
 from deepfake.workers import Failure, Outcome, Summary, read_failures, run_over, run_stream, write_failures
 

@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from deepfake.checkpoints import file_hash
 from deepfake.face_scorer import FaceScorer
+from deepfake.weight_files import file_hash
 from export import openvino_format
 from export.checking import export_checked
 from export.facts import BF16, FLOAT32, INT8, ExportError

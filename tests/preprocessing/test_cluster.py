@@ -18,8 +18,8 @@ import pytest
 
 from deepfake import atomic, cluster
 from deepfake.cluster import DIED, ClusterError, connected, outcomes
-from deepfake.paths import RUNS_DIR
-from deepfake.processes import OutOfSpace
+from deepfake.disk_full import OutOfSpace
+from deepfake.own_folders import RUNS_DIR
 from deepfake.workers import Outcome, Task
 from tests.clips import cut, write_metadata
 from tests.preprocessing.conftest import step_command, tree

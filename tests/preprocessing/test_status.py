@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from deepfake.paths import RUNS_DIR
+from deepfake.own_folders import RUNS_DIR
 from deepfake.runs import DONE, FAILED, Entry, Record, find_change, last_entries, new_header, read_runs
 from deepfake.version import code_version, source_checksum
 from deepfake.workers import Cost, Summary

@@ -12,12 +12,13 @@ import pytest
 import torch
 
 from deepfake.boxes import BoxFile, first_settings, write_boxes
-from deepfake.checkpoints import CheckpointError, load_model, read_checkpoint
+from deepfake.checkpoints import load_model, read_checkpoint
 from deepfake.detectors.base import PRESETS
 from deepfake.folds import read_folds
 from deepfake.locks import Locked
 from deepfake.losslog import parse_losses
 from deepfake.paths import DataRoot
+from deepfake.weight_files import CheckpointError
 from tests.training.conftest import TINY, make_data_root
 from training import engine
 from training.checkpointing import RunFiles

@@ -13,10 +13,11 @@ import torch
 from torch.nn.functional import normalize
 
 from deepfake.aligned_faces import FACES_CSV, read_face_list
-from deepfake.checkpoints import CheckpointError, load_model, read_checkpoint, save_checkpoint
+from deepfake.checkpoints import load_model, read_checkpoint, save_checkpoint
 from deepfake.losslog import parse_losses
 from deepfake.models import build_model, wsdan, xception
 from deepfake.spec import ModelSpec, fake_probability
+from deepfake.weight_files import CheckpointError
 from tests.training.conftest import second_place_config
 from training import distributed, engine
 from training.config import ConfigError, WSDANConfig, XceptionConfig, parse_config, read_config
