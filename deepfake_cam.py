@@ -193,8 +193,8 @@ def outputs(source: Source, output: Path) -> tuple[Path, Path, Path]:
 
 def build_mapper(args: argparse.Namespace, checkpoint: Path, detects: bool) -> FaceMapper:
     """The network with everything it needs. Raises ValueError for what cannot be used."""
+    from deepfake.loading import load_models
     from deepfake.precision import choose_device
-    from kernel_utils import load_models
     from visualize.face_maps import FaceMapper
 
     device = choose_device(args.device)

@@ -1,7 +1,7 @@
 """video -> faces -> scores -> one number: what notebooks import.
 
-`predict_on_video` and `predict_on_video_set` are the published entry points; `load_models` and `load_predictor` start
-the pipeline of predict_folder.py (`deepfake.prediction`).
+`predict_on_video` and `predict_on_video_set` are the published entry points; `deepfake.loading.load_predictor` starts
+the pipeline of predict_folder.py.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import deepfake.idle_threads
 import logging
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,23 +22,16 @@ from torch import nn
 from torchvision.transforms import Normalize
 
 from deepfake.boxes import Face
-from deepfake.checkpoints import load_model
-from deepfake.detectors.base import AnySettings
 from deepfake.detectors.build import build_detector
-from deepfake.ensemble import Member
-from deepfake.face_recipes import AlignRecipe, CropRecipe
+from deepfake.face_recipes import CropRecipe
 from deepfake.face_scorer import FaceScorer
-from deepfake.faces import FaceSource, crop_faces
+from deepfake.faces import crop_faces
 from deepfake.images import IMAGENET, center_pad, fit_square, isotropic_resize
 from deepfake.lanes import shared_lanes
 from deepfake.names import one_line, printable
-from deepfake.precision import AUTO, choose_device
-from deepfake.prediction import Predictor, warm_up
 from deepfake.processes import Part, portable, stream
 from deepfake.scoring import FAKE_THRESHOLD, FRAMES_PER_VIDEO, Aggregation, confident_score, ensemble_score
-from deepfake.scoring_models import TORCH, TRITON, ExportedFile, ScoringModel
-from deepfake.video import LIMITS, Frame, ReadLimits, SpreadFrames, VideoError, chosen_frames, chunked, open_video
-from deepfake.weight_files import file_hash
+from deepfake.video import Frame, SpreadFrames, VideoError, chosen_frames, chunked, open_video
 
 log = logging.getLogger(__name__)
 
@@ -49,16 +41,9 @@ PUBLISHED_ROOM = 4
 COMPRESSION_QUALITY = 90
 """JPEG quality of `apply_compression`, as published."""
 
-USUAL_AGGREGATION = {CropRecipe.kind: "confident", AlignRecipe.kind: "mean"}
-"""How the face scores of a network become one where the ensemble does not say: as its family's authors did."""
-
 
 normalize_transform = Normalize(IMAGENET.mean, IMAGENET.std)
 """ImageNet's normalization of (..., 3, H, W) tensors in 0..1, under its published name."""
-
-
-class NoUseForDetector(ValueError):
-    """Another detector is asked for, but no network sees aligned faces."""
 
 
 Reader = Callable[[Any], tuple[np.ndarray, Sequence[int]] | None]
@@ -162,112 +147,6 @@ def put_to_center(img: np.ndarray, input_size: int) -> np.ndarray:
 def confident_strategy(pred: Sequence[float] | np.ndarray, t: float = FAKE_THRESHOLD) -> float:
     """First place's aggregation under its published name; see `deepfake.scoring.confident_score`."""
     return confident_score(pred, t)
-
-
-def load_models(
-    members: Sequence[Member],
-    device: str = "cpu",
-    detector: AnySettings | None = None,
-    backend: str = TORCH,
-    url: str | None = None,
-) -> list[ScoringModel]:
-    """Loads an ensemble's checkpoints, strictly, or the files exported from them.
-
-    Args:
-        detector: finds the faces for networks that see aligned ones, instead of the detector of their recipes.
-        backend: TORCH; a name in `export.formats.FORMATS`: the exported files lie where the checkpoints would; or
-            TRITON: a server runs them.
-        url: that server's HOST:PORT for gRPC; None for `export.triton_client.DEFAULT_URL`.
-
-    Raises:
-        ValueError: none, two of one name, one that is missing or cannot be used (CheckpointError; exported files:
-            `export.facts.ExportError`; the server too), or a `detector` that no network has use for
-            (NoUseForDetector).
-    """
-    names = [member.name for member in members]
-    if not names or len(set(names)) < len(names):
-        raise ValueError(f"models {', '.join(names) or '(none)'}: expected one or more, each once")
-    load = _loader(backend, url)
-    models = [_with_faces(load(member, device), member, detector) for member in members]
-    if detector is not None and not any(isinstance(model.source.recipe, AlignRecipe) for model in models):
-        raise NoUseForDetector("another detector is for networks that see aligned faces; none of these does")
-    return models
-
-
-def _loader(backend: str, url: str | None) -> Callable[[Member, str], ScoringModel]:
-    if backend == TRITON:
-        from export.triton_client import DEFAULT_URL, Server
-
-        return partial(_load_served, Server(url or DEFAULT_URL))
-    return _load_checkpoint if backend == TORCH else partial(_load_exported, backend)
-
-
-def _load_checkpoint(member: Member, device: str) -> ScoringModel:
-    network, spec = load_model(member.checkpoint, device)
-    return ScoringModel(member.name, network, spec, file_hash(member.checkpoint))
-
-
-def _load_exported(backend: str, member: Member, device: str) -> ScoringModel:
-    from export.scorers import checkpoint_path, exported_path, open_exported
-
-    network = open_exported(member.checkpoint, backend, device)
-    facts, file = network.facts, exported_path(member.checkpoint, backend)
-    checkpoint = checkpoint_path(member.checkpoint, backend)
-    exported = ExportedFile(backend, file, file_hash(file), facts.precision, facts.normalization, checkpoint)
-    return ScoringModel(checkpoint.name, network, facts.spec, facts.sha256, exported=exported)
-
-
-def _load_served(server: Any, member: Member, device: str) -> ScoringModel:
-    from export.triton_client import open_served
-    from export.triton_config import model_name
-
-    network = open_served(member.checkpoint, server)
-    facts, name = network.facts, model_name(member.name)
-    # Where the server is, is no part of what the scores are.
-    exported = ExportedFile(
-        TRITON, Path(name), network.served.sha256, facts.precision, facts.normalization, member.checkpoint
-    )
-    return ScoringModel(member.name, network, facts.spec, facts.sha256, exported=exported)
-
-
-def _with_faces(model: ScoringModel, member: Member, detector: AnySettings | None) -> ScoringModel:
-    """The model with the faces and the say that it has in the ensemble."""
-    recipe = model.spec.crop
-    if detector is not None and isinstance(recipe, AlignRecipe):
-        recipe = replace(recipe, settings=detector)
-    return replace(
-        model,
-        source=FaceSource(recipe, member.frames, member.max_faces),
-        weight=member.weight,
-        aggregation=member.aggregation or USUAL_AGGREGATION[recipe.kind],
-    )
-
-
-def load_predictor(
-    members: Sequence[Member],
-    device: str = "auto",
-    detector: AnySettings | None = None,
-    weights_dir: Path = Path("weights"),
-    precision: str = AUTO,
-    limits: ReadLimits = LIMITS,
-) -> Predictor:
-    """Loads an ensemble for good: what serves one file after the other.
-
-    Args:
-        device: `auto`, `cpu` or `cuda`.
-        precision: see `Predictor`.
-        limits: of reading one file.
-
-    Raises:
-        ValueError: see `choose_device`, `load_models`, `Predictor`.
-    """
-    device = choose_device(device)
-    models = load_models(members, device, detector)
-    predictor = Predictor(models, device=device, precision=precision, weights_dir=weights_dir, limits=limits)
-    if predictor.check is not None:
-        log.log(logging.INFO if predictor.check.kept else logging.WARNING, "computing in %s", predictor.check.summary())
-    warm_up(models, predictor.scorers)
-    return predictor
 
 
 def predict_on_video(

@@ -16,6 +16,7 @@ from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from deepfake import results as tables
+from deepfake.backends.registry import FILE_FORMATS
 from deepfake.calibration import Judge, choose_judge, read_calibration
 from deepfake.commandline import EXIT_INTERRUPTED, EXIT_SOME_FAILED, EXIT_USAGE, positive_int, run_guarded
 from deepfake.detectors.base import ALIGNING
@@ -100,7 +101,7 @@ def parse_args() -> argparse.Namespace:
     )
     add(
         "--backend",
-        choices=["torch", "onnx", "openvino", "tensorrt", "triton"],
+        choices=["torch", *FILE_FORMATS.names(), "triton"],
         default="torch",
         help="torch runs checkpoints; the others run the files that python -m export made of them, which lie in the "
         "weights folder (triton: in the repository of a server) and decide the precision (default: %(default)s)",
@@ -172,10 +173,10 @@ def predict(args: argparse.Namespace, videos: dict[str, Path]) -> tuple[dict[str
     if args.backend == "torch":
         check_present([member.checkpoint for member in members])
     calibration = read_calibration(args.calibration) if args.calibration else None
+    from deepfake.loading import load_models
     from deepfake.precision import choose_device  # torch takes seconds: not for --help or a mistyped folder
     from deepfake.prediction import Predictor
     from deepfake.scoring_models import describe_run
-    from kernel_utils import load_models
 
     device, limits = choose_device(args.device), chosen_limits(args)
     models = load_models(members, device, ALIGNING.get(args.detector), args.backend, args.url)

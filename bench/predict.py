@@ -194,14 +194,14 @@ def exported_job(job: Job, way: Way, scratch: Path) -> Job:
     """The job with the checkpoints' exported files, made here, in the checkpoints' place."""
     if way.backend == "torch":
         return job
+    from deepfake.backends.facts import ExportFacts
     from deepfake.checkpoints import load_model
     from deepfake.weight_files import file_hash
     from export.checking import export_checked
     from export.crops import real_crops
-    from export.facts import ExportFacts
-    from export.formats import FORMATS
+    from export.format_registry import FORMATS
+    from export.formats.onnx import OPSET
     from export.network import ExportJob
-    from export.onnx_format import OPSET
 
     made = FORMATS[way.backend]
     folder = scratch / way.name.replace(" ", "_")
@@ -211,7 +211,7 @@ def exported_job(job: Job, way: Way, scratch: Path) -> Job:
         network, spec = load_model(member.checkpoint)
         facts = ExportFacts(spec, member.checkpoint.name, file_hash(member.checkpoint), False, way.precision)
         crops = real_crops(spec, job.videos[:1], member.checkpoint.parent)
-        path = folder / (member.checkpoint.name + made.SUFFIX)
+        path = folder / (member.checkpoint.name + made.file.suffix)
         export_checked(ExportJob(network, facts, crops, OPSET), path, made, 1.0, "cpu")  # differences are told below
         members.append(replace(member, checkpoint=folder / member.checkpoint.name))
     return replace(job, members=members)
@@ -250,8 +250,8 @@ def timed(stages: dict[str, float], name: str) -> Iterator[None]:
 
 def run_plain(job: Job) -> Measured:
     """What a program does that thinks of no speed: one thing after the other."""
+    from deepfake.loading import load_models
     from deepfake.prediction import warm_up
-    from kernel_utils import load_models
 
     start = time.perf_counter()
     models = load_models(job.members, job.device)
@@ -289,8 +289,8 @@ def plain_scorer(model: ScoringModel) -> Scorer:
 
 def run_way(job: Job, way: Way) -> Measured:
     """As predict_folder.py does."""
+    from deepfake.loading import load_models
     from deepfake.prediction import Predictor, warm_up
-    from kernel_utils import load_models
 
     keep_freed_memory()
     start = time.perf_counter()
@@ -306,9 +306,9 @@ def run_way(job: Job, way: Way) -> Measured:
 
 def run_stages(job: Job, way: Way) -> Measured:
     """Each stage alone, as a way of torch runs it."""
+    from deepfake.loading import load_models
     from deepfake.prediction import warm_up
     from deepfake.scoring_models import make_scorer
-    from kernel_utils import load_models
 
     keep_freed_memory()
     models = load_models(job.members, job.device)
@@ -434,8 +434,8 @@ def run_batches(job: Job, way: Way, threads: int) -> Measured:
     import torch
 
     from deepfake import face_scorer
+    from deepfake.loading import load_models
     from deepfake.scoring_models import make_scorer
-    from kernel_utils import load_models
 
     keep_freed_memory()
     torch.set_num_threads(threads)

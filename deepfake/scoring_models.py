@@ -31,7 +31,7 @@ class ExportedFile:
         backend: what runs it.
         file: its path; of one that a server runs, the model's name there.
         sha256: of the file.
-        precision: in which it computes, a name of `export.facts`.
+        precision: in which it computes, a name of `deepfake.backends.facts`.
         normalization: what pictures in 0..1 go through before it sees them.
         checkpoint: where the checkpoint that it was made from lies, if it is there.
     """

@@ -16,9 +16,10 @@ from deepfake.detectors.base import ALIGNING
 from deepfake.ensemble import Member, listed_ensembles, named_ensemble, weighted_members
 from deepfake.finding import find_videos
 from deepfake.memory import keep_freed_memory
+from export.format_registry import FORMATS
 
 if TYPE_CHECKING:
-    from export.formats import Format
+    from export.format_registry import Format
     from export.network import ExportJob
 
 TRITON = "triton"
@@ -57,7 +58,7 @@ def parse_args() -> argparse.Namespace:
     )
     add = parser.add_argument
     add("checkpoints", nargs="*", type=Path, metavar="CKPT", help="a checkpoint of any family; triton: or several")
-    add("--format", required=True, choices=["onnx", "openvino", "tensorrt", "triton"], help="what runs the file")
+    add("--format", required=True, choices=[*FORMATS.names(), "triton"], help="what runs the file")
     add("--out", required=True, type=Path, metavar="DIR", help="folder of the file; triton: the model repository")
     add(
         "--precision",
@@ -135,13 +136,12 @@ def main() -> int:
     if args.format == TRITON:
         return export_repository(args, files)
     from export.checking import default_tolerance, export_checked  # torch takes seconds
-    from export.formats import FORMATS
 
     made = FORMATS[args.format]
     device = choose_place(args, made)
     (checkpoint,) = args.checkpoints
     job = make_job(args, checkpoint, files, device, args.fold_normalization)
-    path = args.out / (checkpoint.name + made.SUFFIX)
+    path = args.out / (checkpoint.name + made.file.suffix)
     agreement = export_checked(job, path, made, args.tolerance or default_tolerance(args.precision), device)
     print(f"{path}: {args.precision}; {agreement}")
     return 0
@@ -197,23 +197,23 @@ def choose_place(args: argparse.Namespace, made: Format) -> str:
         ExportError: the format does not have the precision, or something is missing that it needs.
         ValueError: see `choose_device`.
     """
+    from deepfake.backends.facts import ExportError
     from deepfake.precision import choose_device
-    from export.facts import ExportError
 
-    if args.precision not in made.PRECISIONS:
-        raise ExportError(f"--precision {args.precision}: {made.NAME} has {', '.join(made.PRECISIONS)}")
+    if args.precision not in made.file.precisions:
+        raise ExportError(f"--precision {args.precision}: {made.file.name} has {', '.join(made.file.precisions)}")
     made.check_installed()
-    return choose_device(made.PLACE if args.device == "auto" else args.device)
+    return choose_device(made.file.device or "cpu" if args.device == "auto" else args.device)
 
 
 def make_job(args: argparse.Namespace, checkpoint: Path, files: Sequence[Path], device: str, folded: bool) -> ExportJob:
     """What is to be exported, with the faces that it is checked on."""
+    from deepfake.backends.facts import INT8, ExportFacts
     from deepfake.checkpoints import load_model
     from deepfake.weight_files import file_hash
     from export.crops import real_crops
-    from export.facts import INT8, ExportFacts
+    from export.formats.onnx import OPSET
     from export.network import ExportJob
-    from export.onnx_format import OPSET
 
     network, spec = load_model(checkpoint, device)
     crops = real_crops(spec, files, checkpoint.parent, ALIGNING.get(args.detector))

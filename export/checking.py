@@ -7,12 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
+from deepfake.backends.facts import ExportError
+from deepfake.backends.network import ExportedNetwork
 from deepfake.face_scorer import FaceScorer
 from deepfake.precision import FLOAT32, REDUCED_TOLERANCE, TOLERANCE
-from export.facts import ExportError
-from export.formats import Format
-from export.network import ExportedNetwork, ExportJob
-from export.scorers import make_scorer
+from export.format_registry import Format
+from export.network import ExportJob
 
 
 def default_tolerance(precision: str) -> float:
@@ -48,8 +48,8 @@ def export_checked(
         ExportError: the difference is larger, or see the format's `written`.
     """
     with made.written(path, job) as file:
-        run, facts = made.open_file(file, device)
-        agreement = compare(job, make_scorer(ExportedNetwork(run, facts, made.PLACE)))
+        run, facts = made.file.open_file(file, device)
+        agreement = compare(job, make_scorer(ExportedNetwork(run, facts, made.file.device or device)))
         if not agreement.difference <= tolerance:
             raise ExportError(f"{told_as or path}: not written: {agreement}; allowed are {tolerance:g} (--tolerance)")
     return agreement
@@ -61,3 +61,9 @@ def compare(job: ExportJob, exported: FaceScorer) -> Agreement:
     expected = FaceScorer(job.network, spec.normalization, FLOAT32, spec.output, spec.input_size)(job.crops)
     difference = np.abs(expected - exported(job.crops)).max()
     return Agreement(float(difference), float(expected.min()), float(expected.max()), len(expected))
+
+
+def make_scorer(network: ExportedNetwork) -> FaceScorer:
+    """Scores pictures of faces with an exported file: (n, s, s, 3) uint8 RGB -> (n,) float32 probabilities of fake."""
+    facts = network.facts
+    return FaceScorer(network, facts.normalization, FLOAT32, facts.spec.output, facts.spec.input_size)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from deepfake.backends.facts import ExportError
 from deepfake.detectors.base import AnySettings
 from deepfake.face_recipes import AlignRecipe
 from deepfake.faces import FaceCollector, FaceSource, FaceView
@@ -15,7 +16,6 @@ from deepfake.images import ImageError
 from deepfake.portraits import PERSONS, read_portrait
 from deepfake.spec import ModelSpec
 from deepfake.video import Frame, SpreadFrames, VideoError, iter_chosen
-from export.facts import ExportError
 
 FRAMES = SpreadFrames(8)
 """Of each video: many videos tell more than many frames of one."""

@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import nn
 
+from deepfake.backends.facts import ExportFacts
 from deepfake.face_scorer import FaceInput
 from deepfake.images import Normalization
-from export.facts import ExportFacts
-
-Run = Callable[[torch.Tensor], torch.Tensor]
-"""(n, 3, s, s) float32 pictures -> what the network puts out, float32, on the same device."""
-
-INPUT, OUTPUT = "pictures", "logits"
-"""The names of the exported graph's input, (n, 3, s, s) float32, and output, (n, 1) or (n, 2) float32."""
 
 
 @dataclass(frozen=True)
@@ -59,20 +52,3 @@ class ExportedGraph(nn.Module):
     def forward(self, pictures: torch.Tensor) -> torch.Tensor:
         """(n, 3, s, s): normalised pictures, or pixel values in 0..255 if the normalisation is folded in."""
         return self.network((pictures - self.mean) / self.std if self.folds else pictures)
-
-
-class ExportedNetwork(nn.Module):
-    """An exported file in the place of a network: what scores with a network scores with this.
-
-    It has no weights of its own; its one empty parameter says where and in which type it takes pictures.
-    """
-
-    def __init__(self, run: Run, facts: ExportFacts, device: str = "cpu") -> None:
-        super().__init__()
-        self._run = run
-        self.facts = facts
-        self.place = nn.Parameter(torch.empty(0, device=device), requires_grad=False)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """(n, 3, s, s) pictures as `facts.normalization` leaves them -> (n, 1) or (n, 2) logits, float32."""
-        return self._run(x.contiguous())

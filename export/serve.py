@@ -154,8 +154,8 @@ def read_token(file: Path | None) -> str | None:
 def build_answerer(args: argparse.Namespace, members: list[Member]) -> Answerer:
     """Loads the networks."""
     calibration = read_calibration(args.calibration) if args.calibration else None
+    from deepfake.loading import load_predictor
     from export.answers import Answerer
-    from kernel_utils import load_predictor  # torch takes seconds: not for --help or a mistyped name
 
     detector = ALIGNING.get(args.detector)
     predictor = load_predictor(members, args.device, detector, args.weights_dir, args.precision, upload_limits(args))

@@ -1,20 +1,18 @@
-"""What a Triton server is told of a model: `config.pbtxt`, in which the facts of `export.facts` travel too.
+"""What a Triton server is told of a model: `config.pbtxt`, in which the facts of `deepfake.backends.facts` travel too.
 
 A model repository holds one folder a model: `NAME/config.pbtxt` and `NAME/1/`, the folder of its only version.
 """
 
 from __future__ import annotations
 
-import hashlib
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from deepfake.backends.facts import ExportError, ExportFacts, missing_library
+from deepfake.backends.network import INPUT, OUTPUT
+from deepfake.backends.triton_models import ENSEMBLE, FILE_HASH, KIND, NETWORK, WEIGHTING, output_width
 from deepfake.face_scorer import SCORE_BATCH
-from deepfake.spec import OUTPUT_WIDTHS, ModelSpec
-from export.facts import ExportError, ExportFacts, missing_library
-from export.network import INPUT, OUTPUT
 
 CONFIG = "config.pbtxt"
 VERSION = "1"
@@ -29,10 +27,6 @@ PROGRAM = "model.py"
 SCORE = "score"
 """The weighted score of an ensemble, (n, 1) float32 in 0..1."""
 
-KIND = "deepfake_kind"
-NETWORK, WEIGHTING, ENSEMBLE = "network", "weighting", "ensemble"
-"""What a model of ours is, told under KIND."""
-FILE_HASH = "file_sha256"
 WEIGHTS = "weights"
 
 PLACES = {"auto": "KIND_AUTO", "cpu": "KIND_CPU", "cuda": "KIND_GPU"}
@@ -43,23 +37,10 @@ MAX_BATCH = {"KIND_CPU": 2 * SCORE_BATCH["cpu"], "KIND_GPU": SCORE_BATCH["cuda"]
 QUEUE_DELAY_MICROSECONDS = 5000
 """How long a request waits for others to share its batch; small beside a network's own time for a batch."""
 
-MOST_NAME = 200
-"""Characters of a model's name: file systems take 255, and a part of a name stands before or behind it."""
-_UNSAFE = re.compile(r"[^A-Za-z0-9_.-]")
-
 
 def check_installed() -> None:
     """Raises ExportError if the client, which knows the config's form, is missing."""
     _messages()
-
-
-def model_name(checkpoint: str) -> str:
-    """What Triton calls the network of a checkpoint: its file name, if that may stand in folders and addresses;
-    otherwise without what may not, and with a checksum, so that no two checkpoints share a name."""
-    safe = _UNSAFE.sub("_", checkpoint).lstrip(".")[:MOST_NAME]
-    if safe == checkpoint:
-        return checkpoint
-    return f"{safe}-{hashlib.sha256(checkpoint.encode()).hexdigest()[:8]}"
 
 
 def network_config(name: str, facts: ExportFacts, file_hash: str, backend: str, place: str, instances: int) -> Any:
@@ -129,16 +110,6 @@ def ensemble_config(
                 _add(config.input, tensor, dims[key])
     _add(config.output, SCORE, [1])
     return config
-
-
-def output_width(spec: ModelSpec) -> int:
-    """How many numbers a network puts out for a face."""
-    return OUTPUT_WIDTHS[spec.output]
-
-
-def told_by(config: Any) -> dict[str, str]:
-    """What a config's parameters say."""
-    return {key: value.string_value for key, value in config.parameters.items()}
 
 
 def to_text(config: Any) -> str:

@@ -14,17 +14,19 @@ from pathlib import Path
 from typing import Any
 
 from deepfake import atomic
+from deepfake.backends.facts import ExportError, ExportFacts, missing_library
+from deepfake.backends.network import INPUT, OUTPUT
+from deepfake.backends.triton_models import ENSEMBLE, KIND, NETWORK, WEIGHTING, model_name, parameters_of
 from deepfake.face_recipes import recipe_to_dict
 from deepfake.spec import OUTPUT_LOGIT, ModelSpec
 from deepfake.weight_files import file_hash
 from export import triton_config as configs
 from export import triton_model
 from export.checking import Agreement, export_checked
-from export.facts import ExportError, ExportFacts, missing_library
-from export.formats import FORMATS, Format
-from export.network import INPUT, OUTPUT, ExportJob
-from export.onnx_format import OPSET
-from export.triton_config import ENSEMBLE, KIND, NETWORK, PYTHON, SCORE, TENSORRT, WEIGHTING, model_name
+from export.format_registry import FORMATS, Format
+from export.formats.onnx import OPSET
+from export.network import ExportJob
+from export.triton_config import PYTHON, SCORE, TENSORRT
 
 WEIGHTING_SUFFIX = "-weighting"
 """Of the model within an ensemble that makes one score of the networks' logits."""
@@ -134,7 +136,7 @@ class Repository:
     def _model(self, name: str, kind: str) -> Iterator[Path]:
         """Yields an empty folder that gets the model's name if nothing is raised."""
         path = self.folder / name
-        if path.exists() and configs.told_by(configs.read_config(path / configs.CONFIG)).get(KIND) != kind:
+        if path.exists() and parameters_of(configs.read_config(path / configs.CONFIG)).get(KIND) != kind:
             raise ExportError(f"{path}: is there already, and is no {kind} of this command; choose another --out")
         # A server takes every folder in the repository for a model, and does not start with a half-written one.
         staging = self._staging()

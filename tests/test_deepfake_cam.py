@@ -15,10 +15,10 @@ from deepfake.ensemble import Member
 from deepfake.face_recipes import AlignRecipe
 from deepfake.face_scorer import FaceScorer
 from deepfake.images import SECOND_PLACE, fit_square, read_image, write_image
+from deepfake.loading import load_models
 from deepfake.prediction import Predictor
 from deepfake.spec import OUTPUT_SOFTMAX, ModelSpec
 from deepfake.video import SpreadFrames, iter_every, probe
-from kernel_utils import load_models
 from tests.clips import cut, draw, gradient
 from tests.predicting import tiny_checkpoint
 from visualize.activation import METHODS

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from deepfake.ensemble import Member
+from deepfake.loading import load_models
 from deepfake.prediction import Predictor
 from deepfake.video import VideoError
 from kernel_utils import (
@@ -16,7 +17,6 @@ from kernel_utils import (
     VideoReader,
     confident_strategy,
     isotropically_resize_image,
-    load_models,
     normalize_transform,
     predict_on_video,
     predict_on_video_set,

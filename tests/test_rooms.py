@@ -3,7 +3,7 @@
     deepfake       imports no other room; neither parses arguments nor prints nor exits
     preprocessing  deepfake; of its own only `step` and `works`, never a sibling step
     training       deepfake
-    kernel_utils   deepfake; export inside of functions
+    kernel_utils   deepfake
     programs       any room but training and preprocessing
     serving        deepfake
     export         deepfake, kernel_utils, serving
@@ -34,8 +34,6 @@ MAY_IMPORT = {
     "federated": {"deepfake", "training", "federated"},
     "bench": {*ROOMS, "kernel_utils"},
 }
-
-MAY_IMPORT_LAZILY = {"kernel_utils": {"export"}}
 
 HEAVY = {
     *("onnx", "onnxruntime", "onnxscript", "openvino", "tensorrt", "tritonclient", "pytriton"),
@@ -107,7 +105,7 @@ def _import_faults(room: str, target: str, lazy: bool, own: set[str]) -> Iterato
     if target.startswith("."):
         yield f"relative import {target}: write the room's name"
     elif top in own:
-        allowed = MAY_IMPORT[room] | (MAY_IMPORT_LAZILY.get(room, set()) if lazy else set())
+        allowed = MAY_IMPORT[room]
         if not any(target == name or target.startswith(f"{name}.") for name in allowed):
             yield f"{room} may not import {target}"
     elif top in HEAVY and not lazy:
@@ -169,7 +167,7 @@ def test_what_breaks_a_rule_is_found(tmp_path, file, code, fault):
         ("deepfake/a.py", "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import onnx"),
         ("preprocessing/a.py", "from preprocessing.step import run_main\nimport deepfake.boxes"),
         ("preprocessing/a.py", "print('done')"),
-        ("kernel_utils.py", "def f():\n    from export.scorers import load"),
+        ("kernel_utils.py", "def f():\n    from deepfake.backends.exported import load"),
         ("predict_folder.py", "import kernel_utils"),
         ("federated/a.py", "from training.engine import train"),
     ],

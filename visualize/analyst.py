@@ -12,13 +12,13 @@ from threading import Event, Lock
 from deepfake.calibration import choose_judge, read_calibration
 from deepfake.detectors.base import ALIGNING, AnySettings
 from deepfake.ensemble import Member
+from deepfake.loading import NoUseForDetector, load_predictor
 from deepfake.precision import AUTO, choose_device
 from deepfake.prediction import Predictor
 from deepfake.processes import Unwanted
 from deepfake.results import VideoResult
 from deepfake.uploads import check_length, named_as_uploaded
 from deepfake.video import LIMITS, ReadLimits
-from kernel_utils import NoUseForDetector, load_predictor
 from visualize.highlights import Highlights
 from visualize.report import Reporter
 

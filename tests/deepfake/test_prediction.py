@@ -15,6 +15,7 @@ from deepfake.checkpoints import load_model
 from deepfake.ensemble import Member
 from deepfake.face_scorer import FaceScorer
 from deepfake.faces import MAX_FACES, FaceCollector, FaceSource, FaceView
+from deepfake.loading import load_models
 from deepfake.precision import AUTO, FLOAT32, REDUCED_TOLERANCE, PrecisionCheck, fastest_precision
 from deepfake.prediction import Predictor
 from deepfake.processes import stream
@@ -23,7 +24,6 @@ from deepfake.runs import plain
 from deepfake.scoring import confident_score
 from deepfake.scoring_models import ScoringModel
 from deepfake.video import iter_spread
-from kernel_utils import load_models
 from tests.clips import cut
 from tests.predicting import on_frames
 

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import torch
 
+from deepfake.backends.facts import FLOAT32, ExportFacts
 from deepfake.face_scorer import FaceInput
 from deepfake.spec import ModelSpec
 from export.crops import real_crops
-from export.facts import FLOAT32, ExportFacts
+from export.formats.onnx import OPSET
 from export.network import ExportJob
-from export.onnx_format import OPSET
 from tests.clips import cut, draw, gradient
 
 SIZE = 64

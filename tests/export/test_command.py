@@ -10,7 +10,7 @@ import pytest
 import predict_folder
 from deepfake.scoring_models import TORCH, TRITON
 from export import __main__ as command
-from export.formats import FORMATS
+from export.format_registry import FORMATS
 from tests.predicting import tiny_checkpoint
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -59,7 +59,7 @@ def test_the_same_scores_as_torch(backend, predict, weights):
         assert one["scores"][MODEL] == pytest.approx(other["scores"][MODEL], abs=1e-5)
     assert after["score"] == pytest.approx(before["score"], abs=1e-5)
     (model,) = found["models"]
-    suffix = FORMATS[backend].SUFFIX
+    suffix = FORMATS[backend].file.suffix
     assert model["exported"]["file"] == MODEL + suffix and model["exported"]["precision"] == "float32"
     assert model["sha256"] == expected["models"][0]["sha256"]
     assert found["settings"]["backend"] == backend and expected["settings"]["backend"] == "torch"
@@ -161,9 +161,9 @@ def test_a_missing_library_names_the_extra(run_main, checkpoint, tmp_path, monke
 
 def test_commands_offer_the_formats_that_there_are(run_main):
     _, out, _ = run_main(command.main, "--help")
-    assert "{" + ",".join((*FORMATS, TRITON)) + "}" in out
+    assert "{" + ",".join((*FORMATS.names(), TRITON)) + "}" in out
     _, out, _ = run_main(predict_folder.main, "--help")
-    assert "{" + ",".join((TORCH, *FORMATS, TRITON)) + "}" in out
-    precisions = {name for made in FORMATS.values() for name in made.PRECISIONS}
+    assert "{" + ",".join((TORCH, *FORMATS.names(), TRITON)) + "}" in out
+    precisions = {name for made in FORMATS.names() for name in FORMATS[made].file.precisions}
     _, out, _ = run_main(command.main, "--help")
     assert precisions == set(out.split("--precision {")[1].split("}")[0].split(","))

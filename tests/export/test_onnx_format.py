@@ -6,15 +6,17 @@ import numpy as np
 import pytest
 import torch
 
+from deepfake.backends.facts import ExportError, ExportFacts
+from deepfake.backends.formats.onnx import open_file
+from deepfake.backends.network import ExportedNetwork
 from deepfake.face_scorer import ScoringError
 from deepfake.images import SECOND_PLACE, SYMMETRIC
 from deepfake.models import model_names
 from deepfake.spec import OUTPUT_SOFTMAX, ModelSpec
-from export import onnx_format, openvino_format
-from export.checking import compare, export_checked
-from export.facts import ExportError, ExportFacts
-from export.network import ExportedNetwork, ExportJob
-from export.scorers import make_scorer
+from export.checking import compare, export_checked, make_scorer
+from export.format_registry import FORMATS
+from export.formats.onnx import OPSET
+from export.network import ExportJob
 from tests.deepfake.test_inference import lively
 from tests.deepfake.test_rectifiers import poison
 from tests.export.conftest import SIZE, TINY
@@ -33,14 +35,14 @@ SPECS = {
 
 
 def opened(path) -> ExportedNetwork:
-    return ExportedNetwork(*onnx_format.open_file(path, "cpu"))
+    return ExportedNetwork(*open_file(path, "cpu"))
 
 
 @pytest.fixture(scope="module")
 def tiny(make_job, tmp_path_factory):
     """A job and its file."""
     job, path = make_job(), tmp_path_factory.mktemp("onnx") / "tiny.onnx"
-    export_checked(job, path, onnx_format, 1e-3, "cpu")
+    export_checked(job, path, FORMATS["onnx"], 1e-3, "cpu")
     return job, path
 
 
@@ -51,7 +53,7 @@ def test_all_architectures_are_tried():
 @pytest.mark.parametrize("name", SPECS)
 def test_every_architecture_agrees_with_torch(name, make_job, tmp_path):
     job = make_job(SPECS[name])
-    agreement = export_checked(job, tmp_path / "a.onnx", onnx_format, 1e-3, "cpu")
+    agreement = export_checked(job, tmp_path / "a.onnx", FORMATS["onnx"], 1e-3, "cpu")
     print(name, agreement)
     assert agreement.difference < 1e-4
     assert agreement.highest - agreement.lowest > 0.3, "scores that are all alike show nothing"
@@ -72,7 +74,7 @@ def test_any_batch(tiny):
 
 def test_folded_normalisation_is_the_same_as_outside(tiny, make_job, tmp_path, crops):
     job = make_job(folded=True)
-    assert export_checked(job, tmp_path / "folded.onnx", onnx_format, 1e-3, "cpu").difference < 1e-5
+    assert export_checked(job, tmp_path / "folded.onnx", FORMATS["onnx"], 1e-3, "cpu").difference < 1e-5
     folded, outside = opened(tmp_path / "folded.onnx"), opened(tiny[1])
     assert folded.facts.folded and not outside.facts.folded
     assert make_scorer(folded)(crops) == pytest.approx(make_scorer(outside)(crops), abs=1e-5)
@@ -91,7 +93,7 @@ def test_the_metadata_tells_all(tiny):
     assert ExportFacts.from_strings(path, told) == job.facts
     assert told["precision"] == "float32" and told["normalization_folded"] == "false"
     (version,) = [entry.version for entry in model.opset_import if entry.domain == ""]
-    assert version == onnx_format.OPSET
+    assert version == OPSET
     assert b".py" not in path.read_bytes(), "paths of source files stay at home"
 
 
@@ -99,17 +101,17 @@ def test_another_opset_is_written_or_refused(make_job, tmp_path):
     import onnx
 
     job = replace(make_job(), opset=20)
-    export_checked(job, tmp_path / "a.onnx", onnx_format, 1e-3, "cpu")
+    export_checked(job, tmp_path / "a.onnx", FORMATS["onnx"], 1e-3, "cpu")
     assert onnx.load(tmp_path / "a.onnx").opset_import[0].version == 20
     with pytest.raises(ExportError, match="--opset 2: "):
-        export_checked(replace(job, opset=2), tmp_path / "b.onnx", onnx_format, 1e-3, "cpu")
+        export_checked(replace(job, opset=2), tmp_path / "b.onnx", FORMATS["onnx"], 1e-3, "cpu")
     assert not (tmp_path / "b.onnx").exists()
 
 
 def test_over_the_tolerance_nothing_is_left(tiny, tmp_path):
     job, _ = tiny
     with pytest.raises(ExportError, match=r"not written: largest difference .* \(--tolerance\)"):
-        export_checked(job, tmp_path / "a.onnx", onnx_format, 1e-12, "cpu")
+        export_checked(job, tmp_path / "a.onnx", FORMATS["onnx"], 1e-12, "cpu")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -138,7 +140,7 @@ def test_bad_files_are_told(tiny, tmp_path, fault):
     path = tmp_path / "bad.onnx"
     path.write_bytes(contents.get(fault, model.SerializeToString()))
     with pytest.raises(ExportError, match=r"bad\.onnx: .*python -m export"):
-        onnx_format.open_file(path, "cpu")
+        open_file(path, "cpu")
 
 
 def test_the_shape_of_scores(tiny, crops):
@@ -147,19 +149,18 @@ def test_the_shape_of_scores(tiny, crops):
     assert make_scorer(opened(tiny[1]))(crops[:0]).shape == (0,)
 
 
-@pytest.mark.parametrize(
-    "made, precision", [(onnx_format, "float32"), (openvino_format, "float32"), (openvino_format, "bf16")]
-)
+@pytest.mark.parametrize("name, precision", [("onnx", "float32"), ("openvino", "float32"), ("openvino", "bf16")])
 @pytest.mark.parametrize(
     "place", ["one weight of the first convolution", "one weight in the middle", "a batch norm's bias"]
 )
-def test_nan_in_an_exported_network_is_an_error(made, precision, place, crops, tmp_path):
+def test_nan_in_an_exported_network_is_an_error(name, precision, place, crops, tmp_path):
     torch.manual_seed(1)
     spec = replace(TINY, options={"encoder": "regnetx_002"})  # ReLUs, which OpenVINO fuses with convolutions
     network = poison(lively(spec.build()), place)
-    job = ExportJob(network, ExportFacts(spec, "tiny", "0" * 64, False, precision), crops[:2], onnx_format.OPSET)
-    with made.written(tmp_path / f"a{made.SUFFIX}", job) as file:
-        exported = ExportedNetwork(*made.open_file(file, "cpu"))
+    job = ExportJob(network, ExportFacts(spec, "tiny", "0" * 64, False, precision), crops[:2], OPSET)
+    made = FORMATS[name]
+    with made.written(tmp_path / f"a{made.file.suffix}", job) as file:
+        exported = ExportedNetwork(*made.file.open_file(file, "cpu"))
         with pytest.raises(ScoringError, match="not finite"):
             make_scorer(exported)(crops[:2])
 
@@ -172,4 +173,4 @@ def test_a_flipped_bit_is_seen(tiny, tmp_path):
         damaged[place] ^= 4
         (tmp_path / "damaged.onnx").write_bytes(damaged)
         with pytest.raises(ExportError, match=r"damaged\.onnx: damaged"):
-            onnx_format.open_file(tmp_path / "damaged.onnx", "cpu")
+            open_file(tmp_path / "damaged.onnx", "cpu")

@@ -19,9 +19,9 @@ import pytest
 
 from deepfake.commandline import EXIT_INTERRUPTED
 from deepfake.ensemble import Member
+from deepfake.loading import load_predictor
 from deepfake.results import write_details
 from deepfake.scoring_options import UPLOAD_PIXELS
-from kernel_utils import load_predictor
 from serving.admission import SLOW_AFTER
 from tests.service_process import FORM_HEADERS, form, serving, starting, wait_for
 

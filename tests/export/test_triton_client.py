@@ -5,7 +5,7 @@ import sys
 import pytest
 
 import predict_folder
-from export.triton_client import TritonError, check_url
+from deepfake.backends.triton import TritonError, check_url
 from tests.predicting import tiny_checkpoint
 from tests.triton_server import free_ports
 

@@ -13,14 +13,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tritonclient.grpc import model_config_pb2
 
+from deepfake.backends.facts import FP16, ExportError, ExportFacts
+from deepfake.backends.formats.onnx import open_file
+from deepfake.backends.network import ExportedNetwork
+from deepfake.backends.triton_models import MOST_NAME, model_name, parameters_of
 from deepfake.images import SYMMETRIC
 from deepfake.spec import OUTPUT_SOFTMAX
 from export import __main__ as command
-from export import onnx_format, triton_config, triton_model, triton_repository
-from export.facts import FP16, ExportError, ExportFacts
-from export.network import ExportedNetwork
-from export.onnx_format import open_file
-from export.scorers import make_scorer
+from export import triton_config, triton_model, triton_repository
+from export.checking import make_scorer
+from export.formats import onnx
 from export.triton_repository import Repository, Served, needs_folding, weighting_graph
 from tests.export.conftest import SIZE, TINY
 
@@ -44,7 +46,7 @@ def job(make_job):
 @pytest.fixture(scope="module", autouse=True)
 def exported_once(job):
     """The same network is exported many times here: only its facts differ."""
-    model = onnx_format.build_model(job)
+    model = onnx.build_model(job)
 
     def build(other):
         assert other.network is job.network
@@ -54,7 +56,7 @@ def exported_once(job):
         return model
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(onnx_format, "build_model", build)
+        patch.setattr(onnx, "build_model", build)
         yield
 
 
@@ -87,7 +89,7 @@ def test_a_network_and_all_that_a_server_and_a_client_must_know(written, job, cr
     assert found.dynamic_batching.max_queue_delay_microseconds > 0
     assert [sample.batch_size for sample in found.model_warmup] == [1, 64]
     assert all(list(sample.inputs["pictures"].dims) == [3, SIZE, SIZE] for sample in found.model_warmup)
-    told = triton_config.told_by(found)
+    told = parameters_of(found)
     assert ExportFacts.from_strings(folder, told) == job.facts
     run, facts = open_file(folder / "1" / "model.onnx", "cpu")
     scores = make_scorer(ExportedNetwork(run, facts))(crops)
@@ -130,7 +132,7 @@ def test_exporting_again_replaces_and_a_failure_leaves_the_old_one(job, tmp_path
         repository.write_network(replace(job, facts=replace(job.facts, sha256="2" * 64)), 1e-12, "cpu")
     assert (tmp_path / "tiny" / "config.pbtxt").read_bytes() == before
     repository.write_network(replace(job, facts=replace(job.facts, sha256="2" * 64)), 1e-3, "cpu")
-    assert triton_config.told_by(parsed(tmp_path / "tiny"))["checkpoint_sha256"] == "2" * 64
+    assert parameters_of(parsed(tmp_path / "tiny"))["checkpoint_sha256"] == "2" * 64
     assert listed(tmp_path) == ["tiny/1/model.onnx", "tiny/config.pbtxt"]
     assert [path.name for path in tmp_path.iterdir()] == ["tiny"], "no temporary folder stays"
 
@@ -164,16 +166,16 @@ NAMES = st.text(st.characters(blacklist_categories=["Cs"]), min_size=1, max_size
 
 @given(NAMES, NAMES)
 def test_names_are_safe_and_tell_checkpoints_apart(one, other):
-    name = triton_config.model_name(one)
+    name = model_name(one)
     assert name and set(name) <= set("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-")
-    assert not name.startswith(".") and len(name) <= triton_config.MOST_NAME + 9
-    assert triton_config.model_name(name) == name
-    assert (name == triton_config.model_name(other)) == (one == other)
+    assert not name.startswith(".") and len(name) <= MOST_NAME + 9
+    assert model_name(name) == name
+    assert (name == model_name(other)) == (one == other)
 
 
 def test_usual_names_stay():
     for name in ("b7_111_DeepFakeClassifier_tf_efficientnet_b7_ns_0_last", "ckpt_x.pth", "xception-hg-2.pth"):
-        assert triton_config.model_name(name) == name
+        assert model_name(name) == name
 
 
 WIDE = replace(TINY, output=OUTPUT_SOFTMAX)
@@ -213,7 +215,7 @@ def test_networks_that_see_the_same_share_the_ensembles_input(tmp_path):
     assert found.platform == "ensemble"
     assert [(entry.name, list(entry.dims)) for entry in found.input] == [("pictures", [3, SIZE, SIZE])]
     assert [(entry.name, list(entry.dims)) for entry in found.output] == [("score", [1])]
-    assert json.loads(triton_config.told_by(found)["weights"]) == {"a": 0.25, "b": 0.75}
+    assert json.loads(parameters_of(found)["weights"]) == {"a": 0.25, "b": 0.75}
     *networks, weighting = found.ensemble_scheduling.step
     assert [step.model_name for step in networks] == ["a", "b"]
     made = [step.output_map["logits"] for step in networks]
@@ -251,7 +253,7 @@ def test_tensorrt_computes_in_its_precision_and_takes_float32(job):
     facts = replace(job.facts, precision=FP16)
     config = triton_config.network_config("a", facts, "1" * 64, "tensorrt", "KIND_GPU", 1)
     assert (config.backend, config.default_model_filename) == ("tensorrt", "model.plan")
-    assert triton_config.told_by(config)["precision"] == "fp16"
+    assert parameters_of(config)["precision"] == "fp16"
     assert config.input[0].data_type == config.output[0].data_type == model_config_pb2.TYPE_FP32
 
 

@@ -14,11 +14,12 @@ import pytest
 import torch
 
 import predict_folder
+from deepfake.backends import triton
+from deepfake.backends.triton import Server, TritonError
 from deepfake.checkpoints import load_model
 from deepfake.face_scorer import FaceInput, FaceScorer
 from export import __main__ as command
-from export import triton_client, triton_config
-from export.triton_client import Server, TritonError
+from export import triton_config
 from tests.clips import cut
 from tests.predicting import tiny_checkpoint
 from tests.triton_server import REQUIRE_TRITON, TritonServer, why_not
@@ -192,7 +193,7 @@ def test_the_ensemble_gives_the_weighted_score(server, weights, crops):
 
 
 def test_batches_keep_their_order_and_share_the_servers_batches(server):
-    network = triton_client.ServedNetwork(Server(server.url), "tiny")
+    network = triton.ServedNetwork(Server(server.url), "tiny")
     pictures = torch.randn(40, 3, 64, 64, generator=torch.Generator().manual_seed(0))
     singly = torch.cat(list(network.stream(pictures.split(1))))
     together = network(pictures)  # more than the server takes at once
@@ -228,7 +229,7 @@ def hang(server: TritonServer) -> Callable[[], None]:
 
 @pytest.mark.parametrize("harm", [kill, crash, hang])
 def test_a_server_that_fails_in_the_middle_and_comes_back(server, predict, expected, at_request, monkeypatch, harm):
-    monkeypatch.setattr(triton_client, "REQUEST_SECONDS", 0.5)
+    monkeypatch.setattr(triton, "REQUEST_SECONDS", 0.5)
     cures = []
     at_request(4, lambda: cures.append(soon(harm(server))))
     code, found, err = predict("--backend", "triton", "--url", server.url)
@@ -238,7 +239,7 @@ def test_a_server_that_fails_in_the_middle_and_comes_back(server, predict, expec
 
 
 def test_gone_for_good_then_continued(server, predict, expected, at_request, monkeypatch):
-    monkeypatch.setattr(triton_client, "RETRY_SECONDS", 1.0)
+    monkeypatch.setattr(triton, "RETRY_SECONDS", 1.0)
     at_request(4, server.kill)
     options = ["--backend", "triton", "--url", server.url]
     code, found, err = predict(*options)

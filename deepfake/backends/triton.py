@@ -19,11 +19,10 @@ from typing import Any, TypeVar
 import numpy as np
 import torch
 
+from deepfake.backends.facts import ExportError, ExportFacts, again, missing_library
+from deepfake.backends.network import INPUT, OUTPUT, ExportedNetwork
+from deepfake.backends.triton_models import FILE_HASH, KIND, NETWORK, model_name, output_width, parameters_of
 from deepfake.weight_files import file_hash
-from export import triton_config as configs
-from export.facts import ExportError, ExportFacts, again, missing_library
-from export.network import INPUT, OUTPUT, ExportedNetwork
-from export.triton_config import model_name, output_width
 
 NAME = "triton"
 DEFAULT_URL = "localhost:8001"
@@ -338,8 +337,8 @@ def open_served(checkpoint: Path, server: Server) -> ServedNetwork:
 
 def _served_model(place: str, config: Any) -> ServedModel:
     """Raises TritonError if the config is not one that `export.triton_config` writes."""
-    told = configs.told_by(config)
-    if told.get(configs.KIND) != configs.NETWORK or configs.FILE_HASH not in told:
+    told = parameters_of(config)
+    if told.get(KIND) != NETWORK or FILE_HASH not in told:
         raise TritonError(f"{place}: was not made from a checkpoint by python -m export --format {NAME}")
     facts = ExportFacts.from_strings(Path(place), told)
     size = facts.spec.input_size
@@ -347,7 +346,7 @@ def _served_model(place: str, config: Any) -> ServedModel:
     _check_shape(place, config.output, OUTPUT, [output_width(facts.spec)])
     if config.max_batch_size < 1:
         raise TritonError(f"{place}: max_batch_size {config.max_batch_size}: expected 1 or more")
-    return ServedModel(facts, told[configs.FILE_HASH], config.max_batch_size)
+    return ServedModel(facts, told[FILE_HASH], config.max_batch_size)
 
 
 def _check_shape(place: str, tensors: Any, name: str, expected: list[int]) -> None:

@@ -4,24 +4,21 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from deepfake.face_scorer import FaceScorer
-from deepfake.precision import FLOAT32
+from deepfake.backends.facts import ExportError, again
+from deepfake.backends.network import ExportedNetwork
+from deepfake.backends.registry import FILE_FORMATS
 from deepfake.weight_files import file_hash
-from export import onnx_format
-from export.facts import ExportError, again
-from export.formats import FORMATS
-from export.network import ExportedNetwork
 
 
 def exported_path(named: Path, backend: str) -> Path:
     """The exported file that is meant: NAME + suffix for a checkpoint's name, or the file named itself."""
-    suffix = FORMATS[backend].SUFFIX
+    suffix = FILE_FORMATS[backend].suffix
     return named if named.name.endswith(suffix) else named.with_name(named.name + suffix)
 
 
 def checkpoint_path(named: Path, backend: str) -> Path:
     """Where the checkpoint of an exported file would lie: beside it."""
-    return named.with_name(named.name.removesuffix(FORMATS[backend].SUFFIX))
+    return named.with_name(named.name.removesuffix(FILE_FORMATS[backend].suffix))
 
 
 def open_exported(named: Path, backend: str, device: str = "cpu") -> ExportedNetwork:
@@ -29,7 +26,7 @@ def open_exported(named: Path, backend: str, device: str = "cpu") -> ExportedNet
 
     Args:
         named: the checkpoint's path, or the exported file itself.
-        backend: a name in FORMATS.
+        backend: a name in FILE_FORMATS.
         device: `cpu` or `cuda`.
 
     Raises:
@@ -41,16 +38,10 @@ def open_exported(named: Path, backend: str, device: str = "cpu") -> ExportedNet
         raise ExportError(
             f"{path}: no such file; make it: python -m export {checkpoint} --format {backend} --out {path.parent}"
         )
-    run, facts = FORMATS[backend].open_file(path, device)
+    file_format = FILE_FORMATS[backend]
+    run, facts = file_format.open_file(path, device)
     if checkpoint.is_file() and file_hash(checkpoint) != facts.sha256:
         raise ExportError(
             f"{path}: was made from another checkpoint than {checkpoint}; {again(checkpoint, backend, path.parent)}"
         )
-    place = device if backend == onnx_format.NAME else FORMATS[backend].PLACE  # it alone goes where it is told
-    return ExportedNetwork(run, facts, place)
-
-
-def make_scorer(network: ExportedNetwork) -> FaceScorer:
-    """Scores pictures of faces with an exported file: (n, s, s, 3) uint8 RGB -> (n,) float32 probabilities of fake."""
-    facts = network.facts
-    return FaceScorer(network, facts.normalization, FLOAT32, facts.spec.output, facts.spec.input_size)
+    return ExportedNetwork(run, facts, file_format.device or device)

@@ -12,35 +12,25 @@ from typing import Any
 import torch
 
 from deepfake import atomic
-from deepfake.lanes import share
-from deepfake.models.rectifiers import SLOPE
-from export.facts import (
+from deepfake.backends.facts import (
     CHECKSUM,
     CHECKSUM_TO_COME,
-    FLOAT32,
     INT8,
     ExportError,
-    ExportFacts,
-    again,
-    check_content,
     missing_library,
     with_checksum,
 )
-from export.network import INPUT, OUTPUT, ExportedGraph, ExportJob, Run
-
-NAME = "onnx"
-SUFFIX = ".onnx"
-PRECISIONS = (FLOAT32,)
-PLACE = "cpu"
+from deepfake.backends.formats.onnx import NAME
+from deepfake.backends.network import INPUT, OUTPUT
+from deepfake.models.rectifiers import SLOPE
+from export.format_registry import export_format
+from export.network import ExportedGraph, ExportJob
 
 OPSET = 18
 """The version of the operators that torch's exporter writes natively; others are converted."""
 
 EXAMPLE_BATCH = 2
 """The exporter would take a batch of one for a constant."""
-
-_CUDA = "CUDAExecutionProvider"
-_CPU = "CPUExecutionProvider"
 
 
 def check_installed() -> None:
@@ -90,6 +80,7 @@ def build_model(job: ExportJob) -> Any:
     return model
 
 
+@export_format(NAME, check_installed)
 @contextlib.contextmanager
 def written(path: Path, job: ExportJob) -> Iterator[Path]:
     """Yields the finished file under a temporary name; it gets its own if the caller raises nothing.
@@ -103,42 +94,6 @@ def written(path: Path, job: ExportJob) -> Iterator[Path]:
     with atomic.atomic_file(path) as partial:
         partial.write_bytes(data)
         yield partial
-
-
-def open_file(path: Path, device: str) -> tuple[Run, ExportFacts]:
-    """A file ready to run on `cpu` or `cuda`, and what it tells.
-
-    Raises:
-        ExportError: damaged, without its metadata, ONNX Runtime is not installed, or cannot use the device.
-    """
-    try:
-        import onnxruntime
-    except ImportError as error:
-        raise missing_library(error) from error
-    if device == "cuda" and _CUDA not in onnxruntime.get_available_providers():
-        raise ExportError(
-            "this ONNX Runtime knows no CUDA; use --device cpu, or: python -m pip install onnxruntime-gpu (instead of "
-            "onnxruntime)"
-        )
-    options = onnxruntime.SessionOptions()
-    lanes, threads = share(torch.get_num_threads())
-    options.intra_op_num_threads = 1 if threads == 1 else lanes * threads  # the lanes' own, or shared by all that call
-    try:
-        data = path.read_bytes()
-        session = onnxruntime.InferenceSession(data, options, providers=[_CUDA, _CPU] if device == "cuda" else [_CPU])
-    except OSError as error:
-        raise ExportError(f"{path}: cannot be read: {error.strerror}") from error
-    except Exception as error:  # ONNX Runtime's errors share no other type
-        raise ExportError(f"{path}: damaged, or no ONNX file ({_first_line(error)}); {again(name=NAME)}") from error
-    told = session.get_modelmeta().custom_metadata_map
-    facts = ExportFacts.from_strings(path, told)
-    check_content(path, data, told, NAME)
-
-    def run(batch: torch.Tensor) -> torch.Tensor:
-        (outputs,) = session.run([OUTPUT], {INPUT: batch.cpu().numpy()})
-        return torch.from_numpy(outputs)
-
-    return run, facts
 
 
 @contextlib.contextmanager
@@ -180,7 +135,3 @@ def _forget_sources(model: Any) -> None:
         del item.metadata_props[:]
     for item in (*model.graph.initializer, *(node for function in model.functions for node in function.node)):
         del item.metadata_props[:]
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().split("\n")[0][:200]
