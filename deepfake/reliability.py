@@ -7,10 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.stats import binomtest
-from sklearn import config_context
-from sklearn.metrics import brier_score_loss, log_loss, roc_auc_score
 
 from deepfake.calibration import SCORE_CLIP
+from deepfake.metrics import log_losses, roc_auc
 
 BINS = 10
 """Of equal width, as in a reliability diagram. Scores gather at 0 and 1; bins of equal mass would cut ties apart."""
@@ -98,16 +97,14 @@ def measure(labels: np.ndarray, probabilities: np.ndarray, weights: np.ndarray |
     """
     counted = labels if weights is None else labels[weights > 0]
     has_both = 0 < counted.sum() < len(counted)
-    clipped = np.clip(probabilities, SCORE_CLIP, 1 - SCORE_CLIP)
-    with config_context(assume_finite=True, skip_parameter_validation=True):  # resamples by the thousand
-        return np.array(
-            [
-                log_loss(labels, clipped, sample_weight=weights, labels=[0, 1]),
-                brier_score_loss(labels, probabilities, sample_weight=weights),
-                roc_auc_score(labels, probabilities, sample_weight=weights) if has_both else np.nan,
-                reliability_bins(labels, probabilities, weights).error,
-            ]
-        )
+    return np.array(
+        [
+            np.average(log_losses(labels, probabilities, SCORE_CLIP), weights=weights),
+            np.average((probabilities - labels) ** 2, weights=weights),
+            roc_auc(labels, probabilities, weights) if has_both else np.nan,
+            reliability_bins(labels, probabilities, weights).error,
+        ]
+    )
 
 
 def bootstrap(

@@ -1,6 +1,6 @@
 """What a network is judged by at each owner: log loss, area under the ROC curve and accuracy over videos.
 
-The signatures are substrafl's; the figures are those of training's validation (`training.metrics`).
+The signatures are substrafl's; the figures are those of training's validation (`deepfake.metrics`).
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ from collections.abc import Callable
 
 import pandas as pd
 
+from deepfake.metrics import VideoMetrics, video_metrics
 from federated.samples import OwnerData
-from training.metrics import VideoMetrics, video_metrics
 
 
 def log_loss(data_from_opener: OwnerData, predictions: pd.DataFrame) -> float:

@@ -19,12 +19,12 @@ from torch import nn
 from deepfake import atomic
 from deepfake.checkpoints import Checkpoint, load_weights, read_checkpoint, save_checkpoint
 from deepfake.locks import Locked, writing_file
+from deepfake.metrics import VideoMetrics
 from deepfake.spec import ModelSpec
 from training import distributed
 from training.distributed import Ranks
 from training.engine import Trainer
 from training.epoch_log import EpochEntry
-from training.metrics import VideoMetrics
 
 RESUME_AUTO = "auto"
 KEEP_EPOCHS = 5

@@ -23,13 +23,13 @@ from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 from tqdm import tqdm
 
 from deepfake.losslog import EpochLoss
+from deepfake.metrics import VideoMetrics, video_metrics
 from deepfake.models.inference import check_can_compile
 from training import distributed
 from training.config import OptimizerConfig
 from training.datasets.batch import Batch
 from training.datasets.loading import on_device
 from training.distributed import Ranks
-from training.metrics import VideoMetrics, video_metrics
 from training.optim import build_optimizer, build_schedule, load_optimizer, set_learning_rate
 from training.stopping import Stopped, StopRequest
 

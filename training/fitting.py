@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from deepfake.losslog import EpochLoss, format_losses
+from deepfake.metrics import VideoMetrics
 from deepfake.models import build_model
 from deepfake.spec import ModelSpec
 from training import distributed
@@ -30,7 +31,6 @@ from training.config import DEFAULT_SEED, ConfigError, RecipeConfig
 from training.distributed import Ranks
 from training.engine import EpochReport, Recipe, StepSettings, Trainer
 from training.epoch_log import EpochEntry, complete_entry
-from training.metrics import VideoMetrics
 from training.optim import check_schedule
 from training.scalars import Scalars
 from training.stopping import Stopped, StopRequest

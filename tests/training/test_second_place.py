@@ -15,6 +15,7 @@ from torch.nn.functional import normalize
 from deepfake.aligned_faces import FACES_CSV, read_face_list
 from deepfake.checkpoints import load_model, read_checkpoint, save_checkpoint
 from deepfake.losslog import parse_losses
+from deepfake.metrics import video_metrics
 from deepfake.models import build_model, wsdan, xception
 from deepfake.spec import ModelSpec, fake_probability
 from deepfake.weight_files import CheckpointError
@@ -22,7 +23,6 @@ from tests.training.conftest import second_place_config
 from training import distributed, engine
 from training.config import ConfigError, WSDANConfig, XceptionConfig, parse_config, read_config
 from training.engine import Trainer
-from training.metrics import video_metrics
 from training.pipelines import train_wsdan, train_xception
 from training.pipelines.options import parse_wsdan_args, parse_xception_args
 from training.run_aligned import AlignedOptions, WSDANOptions, initialize, run_wsdan, run_xception

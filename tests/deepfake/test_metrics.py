@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import log_loss, roc_auc_score
 
-from training.metrics import video_metrics
+from deepfake.metrics import log_losses, roc_auc, video_metrics
 
 
 def test_agrees_with_scikit_learn_over_video_means():
@@ -38,3 +38,22 @@ def test_certain_and_wrong_is_dear_but_finite():
 def test_both_labels_are_needed():
     with pytest.raises(ValueError, match="1 fake and 0 real"):
         video_metrics(["a"], np.array([1]), np.array([0.4]))
+
+
+def test_the_area_under_the_roc_curve_is_the_share_of_pairs_in_order():
+    rng = np.random.default_rng(0)
+    labels, scores = rng.integers(0, 2, 40), rng.integers(0, 8, 40) / 8  # with ties
+    pairs = [
+        (scores[i] > scores[j]) + (scores[i] == scores[j]) / 2
+        for i in np.flatnonzero(labels)
+        for j in np.flatnonzero(1 - labels)
+    ]
+    assert roc_auc(labels, scores) == pytest.approx(np.mean(pairs))
+    twice = np.where(np.arange(40) < 20, 2.0, 1.0)
+    repeated = np.repeat(np.arange(40), twice.astype(int))
+    assert roc_auc(labels, scores, twice) == pytest.approx(roc_auc(labels[repeated], scores[repeated]))
+
+
+def test_log_losses_are_clipped():
+    losses = log_losses(np.array([1, 0, 1]), np.array([0.0, 0.0, 0.5]), 0.01)
+    assert losses == pytest.approx([-np.log(0.01), -np.log(0.99), np.log(2)])
