@@ -1,7 +1,7 @@
 """video -> faces -> scores -> one number: what notebooks import.
 
-`predict_on_video` and `predict_on_video_set` are the published entry points; `deepfake.loading.load_predictor` starts
-the pipeline of predict_folder.py.
+`predict_on_video` and `predict_on_video_set` are the published entry points; the pipeline of predict_folder.py starts
+with `deepfake.loading.load_predictor`.
 """
 
 from __future__ import annotations

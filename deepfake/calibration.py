@@ -2,8 +2,8 @@
 
 A network's score is not the share of fakes among videos that score alike. Temperature scaling (Guo et al., 2017, "On
 Calibration of Modern Neural Networks") divides the score's logit by one number, fitted on labelled videos
-(`deepfake.calibration_fit`); Platt scaling (Platt, 1999) also adds an intercept, for scores that are off centre. The
-order of the scores, and so the AUC, stays.
+(`deepfake.calibration_fit`); Platt scaling (Platt, 1999) also adds an intercept, for scores that are off
+center. The order of the scores, and so the AUC, stays.
 """
 
 from __future__ import annotations
@@ -183,7 +183,7 @@ def check_models(
     """Whether a calibration is for the scores of these models; one that does not know its models is for any.
 
     Args:
-        models, crop_recipes: as in `deepfake.scoring_models.describe_run`; without recipes, those are not compared.
+        models, crop_recipes: as in `describe_run`; without recipes, those are not compared.
 
     Raises:
         CalibrationError: other checkpoints, weights, rules or ways to find faces; the message names the first.

@@ -90,7 +90,7 @@ def transcode(source: Path, path: Path, crf: int) -> None:
     Interlaced frames are made whole: the copy would not say that they are interlaced.
 
     Raises:
-        VideoError: the source is not a video file with its frames in it, or over the limits of `deepfake.containers`.
+        VideoError: the source is not a video file with its frames in it, or over the limits (`ReadLimits`).
         EncodeError: ffmpeg cannot read the source or write the copy.
         OSError: the disk is full.
     """

@@ -92,16 +92,15 @@ class FaceInput:
 class FaceScorer:
     """Scores pictures of faces with one network, in batches, where the network's weights are.
 
-    On a CPU several batches are computed side by side (`deepfake.lanes`). The first call makes the network's form for
-    inference, and compiles it.
+    On a CPU several batches are computed side by side (`deepfake.lanes`). The first call makes the
+    network's form for inference, and compiles it.
 
     Args:
         network: (n, 3, s, s) normalised pictures -> what `output` says, in evaluation mode; or Streaming.
         precision: a name in PRECISIONS; for float32 the network computes in its weights' own type.
         output: one of `deepfake.spec.OUTPUTS`.
         input_size: see `FaceInput`.
-        compiled: see `deepfake.models.inference.for_inference`; short batches are filled up, so that one size is
-            compiled.
+        compiled: see `for_inference`; short batches are filled up, so that one size is compiled.
 
     Raises:
         ValueError: compiling is asked for and not possible here.

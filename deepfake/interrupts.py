@@ -4,8 +4,8 @@ Python's own handler raises KeyboardInterrupt wherever the program is. In the mi
 of other people's code, or the end of the process by abort() where C++ does not expect it; and a second Ctrl-C while the
 program cleans up after the first is another trace.
 
-Like `deepfake.idle_threads` this module acts when it is imported, and only where one of this project's programs is what
-runs: notebooks and tests keep Python's handler.
+Like `deepfake.idle_threads` this module acts when it is imported, and only where a program of this project runs:
+notebooks and tests keep Python's handler.
 """
 
 from __future__ import annotations

@@ -65,8 +65,8 @@ class Predictor:
     Args:
         device: where to score, and on CUDA where to detect.
         precision: a name in PRECISIONS, or AUTO for the device's fastest if the networks keep their scores in it
-            (`deepfake.precision_check`), and float32 for one to four videos. Exported files compute as they were made
-            to, and AUTO alone goes with them.
+            (`deepfake.precision_check`), and float32 for one to four videos. Exported files compute as they
+            were made to, and AUTO alone goes with them.
         compiled: whether torch's networks are compiled, for a minute or more each.
         weights_dir: the folder of the detectors' weights, if they need any.
         aggregate: one of `deepfake.scoring.AGGREGATE_CHOICES`.

@@ -1,8 +1,7 @@
 """What a prediction says of each video: the record, the submission table, the details.
 
 The submission is Kaggle's `filename,label`; only there a video without a score gets a number, the neutral one. The
-details never do. In tables (.csv) names are escaped where they must be (`deepfake.names.to_cell`); JSON holds them as
-they are.
+details never do. In tables (.csv) names are escaped where they must be (`to_cell`); JSON holds them as they are.
 """
 
 from __future__ import annotations
@@ -328,7 +327,7 @@ def with_checks(run: Mapping[str, Any], results: Mapping[str, VideoResult]) -> d
     """Return what is known of a run with what its checked videos showed, for its tables and reports.
 
     Args:
-        run: `deepfake.scoring_models.describe_run`. The journal keeps that, which is known before the first score.
+        run: as `describe_run` gives it. The journal keeps that, which is known before the first score.
     """
     checks = {name: result.precision_check for name, result in results.items() if result.precision_check is not None}
     before = run["settings"]["precision_check"]

@@ -87,7 +87,7 @@ class ShardIndex:
         shards: in a stable order.
         table: columns `COLUMNS`, one row a crop, in the order of the fold table.
         checksum: SHA-256 of index.csv, hexadecimal: tells one packing from another.
-        detection: the settings that the boxes were found with (`deepfake.boxes.BoxFile`); None if there were none.
+        detection: the settings that the boxes were found with (`BoxFile`); None if there were none.
     """
 
     shards: tuple[Shard, ...]

@@ -34,8 +34,8 @@ class FederatedClassifier(Algo):
 
     Args:
         settings: how owners train.
-        start: the checkpoint that all start from (`federated.local_training.write_start`); a plain name is that of a
-            file which travels beside the task's program.
+        start: the checkpoint that all start from (`write_start`); a plain name is that of a file which travels
+            beside the task's program.
     """
 
     def __init__(self, settings: LocalSettings, start: str, **kwargs: Any) -> None:

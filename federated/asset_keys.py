@@ -21,7 +21,7 @@ class AssetKeys:
 
     Attributes:
         owners: keys by owner.
-        fingerprints, detections: of the owners' samples (`federated.samples.OwnerData`) as they were registered.
+        fingerprints, detections: of the owners' samples (`OwnerData`) as they were registered.
         plans: keys of compute plans by what was asked for (`federated.registering`).
     """
 

@@ -1,7 +1,7 @@
 """One owner's part of federated averaging: the network and its optimiser, trained on own data, then given the mean.
 
-The training is `training.engine`'s, on `training.classifier`'s recipe: a round is as many epochs of a run. The state
-between two rounds is an ordinary checkpoint, whose weights are those that all owners have in common.
+The training is `training.engine`'s, on `training.classifier`'s recipe: a round is as many epochs of a
+run. The state between two rounds is an ordinary checkpoint, whose weights are those that all owners have in common.
 """
 
 from __future__ import annotations
@@ -173,7 +173,7 @@ class LocalTraining:
         return update
 
     def predict(self, data: OwnerData) -> pd.DataFrame:
-        """Scores of every second kept frame's crops, those that validation takes, as `federated.predictions` has them.
+        """Scores of every second kept frame's crops, those that validation takes (`federated.predictions`).
         Broken crops are left out.
 
         Raises:

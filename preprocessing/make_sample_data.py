@@ -38,7 +38,7 @@ LABELS_NAME = "labels.csv"
 SETTINGS_NAME = "sample_settings.json"
 
 VIEWS = {"collins": 8.0, "hopper": 5.2}
-"""Side of the square that the camera sees, in head units (`deepfake.portrait`): as each portrait allows."""
+"""Side of the square that the camera sees, in head units: as each portrait allows."""
 
 CRFS = (18, 23, 28, 32)
 """Compression in turn, the same for a real and its fake: it must not tell them apart."""

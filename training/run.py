@@ -1,4 +1,4 @@
-"""A classifier's training run: its options and config -> the fold table, crops and recipe for `training.fitting`."""
+"""A classifier's training run: its options and config -> the fold table, crops and recipe to fit."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Training runs of second place's networks: options and config -> aligned faces and recipe for `training.fitting`."""
+"""Training runs of second place's networks: options and config -> aligned faces and recipe to fit."""
 
 from __future__ import annotations
 

@@ -44,9 +44,9 @@ def _built() -> ModuleType | None:
         return kernels
     if torch.cpu._is_avx512_bf16_supported():
         log.warning(
-            "networks in bf16 would be faster with deepfake/models/_bf16.c, which was not built from this version: "
-            "install a C compiler and Python's headers (apt install gcc libc6-dev python3-dev), then the project anew "
-            "(python -m pip install -e .)"
+            "networks in bf16 would be faster with deepfake/models/_bf16.c, which was not built from this "
+            "version: install a C compiler and Python's headers (apt install gcc libc6-dev python3-dev), then the "
+            "project anew (python -m pip install -e .)"
         )
     return None
 

@@ -105,7 +105,8 @@ def test_ctrl_c_at_work_cleans_up_and_twice_ends_at_once(cleaning, times, betwee
 
 
 def test_other_processes_keep_pythons_handler():
-    code = "import deepfake.interrupts, signal; print(signal.getsignal(signal.SIGINT) is signal.default_int_handler)"
+    shown = "print(signal.getsignal(signal.SIGINT) is signal.default_int_handler)"
+    code = f"import deepfake.interrupts, signal; {shown}"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert done.stdout == "True\n"
     assert not isinstance(signal.getsignal(signal.SIGINT), Interrupt), "nor do these tests"

@@ -1,4 +1,4 @@
-"""Which aligned faces an epoch trains on and which ones validate it (lists as `deepfake.aligned_faces` reads them).
+"""Which aligned faces an epoch trains on and which ones validate it (lists as `read_face_list` reads them).
 
 A sample is a row of `video`, `label`, `part` and `parts`: of n pictures of the video, sorted by frame, the one at
 `n * part // parts`. So the pictures are counted where they are read, and a list that tells another number than there

@@ -1,4 +1,4 @@
-"""Which crops an epoch trains on and which ones validate it (tables as `deepfake.folds.read_folds` gives them)."""
+"""Which crops an epoch trains on and which ones validate it (tables as `read_folds` gives them)."""
 
 from __future__ import annotations
 
