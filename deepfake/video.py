@@ -115,11 +115,11 @@ class Video(Protocol):
         """
 
 
-def open_video(path: Path, threads: int = 0, limits: ReadLimits = LIMITS) -> Video:
+def open_video(path: Path, threads: int = 1, limits: ReadLimits = LIMITS) -> Video:
     """Open a video or picture by its content, whatever its name.
 
     Args:
-        threads: decoder threads, 0 for the decoder's choice.
+        threads: of the decoder, 0 for its own choice. More than one make other pictures of damaged data, and fewer.
 
     Raises:
         VideoError: missing, empty, no video or picture, no decoder for it, or over a limit.
@@ -172,7 +172,7 @@ def frame_times(path: Path, limits: ReadLimits = LIMITS) -> list[float]:
     return open_video(path, 1, limits).times()
 
 
-def count_frames(path: Path, threads: int = 0) -> int:
+def count_frames(path: Path, threads: int = 1) -> int:
     """Return the number of frames that decode, by decoding all of them."""
     video = open_video(path, threads)
     if isinstance(video, _Film):
@@ -180,7 +180,7 @@ def count_frames(path: Path, threads: int = 0) -> int:
     return video.frames
 
 
-def iter_every(path: Path, every: int, threads: int = 0, limits: ReadLimits = LIMITS) -> Iterator[Frame]:
+def iter_every(path: Path, every: int, threads: int = 1, limits: ReadLimits = LIMITS) -> Iterator[Frame]:
     """Yield frames 0, every, 2 * every, ... to the video's end; in place of a lost one the next.
 
     Raises:
@@ -193,7 +193,7 @@ def iter_every(path: Path, every: int, threads: int = 0, limits: ReadLimits = LI
         yield frame
 
 
-def iter_frames(path: Path, indices: Iterable[int], threads: int = 0, limits: ReadLimits = LIMITS) -> Iterator[Frame]:
+def iter_frames(path: Path, indices: Iterable[int], threads: int = 1, limits: ReadLimits = LIMITS) -> Iterator[Frame]:
     """Yield the frames of the given indices in ascending order, as many of them as the video has.
 
     Raises:
@@ -202,13 +202,13 @@ def iter_frames(path: Path, indices: Iterable[int], threads: int = 0, limits: Re
     yield from open_video(path, threads, limits).exactly(set(indices))
 
 
-def iter_spread(path: Path, count: int, threads: int = 0) -> Iterator[Frame]:
+def iter_spread(path: Path, count: int, threads: int = 1) -> Iterator[Frame]:
     """Yield at most `count` frames spread evenly over the video; see `iter_chosen`."""
     return iter_chosen(path, [SpreadFrames(count)], threads)
 
 
 def iter_chosen(
-    path: Path, choices: Iterable[FrameChoice], threads: int = 0, limits: ReadLimits = LIMITS
+    path: Path, choices: Iterable[FrameChoice], threads: int = 1, limits: ReadLimits = LIMITS
 ) -> Iterator[Frame]:
     """Yield the frames that one choice or more wants, each once, in ascending order.
 

@@ -100,6 +100,20 @@ def test_specks_everywhere_leave_pictures_that_are_judged_with_a_doubt(whole, tm
     assert any(doubt.startswith("damaged: ") and "with errors" in doubt for doubt in video.doubts)
 
 
+def test_all_programs_see_the_same_of_a_cut_file(whole, tmp_path, ffmpeg):
+    """Two decoder threads lose the last frames of this one: a report has to show what was scored with one."""
+    fragmented = tmp_path / "fragmented.mov"
+    ffmpeg("-i", whole("mp4"), "-c", "copy", "-movflags", "frag_keyframe+empty_moov", fragmented)
+    data = fragmented.read_bytes()
+    for share in (0.3, 0.45, 0.6, 0.75, 0.9):
+        path = tmp_path / "cut.mov"
+        path.write_bytes(data[: int(len(data) * share)])
+        scored = {frame.index: frame.image for frame in chosen_frames(open_video(path, 1), [SpreadFrames(FRAMES)])}
+        seen = {frame.index: frame.image for frame in iter_frames(path, scored)}
+        assert seen.keys() == scored.keys()
+        assert all((seen[index] == image).all() for index, image in scored.items())
+
+
 def test_damage_is_described():
     damage = Damage(given={0, 1, 2, 3}, decoded={0, 3}, at_end=True)
     assert (damage.lost, damage.intact) == (2, 2)
