@@ -21,12 +21,13 @@ from deepfake.detectors.base import ALIGNING
 from deepfake.ensemble import Member
 from deepfake.faces import MAX_FACES
 from deepfake.finding import is_picture, is_video
-from deepfake.image_files import image_format, probe_image, read_still
+from deepfake.image_files import TooManyPixels, image_format, probe_image, read_still
 from deepfake.images import ImageError
 from deepfake.memory import keep_freed_memory
 from deepfake.names import fit, printable
+from deepfake.reading_options import add_limits, chosen_limits
 from deepfake.scoring_options import add_networks
-from deepfake.video import EveryFrames, SpreadFrames, VideoError, begins_as_video
+from deepfake.video import EveryFrames, ReadLimits, SpreadFrames, VideoError, begins_as_video
 from deepfake.weights import check_present
 
 if TYPE_CHECKING:
@@ -101,13 +102,14 @@ def parse_args() -> argparse.Namespace:
     )
     add("--video", action="store_true", help="the maps over a video's whole frames, too, as an mp4; takes long")
     add("--video-step", type=positive_int, default=1, metavar="K", help="with --video: every K-th frame (default: all)")
+    add_limits(add)
     return parser.parse_args()
 
 
 def main() -> int:
     args = parse_args()
     keep_freed_memory()
-    sources = find_sources(args.input, args.max_faces)
+    sources = find_sources(args.input, args.max_faces, args.max_pixels)
     check_outputs(sources, args.output)
     checkpoint = args.model if args.model.is_file() else args.weights_dir / args.model
     check_present([checkpoint])
@@ -126,7 +128,7 @@ def main() -> int:
     return EXIT_SOME_FAILED if failures else 0
 
 
-def find_sources(paths: Sequence[Path], max_faces: int) -> list[Source]:
+def find_sources(paths: Sequence[Path], max_faces: int, max_pixels: int) -> list[Source]:
     """What the inputs are. Raises ValueError for one that is missing, or is nothing that can be drawn."""
     sources = []
     for path in paths:
@@ -146,18 +148,18 @@ def find_sources(paths: Sequence[Path], max_faces: int) -> list[Source]:
         elif not path.exists():
             raise ValueError(f"{path}: no such file or folder")
         else:
-            sources.append(Source(path, kind_of(path), (path,)))
+            sources.append(Source(path, kind_of(path, max_pixels), (path,)))
     return sources
 
 
-def kind_of(path: Path) -> str:
+def kind_of(path: Path, max_pixels: int) -> str:
     """Whether a file is a video (an animation is one, too) or a picture: by its content, and where that is broken by
     its name. Raises ValueError if it is neither.
     """
     found = None
     try:
         found = image_format(path)
-        if begins_as_video(path) or (found is not None and probe_image(path).frames > 1):
+        if begins_as_video(path) or (found is not None and probe_image(path, max_pixels).frames > 1):
             return VIDEO
     except (ImageError, VideoError):  # drawing it says what is wrong
         pass
@@ -200,7 +202,7 @@ def build_mapper(args: argparse.Namespace, checkpoint: Path, detects: bool) -> F
     device = choose_device(args.device)
     member = Member(checkpoint, frames=SpreadFrames(args.frames), max_faces=args.max_faces)
     (model,) = load_models([member], device, ALIGNING.get(args.detector))
-    mapper = FaceMapper(model, args.method, device, args.weights_dir, args.video_step)
+    mapper = FaceMapper(model, args.method, device, args.weights_dir, args.video_step, chosen_limits(args))
     if detects:
         _ = mapper.collector  # a missing weight file is told before any work
     return mapper
@@ -213,7 +215,7 @@ def draw(source: Source, mapper: FaceMapper, args: argparse.Namespace) -> dict[P
     """
     from visualize import map_pictures
 
-    image = _read_picture(source.path) if source.kind == PICTURE else None
+    image = _read_picture(source.path, args) if source.kind == PICTURE else None
     faces, failures = find_faces(source, image, mapper)
     folder, sheet, whole = outputs(source, args.output)
     method, model = mapper.mapper.method, args.model.name
@@ -223,7 +225,7 @@ def draw(source: Source, mapper: FaceMapper, args: argparse.Namespace) -> dict[P
         painted = map_pictures.paint_frame(image, faces, mapper.recipe, method)
         map_pictures.write_picture(whole, painted)
     elif source.kind == VIDEO and args.video:
-        write_frames(source.path, whole, mapper, args.video_step)
+        write_frames(source.path, whole, mapper, args.video_step, chosen_limits(args))
     return failures
 
 
@@ -247,7 +249,7 @@ def find_faces(
     return faces, {}
 
 
-def write_frames(path: Path, out: Path, mapper: FaceMapper, step: int) -> None:
+def write_frames(path: Path, out: Path, mapper: FaceMapper, step: int, limits: ReadLimits) -> None:
     """Writes a video with the maps over its frames."""
     from deepfake.encode import write_video
     from deepfake.video import probe
@@ -255,20 +257,23 @@ def write_frames(path: Path, out: Path, mapper: FaceMapper, step: int) -> None:
     from visualize.map_pictures import paint_frame
 
     def painted() -> Iterator[np.ndarray]:
-        total = len(EveryFrames(step).indices(probe(path).frames)) or None
+        total = len(EveryFrames(step).indices(probe(path, limits).frames)) or None
         for image, faces in tqdm(mapper.frames(path), printable(path.name), total, leave=False, unit="frame"):
             yield paint_frame(image, faces, mapper.recipe, mapper.mapper.method)
 
-    write_video(out, painted(), frame_rate(path) / step)
+    write_video(out, painted(), frame_rate(path, limits) / step)
 
 
 def _is_picture(path: Path) -> bool:
     return path.is_file() and is_picture(path) and not path.name.startswith(".")
 
 
-def _read_picture(path: Path) -> np.ndarray:
+def _read_picture(path: Path, args: argparse.Namespace) -> np.ndarray:
     damage: list[str] = []
-    image = read_still(path, damage=damage)
+    try:
+        image = read_still(path, args.max_pixels, damage)
+    except TooManyPixels as error:
+        raise ImageError(f"{error}{chosen_limits(args).cure('pixels')}") from error
     for note in damage:
         print(printable(f"{path}: {note}"), file=sys.stderr)
     return image

@@ -26,9 +26,10 @@ from deepfake.locks import writing_file, writing_folder
 from deepfake.memory import keep_freed_memory
 from deepfake.names import one_line
 from deepfake.processes import default_workers
+from deepfake.reading_options import add_limits, chosen_limits
 from deepfake.scoring import AGGREGATE_CHOICES, FRAMES_PER_VIDEO, OF_FAMILY
-from deepfake.scoring_options import add_limits, add_members, add_networks, add_precision, chosen_limits, chosen_members
-from deepfake.video import SpreadFrames
+from deepfake.scoring_options import add_members, add_networks, add_precision, chosen_members
+from deepfake.video import ReadLimits, SpreadFrames
 from deepfake.weights import check_present
 
 if TYPE_CHECKING:
@@ -213,7 +214,7 @@ def predict(args: argparse.Namespace, videos: dict[str, Path]) -> tuple[dict[str
     tables.write_tables(args.output, args.details, results, run, judge)
     without_page = 0
     if args.report is not None:
-        without_page = report(args.report, videos, results, run, predictor.models, judge, args.workers)
+        without_page = report(args.report, videos, results, run, predictor.models, judge, args.workers, limits)
     if not without_page:
         journal.remove()
     return results, without_page
@@ -248,6 +249,7 @@ def report(
     models: Sequence[ScoringModel],
     judge: Judge,
     workers: int,
+    limits: ReadLimits,
 ) -> int:
     """Writes a page and JSON for each video, and the table of them all; how many could not be written.
 
@@ -257,7 +259,7 @@ def report(
     from visualize.highlights import Highlights
     from visualize.report import Reporter
 
-    reporter = Reporter(folder, run, judge, Highlights(models))
+    reporter = Reporter(folder, run, judge, Highlights(models), limits)
     failed = 0
     pages = reporter.write_all([(name, videos[name], result) for name, result in results.items()], workers)
     for name, reason in tqdm(pages, total=len(results), desc="report", unit="video", smoothing=0):

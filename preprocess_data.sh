@@ -11,7 +11,7 @@ Environment:
   PYTHON       interpreter (default: python)
   WORKERS      videos worked on at a time (default: one a core)
   SCHEDULER    a Dask cluster to work on: its scheduler's address, or "local" to start one here
-  STEP_ARGS    further arguments of preprocess_videos.py, e.g. "--overwrite" or "--retry-failed"
+  STEP_ARGS    further arguments of preprocess_videos.py, e.g. "--overwrite", "--retry-failed" or "--max-frames 900000"
   DETECT_ARGS  those on detection, e.g. "--preset published"
   CROPS_ARGS   those on crops, e.g. "--format jpg"
   FOLDS_ARGS   further arguments of generate_folds.py, e.g. "--split-by original --n-splits 5"

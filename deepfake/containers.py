@@ -8,6 +8,7 @@ is allowed.
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -77,12 +78,19 @@ class ReadLimits:
         frames: that the video may show.
         seconds: of wall time, for one pass over the video.
         memory: bytes that the process which reads it may take for that; None for no limit (`bounded_memory`).
+        has_options: whether the program has options that raise the first three (`deepfake.reading_options`): messages
+            name them.
     """
 
     pixels: int = 2**26
     frames: int = 500_000
     seconds: float = 3600.0
     memory: int | None = None
+    has_options: bool = False
+
+    def cure(self, limit: str, otherwise: str = "") -> str:
+        """Return how a message goes on for a video that is over a limit (`pixels`, `frames` or `seconds`)."""
+        return f" (--max-{limit} raises the limit)" if self.has_options else otherwise
 
 
 LIMITS = ReadLimits()
@@ -247,7 +255,27 @@ def check_pixels(path: Path, width: int, height: int, limits: ReadLimits) -> Non
     """Raise VideoError if a frame of this size is over the limit."""
     if width * height > limits.pixels:
         size = f"{width}x{height} pixels"
-        raise VideoError(f"{path}: frames of {size}; the limit is {limits.pixels} pixels a frame")
+        raise VideoError(
+            f"{path}: frames of {size}; the limit is {limits.pixels} pixels a frame{limits.cure('pixels')}"
+        )
+
+
+def check_frames(path: Path, frames: int, limits: ReadLimits) -> None:
+    """Raise VideoError if a video of so many frames is over the limit."""
+    if frames > limits.frames:
+        cure = limits.cure("frames", "; cut it first")
+        raise VideoError(f"{path}: more than {limits.frames} frames, the limit for one video{cure}")
+
+
+def check_deadline(path: Path, deadline: float, limits: ReadLimits) -> None:
+    """Raise VideoError if reading goes on after a time of `time.monotonic`."""
+    if time.monotonic() > deadline:
+        raise took_too_long(path, limits)
+
+
+def took_too_long(path: Path, limits: ReadLimits) -> VideoError:
+    """Return the error for a video that takes more time than the limit."""
+    return VideoError(f"{path}: reading took more than {limits.seconds:g} seconds, the limit{limits.cure('seconds')}")
 
 
 def stream_at(container: InputContainer, index: int) -> VideoStream:

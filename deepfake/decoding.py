@@ -22,6 +22,7 @@ from av.video.frame import VideoFrame
 from deepfake.containers import (
     ReadLimits,
     VideoError,
+    check_deadline,
     check_pixels,
     decoder_options,
     open_container,
@@ -174,9 +175,7 @@ class Decoding:
             for packet in packets:
                 if not packet.size:  # a decoder would take it for the end
                     continue
-                if time.monotonic() > deadline:
-                    seconds = f"{self._source.limits.seconds:.0f} seconds"
-                    raise VideoError(f"{self._source.path}: reading took more than {seconds}, the limit")
+                check_deadline(self._source.path, deadline, self._source.limits)
                 packet.pts = self._known_by(position)
                 yield position, packet
                 position += 1

@@ -11,6 +11,8 @@ from av.sidedata.sidedata import Type as SideDataType
 from av.video.frame import VideoFrame
 from av.video.reformatter import ColorPrimaries, ColorTrc, Interpolation, VideoReformatter
 
+from deepfake.containers import ReadLimits
+
 DEINTERLACER = "bwdif"
 """FFmpeg's filter; it looks at the frame before and the one behind."""
 
@@ -31,12 +33,12 @@ class Display:
 
     Args:
         aspect: of the container's pixels, width to height; None where it says nothing and the frames decide.
-        max_pixels: of a picture.
+        limits: of pixels, for a picture.
     """
 
-    def __init__(self, aspect: Fraction | None, max_pixels: int) -> None:
+    def __init__(self, aspect: Fraction | None, limits: ReadLimits) -> None:
         self._aspect = aspect
-        self._max_pixels = max_pixels
+        self._limits = limits
         self._reformatter = VideoReformatter()
         self.doubts: dict[str, None] = {}
 
@@ -79,8 +81,10 @@ class Display:
             width = round(width * aspect)
         elif aspect is not None and aspect > 0:
             height = round(height / aspect)
-        if width * height > self._max_pixels:
-            raise DisplayError(f"shown at {width}x{height} pixels; the limit is {self._max_pixels} pixels a frame")
+        limit = self._limits.pixels
+        if width * height > limit:
+            cure = self._limits.cure("pixels")
+            raise DisplayError(f"shown at {width}x{height} pixels; the limit is {limit} pixels a frame{cure}")
         return width, height
 
     def _upright(self, image: np.ndarray, matrix: np.ndarray) -> np.ndarray:

@@ -15,8 +15,9 @@ from typing import IO
 import numpy as np
 
 from deepfake.atomic import atomic_file
-from deepfake.containers import LIMITS, shown_track
+from deepfake.containers import LIMITS, ReadLimits, decoder_options, shown_track, took_too_long
 from deepfake.display import DEINTERLACER
+from deepfake.video import length_of
 
 CRF_RANGE = range(52)
 """x264's constant rate factors: 0 is lossless, 51 the worst."""
@@ -84,27 +85,31 @@ def write_video(path: Path, frames: Iterable[np.ndarray], fps: float, crf: int =
     return count
 
 
-def transcode(source: Path, path: Path, crf: int) -> None:
+def transcode(source: Path, path: Path, crf: int, limits: ReadLimits = LIMITS) -> None:
     """Encode the track that players show again, frame for frame, with one thread; its sound is copied.
 
     Interlaced frames are made whole: the copy would not say that they are interlaced.
 
     Raises:
-        VideoError: the source is not a video file with its frames in it, or over the limits (`ReadLimits`).
+        VideoError: the source is not a video file with its frames in it, or over a limit (`ReadLimits`).
         EncodeError: ffmpeg cannot read the source or write the copy.
         OSError: the disk is full.
     """
-    demuxer, index = shown_track(source)
+    demuxer, index = shown_track(source, limits)
+    length_of(source, limits)  # counts its frames
     with atomic_file(path) as partial, tempfile.TemporaryFile() as errors:
         # The demuxer and the protocol are named, or a playlist could lead to other files; an absolute path is never
         # taken for a protocol or an option.
-        limits = ["-protocol_whitelist", "file", "-max_pixels", str(LIMITS.pixels)]
-        reading = ["-threads", "1", *limits, "-f", demuxer, "-i", str(source.resolve())]
+        bounds = [word for name, value in decoder_options(limits).items() for word in (f"-{name}", value)]
+        reading = ["-threads", "1", "-protocol_whitelist", "file", *bounds, "-f", demuxer, "-i", str(source.resolve())]
         # passthrough: no frame is dropped or doubled, so frame N stays frame N.
         writing = ["-map", f"0:{index}", "-map", "0:a?", "-fps_mode", "passthrough", "-vf", WHOLE_FRAMES]
         writing += [*_x264(crf), "-c:a", "copy"]
         command = _command(reading, writing, partial)
-        done = subprocess.run(command, stdin=subprocess.DEVNULL, stderr=errors, check=False)
+        try:
+            done = subprocess.run(command, stdin=subprocess.DEVNULL, stderr=errors, check=False, timeout=limits.seconds)
+        except subprocess.TimeoutExpired as error:
+            raise took_too_long(source, limits) from error
         _check(done.returncode, errors, source)
 
 

@@ -18,7 +18,7 @@ from deepfake.align import TEMPLATE, similarity, transform_points
 from deepfake.boxes import Face, crop_window
 from deepfake.detectors import FaceDetector
 from deepfake.encode import write_video
-from deepfake.video import Frame, iter_every, iter_spread, probe
+from deepfake.video import LIMITS, Frame, ReadLimits, iter_every, iter_spread, probe
 
 SOURCE_FRAMES = 16
 """Frames of the source that its faces are taken from: bounds memory, and gives several poses to choose from."""
@@ -86,7 +86,9 @@ def swap_face(image: np.ndarray, landmarks: np.ndarray, source: FacePicture) -> 
     return result
 
 
-def swap_video(target: Path, source: Path, output: Path, detector: FaceDetector, crf: int = 20) -> int:
+def swap_video(
+    target: Path, source: Path, output: Path, detector: FaceDetector, crf: int = 20, limits: ReadLimits = LIMITS
+) -> int:
     """Writes `target` with the largest face of each frame replaced by the face of `source`.
 
     Size, frame rate and number of frames stay; frames without a face pass unchanged; sound is not kept. Of the
@@ -100,12 +102,12 @@ def swap_video(target: Path, source: Path, output: Path, detector: FaceDetector,
         VideoError: one of them cannot be read.
         EncodeError: the output cannot be written.
     """
-    faces = source_faces(source, detector)
+    faces = source_faces(source, detector, limits=limits)
     swapped = 0
 
     def pictures() -> Iterator[np.ndarray]:
         nonlocal swapped
-        for frame, points in _with_landmarks(target, detector):
+        for frame, points in _with_landmarks(target, detector, limits):
             if points is None:
                 yield frame.image
             else:
@@ -114,11 +116,13 @@ def swap_video(target: Path, source: Path, output: Path, detector: FaceDetector,
         if swapped == 0:
             raise NoFaceError(f"{target}: no face found in any frame; nothing to replace")
 
-    write_video(output, pictures(), probe(target).fps, crf)
+    write_video(output, pictures(), probe(target, limits).fps, crf)
     return swapped
 
 
-def source_faces(path: Path, detector: FaceDetector, count: int = SOURCE_FRAMES) -> list[FacePicture]:
+def source_faces(
+    path: Path, detector: FaceDetector, count: int = SOURCE_FRAMES, limits: ReadLimits = LIMITS
+) -> list[FacePicture]:
     """The largest faces of at most `count` frames spread over a video.
 
     Raises:
@@ -126,7 +130,7 @@ def source_faces(path: Path, detector: FaceDetector, count: int = SOURCE_FRAMES)
         VideoError: the video cannot be read.
     """
     found = []
-    for frame in iter_spread(path, count):
+    for frame in iter_spread(path, count, limits=limits):
         face = _largest(detector.detect([frame.image])[0])
         if face is not None and face.landmarks is not None:
             left, top, right, bottom = crop_window(face.box, *frame.image.shape[:2])
@@ -147,7 +151,9 @@ def best_fit(faces: Sequence[FacePicture], landmarks: np.ndarray) -> FacePicture
     return min(faces, key=error)
 
 
-def _with_landmarks(path: Path, detector: FaceDetector) -> Iterator[tuple[Frame, np.ndarray | None]]:
+def _with_landmarks(
+    path: Path, detector: FaceDetector, limits: ReadLimits
+) -> Iterator[tuple[Frame, np.ndarray | None]]:
     """Every frame of a video with the (5, 2) landmarks of its largest face, None without one."""
     batch: list[Frame] = []
 
@@ -157,7 +163,7 @@ def _with_landmarks(path: Path, detector: FaceDetector) -> Iterator[tuple[Frame,
             yield frame, None if face is None or face.landmarks is None else np.array(face.landmarks)
         batch.clear()
 
-    for frame in iter_every(path, 1):
+    for frame in iter_every(path, 1, limits=limits):
         batch.append(frame)
         if len(batch) == FRAMES_AT_ONCE:
             yield from flush()

@@ -21,6 +21,7 @@ from deepfake.metadata import Dataset, VideoRecord
 from deepfake.paths import DataRoot
 from deepfake.processes import portable
 from deepfake.stages import CROPS, DETECT, DIFFS, LANDMARKS, Stage
+from deepfake.video import LIMITS, ReadLimits
 from deepfake.video_steps import compare_crops, cut_crops, detect_boxes, find_landmarks
 from deepfake.workers import UNMEASURED, Cost, output_bytes
 
@@ -77,6 +78,7 @@ class Recipe:
         facts: how, for the box file; see `video_steps.detect_boxes`.
         landmarks: find the landmarks; each looks where those before it found nothing.
         suffix: of the crops' files.
+        limits: of reading a video.
     """
 
     layout: DataRoot
@@ -84,6 +86,7 @@ class Recipe:
     facts: Mapping[str, Any]
     landmarks: Sequence[PortableDetector]
     suffix: str
+    limits: ReadLimits = LIMITS
 
     def load(self) -> None:
         """Builds the detectors."""
@@ -137,16 +140,16 @@ class _Pass:
         """Returns its crops if they are in memory."""
         recipe, layout, original = self.recipe, self.recipe.layout, self.family.original
         facts = dict(recipe.facts)
-        keep = self._wants(CROPS, original)
-        cut = self._make(DETECT, original, lambda: detect_boxes(original, recipe.boxes, layout, facts, keep))
-        crops = self._make(CROPS, original, lambda: cut_crops(original, layout, recipe.suffix, cut, keep=True))
+        limits, keep = recipe.limits, self._wants(CROPS, original)
+        cut = self._make(DETECT, original, lambda: detect_boxes(original, recipe.boxes, layout, facts, keep, limits))
+        crops = self._make(CROPS, original, lambda: cut_crops(original, layout, recipe.suffix, cut, True, limits))
         self._make(LANDMARKS, original, lambda: find_landmarks(original, recipe.landmarks, layout, crops))
         return crops
 
     def _do_fake(self, fake: VideoRecord, theirs: Crops | None) -> None:
         recipe, layout = self.recipe, self.recipe.layout
         keep = self._wants(DIFFS, fake)
-        own = self._make(CROPS, fake, lambda: cut_crops(fake, layout, recipe.suffix, keep=keep))
+        own = self._make(CROPS, fake, lambda: cut_crops(fake, layout, recipe.suffix, None, keep, recipe.limits))
         self._make(DIFFS, fake, lambda: compare_crops(fake, layout, theirs, own))
 
     def _wants(self, stage: Stage, video: VideoRecord) -> bool:

@@ -46,7 +46,16 @@ from deepfake.image_headers import (
 )
 from deepfake.images import ImageError, open_regular
 
-__all__ = ["MAX_IMAGE_PIXELS", "ImageInfo", "image_format", "iter_image", "probe_image", "read_still", "sniff_image"]
+__all__ = [
+    "MAX_IMAGE_PIXELS",
+    "ImageInfo",
+    "TooManyPixels",
+    "image_format",
+    "iter_image",
+    "probe_image",
+    "read_still",
+    "sniff_image",
+]
 
 _PILLOW: dict[str, Callable[[BinaryIO], Image.Image]] = {
     "JPEG": JpegImageFile,
@@ -84,6 +93,10 @@ _EXIF_ORIENTATION = 274
 _TIFF_SUBFILE, _TIFF_BITS, _TIFF_PHOTOMETRIC = 254, 258, 262
 
 ToRgb = Callable[[Image.Image], Image.Image]
+
+
+class TooManyPixels(ImageError):
+    """A picture has more pixels than the limit."""
 
 
 @dataclass(frozen=True)
@@ -229,7 +242,8 @@ def _unread(found: str | None, head: bytes) -> str:
 def _check_pixels(path: Path, size: tuple[int, int], max_pixels: int) -> None:
     width, height = size
     if width * height > max_pixels:
-        raise ImageError(f"{path}: {width} x {height} pixels; at most {max_pixels:,} are read: make it smaller first")
+        limit = f"at most {max_pixels:,} are read: make it smaller first"
+        raise TooManyPixels(f"{path}: {width} x {height} pixels; {limit}")
     if width * height == 0:
         raise ImageError(f"{path}: a picture of {width} x {height} pixels; get the file again")
 

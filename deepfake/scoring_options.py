@@ -9,11 +9,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from deepfake.commandline import positive_float, positive_int
+from deepfake.commandline import positive_int
 from deepfake.detectors.base import ALIGNING
 from deepfake.ensemble import Member, listed_ensembles, named_ensemble, weighted_members
 from deepfake.faces import FRAMES
-from deepfake.video import LIMITS, FrameChoice, ReadLimits
+from deepfake.video import FrameChoice, ReadLimits
 
 LOOPBACK = "127.0.0.1"
 UPLOAD_PIXELS = 2**24
@@ -49,19 +49,6 @@ def add_precision(add: Callable[..., object], tried_on: str) -> None:
         help="auto: what the machine is fastest in (bf16 where the CPU multiplies it, fp16 on CUDA) if the scores of "
         f"{tried_on} stay within 0.01 of float32's, else float32 (default: %(default)s)",
     )
-
-
-def add_limits(add: Callable[..., object]) -> None:
-    """`--max-pixels`, `--max-frames` and `--max-seconds`, for `chosen_limits`."""
-    default = "(default: %(default)s)"
-    add("--max-pixels", type=positive_int, default=LIMITS.pixels, metavar="N", help=f"of a frame {default}")
-    add("--max-frames", type=positive_int, default=LIMITS.frames, metavar="N", help=f"of a video {default}")
-    add("--max-seconds", type=positive_float, default=LIMITS.seconds, metavar="S", help=f"to read a video in {default}")
-
-
-def chosen_limits(args: Any) -> ReadLimits:
-    """What reading one video may take, by the options of `add_limits`."""
-    return ReadLimits(args.max_pixels, args.max_frames, args.max_seconds)
 
 
 def add_members(parser: Any) -> None:

@@ -18,7 +18,7 @@ import av.error
 from av.container import InputContainer
 from av.packet import Packet
 
-from deepfake.containers import ReadLimits, VideoError, stream_at
+from deepfake.containers import ReadLimits, check_deadline, check_frames, stream_at
 
 _RESTARTING = frozenset({"mpegts", "mpeg"})
 """Containers whose clock may start again in the middle, where recordings were joined."""
@@ -127,12 +127,9 @@ class _Scan:
         self._last = packet.dts + self._offset
 
     def _check_limits(self) -> None:
-        if len(self._shown) > self._limits.frames:
-            raise VideoError(
-                f"{self._path}: more than {self._limits.frames} frames, the limit for one video; cut it first"
-            )
-        if self._packets % _CHECKED_EVERY == 0 and time.monotonic() > self._deadline:
-            raise VideoError(f"{self._path}: reading took more than {self._limits.seconds:.0f} seconds, the limit")
+        check_frames(self._path, len(self._shown), self._limits)
+        if self._packets % _CHECKED_EVERY == 0:
+            check_deadline(self._path, self._deadline, self._limits)
 
     def timeline(self) -> Timeline:
         pts, dts = [p for p, _ in self._shown], [d for _, d in self._shown]

@@ -23,6 +23,8 @@ from deepfake.containers import (
     NOT_A_VIDEO,
     ReadLimits,
     VideoError,
+    check_deadline,
+    check_frames,
     check_pixels,
     container_of,
     demuxer_of,
@@ -34,7 +36,7 @@ from deepfake.containers import (
 from deepfake.decoding import Damage, DecodedFrame, Decoding, StreamSource
 from deepfake.display import Display, DisplayError
 from deepfake.frames import EveryFrames, Frame, FrameChoice, SpreadFrames, chunked, spread_indices
-from deepfake.image_files import iter_image, probe_image, sniff_image
+from deepfake.image_files import TooManyPixels, iter_image, probe_image, sniff_image
 from deepfake.image_headers import is_web_page
 from deepfake.images import ImageError
 from deepfake.timeline import read_timeline
@@ -202,9 +204,9 @@ def iter_frames(path: Path, indices: Iterable[int], threads: int = 1, limits: Re
     yield from open_video(path, threads, limits).exactly(set(indices))
 
 
-def iter_spread(path: Path, count: int, threads: int = 1) -> Iterator[Frame]:
+def iter_spread(path: Path, count: int, threads: int = 1, limits: ReadLimits = LIMITS) -> Iterator[Frame]:
     """Yield at most `count` frames spread evenly over the video; see `iter_chosen`."""
-    return iter_chosen(path, [SpreadFrames(count)], threads)
+    return iter_chosen(path, [SpreadFrames(count)], threads, limits)
 
 
 def iter_chosen(
@@ -237,11 +239,12 @@ class _Picture:
         self._damage: list[str] = []
         try:
             self._info = probe_image(path, limits.pixels)
+        except TooManyPixels as error:
+            raise VideoError(f"{error}{limits.cure('pixels')}") from error
         except ImageError as error:
             raise VideoError(str(error)) from error
         self.frames = self._info.frames
-        if self.frames > limits.frames:
-            raise VideoError(f"{path}: more than {limits.frames} frames, the limit for one video; cut it first")
+        check_frames(path, self.frames, limits)
 
     @property
     def doubts(self) -> list[str]:
@@ -269,10 +272,7 @@ class _Picture:
         images = iter_image(self._path, self._limits.pixels, self._damage)
         try:
             for index, (seconds, image) in enumerate(islice(images, max(indices, default=-1) + 1)):
-                if time.monotonic() > deadline:
-                    raise VideoError(
-                        f"{self._path}: reading took more than {self._limits.seconds:.0f} seconds, the limit"
-                    )
+                check_deadline(self._path, deadline, self._limits)
                 if index in indices:
                     yield Frame(index, image, seconds=seconds), frozenset({index})
         except ImageError as error:
@@ -288,7 +288,7 @@ class _Film:
             chosen = shown_stream(container, path)
             stream = stream_at(container, chosen.index)
             self._rate = float(stream.average_rate or 0)
-            self._display = Display(stream.sample_aspect_ratio, limits.pixels)
+            self._display = Display(stream.sample_aspect_ratio, limits)
             check_pixels(path, stream.width, stream.height, limits)
             timeline = read_timeline(path, container, chosen.index, limits)
         self._source = StreamSource(path, demuxer, chosen.index, timeline, threads, limits)
@@ -395,10 +395,11 @@ class _Film:
 
     def _check_any(self) -> None:
         if not self._damage.decoded:
-            why = f": {self._damage.errors[0]}" if self._damage.errors else ""
-            # FFmpeg refuses both with the same words.
-            limit = f" (damaged, or over the limit of {self._source.limits.pixels} pixels a frame)" if why else ""
-            raise VideoError(f"{self._path}: the video has no frame that can be decoded{why}{limit}")
+            why, limits = "", self._source.limits
+            if self._damage.errors:  # FFmpeg refuses both with the same words
+                over = f"over the limit of {limits.pixels} pixels a frame{limits.cure('pixels')}"
+                why = f": {self._damage.errors[0]} (damaged, or {over})"
+            raise VideoError(f"{self._path}: the video has no frame that can be decoded{why}")
 
     def _share(self, frames: int) -> float:
         tried = len(self._damage.decoded) + self._damage.lost

@@ -19,28 +19,34 @@ from deepfake.images import as_written, encode_image, write_image
 from deepfake.landmarks import write_landmarks
 from deepfake.metadata import VideoRecord
 from deepfake.paths import DataRoot, crop_name, diff_name, landmark_name
-from deepfake.video import VideoError, chunked, iter_every, iter_frames
+from deepfake.video import LIMITS, ReadLimits, VideoError, chunked, iter_every, iter_frames
 
 
 def detect_boxes(
-    video: VideoRecord, detector: FaceDetector, layout: DataRoot, facts: dict[str, Any], keep: bool = False
+    video: VideoRecord,
+    detector: FaceDetector,
+    layout: DataRoot,
+    facts: dict[str, Any],
+    keep: bool = False,
+    limits: ReadLimits = LIMITS,
 ) -> Crops | None:
     """Writes one video's box file.
 
     Args:
         facts: how faces are found, for the box file; `every` is the distance of the frames that are looked at.
         keep: cut the crops out on the way.
+        limits: of reading the video.
 
     Returns:
         The crops that `cut_crops` would cut out of the video; None if they were not wanted, or are not to be kept.
 
     Raises:
-        VideoError: unreadable.
+        VideoError: unreadable, or over a limit.
     """
     found: dict[int, list[Face]] = {}
     size = None
     kept = KeptCrops()
-    for batch in chunked(iter_every(video.path, facts["every"], threads=1)):
+    for batch in chunked(iter_every(video.path, facts["every"], limits=limits)):
         for frame, faces in zip(batch, detector.detect([frame.image for frame in batch])):
             found[frame.index] = faces
             if size not in (None, frame.image.shape[:2]):
@@ -53,7 +59,12 @@ def detect_boxes(
 
 
 def cut_crops(
-    video: VideoRecord, layout: DataRoot, suffix: str, crops: Crops | None = None, keep: bool = False
+    video: VideoRecord,
+    layout: DataRoot,
+    suffix: str,
+    crops: Crops | None = None,
+    keep: bool = False,
+    limits: ReadLimits = LIMITS,
 ) -> Crops | None:
     """Writes all crops of one video.
 
@@ -61,6 +72,7 @@ def cut_crops(
         suffix: of the pictures.
         crops: those that `detect_boxes` has cut out: the video is not read again.
         keep: return the crops as the files hold them.
+        limits: of reading the video.
 
     Returns:
         The crops; None if they were not wanted, or are too many to be kept.
@@ -68,7 +80,7 @@ def cut_crops(
     Raises:
         ValueError: no boxes, an unreadable video, or a fake whose frames are not of its original's size.
     """
-    pictures = _cut_out_of_video(video, layout) if crops is None else crops.items()
+    pictures = _cut_out_of_video(video, layout, limits) if crops is None else crops.items()
     kept = KeptCrops()
     with atomic.atomic_folder(layout.crops / video.video_id) as folder:
         for name, picture in pictures:
@@ -117,12 +129,15 @@ def compare_crops(fake: VideoRecord, layout: DataRoot, theirs: Crops | None = No
                 write_image(folder / diff_name(*name), difference_mask(theirs[name], crop))
 
 
-def _cut_out_of_video(video: VideoRecord, layout: DataRoot) -> Iterator[tuple[CropName, np.ndarray]]:
+def _cut_out_of_video(
+    video: VideoRecord, layout: DataRoot, limits: ReadLimits
+) -> Iterator[tuple[CropName, np.ndarray]]:
     boxes_file = layout.boxes_file(video.identity)
     if not boxes_file.exists():
         raise ValueError(f"{boxes_file}: no boxes of {video.identity}; run detect_original_faces.py first")
     boxes = read_boxes(boxes_file)
-    for frame in iter_frames(video.path, [i for i, faces in boxes.frames.items() if faces], threads=1):
+    wanted = [index for index, faces in boxes.frames.items() if faces]
+    for frame in iter_frames(video.path, wanted, limits=limits):
         _check_size(video, frame.image.shape[:2], boxes)
         yield from cut_out(frame, boxes.frames[frame.index])
 

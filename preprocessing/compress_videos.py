@@ -17,6 +17,8 @@ from deepfake.locks import writing_folder
 from deepfake.metadata import VideoRecord, read_dataset
 from deepfake.own_folders import METADATA_NAME
 from deepfake.paths import DataRoot
+from deepfake.reading_options import add_limits, chosen_limits
+from deepfake.video import LIMITS, ReadLimits
 from deepfake.workers import Task
 from preprocessing.step import Work, excluded, make_parser, run_main, run_work, seen_by_all
 
@@ -43,6 +45,7 @@ def parse_args() -> argparse.Namespace:
         metavar="N",
         help="with a video's id it decides the video's CRF, whatever the order of work (default: %(default)s)",
     )
+    add_limits(parser.add_argument)
     return parser.parse_args()
 
 
@@ -54,7 +57,7 @@ def main() -> int:
         raise ValueError(f"{out}: holds the originals; name another folder for the copies")
     dataset = read_dataset(layout.root)
     videos = list(dataset.videos.values())
-    compress = CompressVideo(layout.root, out, args.seed)
+    compress = CompressVideo(layout.root, out, args.seed, chosen_limits(args))
     work = Work(
         step=STEP,
         root=layout.root,
@@ -82,12 +85,13 @@ class CompressVideo:
     root: Path
     out: Path
     seed: int
+    limits: ReadLimits = LIMITS
 
     def copy_of(self, video: VideoRecord) -> Path:
         return self.out / video.path.relative_to(self.root)
 
     def __call__(self, video: VideoRecord) -> None:
-        transcode(video.path, self.copy_of(video), draw_crf(video.video_id, self.seed))
+        transcode(video.path, self.copy_of(video), draw_crf(video.video_id, self.seed), self.limits)
 
 
 def draw_crf(video_id: str, seed: int) -> int:

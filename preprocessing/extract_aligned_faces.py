@@ -28,7 +28,8 @@ from deepfake.finding import FoundVideos, find_videos
 from deepfake.images import write_image
 from deepfake.locks import writing_folder
 from deepfake.paths import CROP_SUFFIXES
-from deepfake.video import Frame, chunked, iter_every, iter_frames
+from deepfake.reading_options import add_limits, chosen_limits
+from deepfake.video import LIMITS, Frame, ReadLimits, chunked, iter_every, iter_frames
 from deepfake.workers import Outcome, Task, outcomes
 from preprocessing.step import (
     Work,
@@ -92,6 +93,7 @@ def parse_args() -> argparse.Namespace:
         help="picture format; the full DFDC takes terabytes in png (default: %(default)s)",
     )
     add_device(parser)
+    add_limits(parser.add_argument)
     add_run_options(parser)
     add_cluster_options(parser)
     return parser.parse_intermixed_args()
@@ -113,7 +115,7 @@ def main() -> int:
     detector = PortableDetector(settings, device, seen_by_all(args.weights_dir, args))
     if args.scheduler is None:
         detector.load()  # before the folder is made: its weights may be missing
-    job = Job(out_dir, extraction)
+    job = Job(out_dir, extraction, chosen_limits(args))
     work = Work(
         step=STEP,
         root=out_dir,
@@ -154,16 +156,17 @@ def choose_videos(found: FoundVideos, out_dir: Path) -> list[Path]:
 
 @dataclass(frozen=True)
 class Job:
-    """Where the faces go, and how they are made."""
+    """Where the faces go, how they are made, and what reading a video may take."""
 
     out_dir: Path
     extraction: Extraction
+    limits: ReadLimits = LIMITS
 
     def folder_of(self, video: Path) -> Path:
         return self.out_dir / video.stem
 
     def frames(self, video: Path) -> Iterator[Frame]:
-        return iter_every(video, self.extraction.every, threads=1)
+        return iter_every(video, self.extraction.every, limits=self.limits)
 
     def write(self, folder: Path, frame: Frame, faces: Sequence[Face]) -> None:
         """Writes a frame's largest face, if there is one."""
@@ -176,7 +179,7 @@ def extract_video(video: Path, job: Job, detector: FaceDetector) -> None:
     """Writes the faces of one video.
 
     Raises:
-        VideoError: unreadable.
+        VideoError: unreadable, or over a limit.
     """
     with atomic.atomic_folder(job.folder_of(video)) as folder:
         for batch in chunked(job.frames(video)):
@@ -210,10 +213,10 @@ def write_found(video: Path, found: dict[int, list[Face]], job: Job) -> None:
     """Writes the faces of one video: frame -> its faces.
 
     Raises:
-        VideoError: unreadable.
+        VideoError: unreadable, or over a limit.
     """
     with atomic.atomic_folder(job.folder_of(video)) as folder:
-        for frame in iter_frames(video, found, threads=1):
+        for frame in iter_frames(video, found, limits=job.limits):
             job.write(folder, frame, found[frame.index])
 
 

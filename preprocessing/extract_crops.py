@@ -9,6 +9,7 @@ import argparse
 from pathlib import Path
 
 from deepfake.paths import DataRoot
+from deepfake.reading_options import add_limits
 from preprocessing.step import add_crops_dir, make_parser, run_main, run_work, seen_by_all
 from preprocessing.works import add_format, crops_work
 
@@ -22,6 +23,7 @@ def parse_args() -> argparse.Namespace:
     )
     add_crops_dir(parser)
     add_format(parser)
+    add_limits(parser.add_argument)
     return parser.parse_args()
 
 

@@ -14,8 +14,9 @@ from deepfake.commandline import positive_int
 from deepfake.images import write_image
 from deepfake.metadata import VideoRecord
 from deepfake.paths import CROP_SUFFIXES, DataRoot, image_name
+from deepfake.reading_options import add_limits, chosen_limits
 from deepfake.stages import IMAGES
-from deepfake.video import iter_every
+from deepfake.video import LIMITS, ReadLimits, iter_every
 from preprocessing.step import make_parser, run_main, run_work, seen_by_all, stage_work
 
 STEP = Path(__file__).stem
@@ -35,24 +36,27 @@ def parse_args() -> argparse.Namespace:
         default="jpg",
         help="picture format (default: %(default)s)",
     )
+    add_limits(parser.add_argument)
     return parser.parse_args()
 
 
 def main() -> int:
     args = parse_args()
     layout = DataRoot(seen_by_all(args.root_dir, args))
-    extract = partial(extract_video, layout=layout, every=args.every, suffix=f".{args.format}")
+    extract = partial(
+        extract_video, layout=layout, every=args.every, suffix=f".{args.format}", limits=chosen_limits(args)
+    )
     return run_work(stage_work(IMAGES, layout, extract, {"every": args.every, "format": args.format}), args)
 
 
-def extract_video(video: VideoRecord, layout: DataRoot, every: int, suffix: str) -> None:
+def extract_video(video: VideoRecord, layout: DataRoot, every: int, suffix: str, limits: ReadLimits = LIMITS) -> None:
     """Writes the frames 0, every, 2 * every, ... of one video.
 
     Raises:
-        VideoError: unreadable.
+        VideoError: unreadable, or over a limit.
     """
     with atomic.atomic_folder(layout.images / video.video_id) as folder:
-        for frame in iter_every(video.path, every, threads=1):
+        for frame in iter_every(video.path, every, limits=limits):
             write_image(folder / image_name(frame.index, suffix), frame.image)
 
 

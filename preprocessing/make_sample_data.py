@@ -27,6 +27,7 @@ from deepfake.metadata import FAKE, REAL
 from deepfake.own_folders import METADATA_NAME
 from deepfake.portrait import Portrait, animate
 from deepfake.portraits import PERSONS, read_portrait
+from deepfake.reading_options import add_limits, chosen_limits
 from deepfake.video import probe
 from deepfake.workers import Summary, run_over
 from preprocessing.step import add_run_options, finish, make_bare_parser, run_main
@@ -79,6 +80,7 @@ def parse_args() -> argparse.Namespace:
     add("--size", type=positive_int, default=480, metavar="PIXELS", help="side of a frame (default: %(default)s)")
     add("--seed", type=int, default=777, metavar="N", help="motion of head, camera and light (default: %(default)s)")
     add_run_options(parser)
+    add_limits(add)
     return parser.parse_args()
 
 
@@ -98,8 +100,9 @@ def swap(args: argparse.Namespace) -> int:
         raise ValueError(f"{args.out}: is there already; --overwrite replaces it")
     if args.out.resolve() in (target.resolve(), source.resolve()):
         raise ValueError(f"{args.out}: is one of the clips the fake is made from; name another file")
-    swapped = swap_video(target, source, args.out, _make_detector())
-    print(f"{args.out}: face replaced in {swapped} of {probe(args.out).frames} frames")
+    limits = chosen_limits(args)
+    swapped = swap_video(target, source, args.out, _make_detector(), limits=limits)
+    print(f"{args.out}: face replaced in {swapped} of {probe(args.out, limits).frames} frames")
     return 0
 
 

@@ -20,6 +20,7 @@ from deepfake.families import Ending, Family, Output, Recipe, families, output_p
 from deepfake.locks import writing_folder
 from deepfake.metadata import VideoRecord, read_dataset
 from deepfake.paths import DataRoot, is_there
+from deepfake.reading_options import chosen_limits, limit_arguments
 from deepfake.runs import Record
 from deepfake.stages import CROPS, DETECT
 from deepfake.workers import Cost, Failure, Outcome, Summary, Task, output_bytes
@@ -75,7 +76,9 @@ def main() -> int:
     crops = crops_work(layout, args, boxes)
     works = [boxes, crops, landmarks_work(layout, crops), diffs_work(layout, crops)]
     settings, facts = detection(args)
-    recipe = Recipe(layout, PortableDetector(settings), facts, LANDMARK_DETECTORS, f".{args.format}")
+    recipe = Recipe(
+        layout, PortableDetector(settings), facts, LANDMARK_DETECTORS, f".{args.format}", chosen_limits(args)
+    )
     with writing_folder(layout.root):
         plans = [plan_work(work, args) for work in works]  # all of them: refused before the first one begins
         code = 0
@@ -191,6 +194,8 @@ def step_arguments(step: str, args: argparse.Namespace) -> list[str]:
         given += ["--scheduler", args.scheduler]
     if args.mix_settings:
         given += ["--mix-settings"]
+    if step in (DETECT.name, CROPS.name):
+        given += limit_arguments(args)
     if step == DETECT.name:
         given += ["--every", str(args.every), "--preset", args.preset, "--device", args.device]
         return given if args.scale is None else [*given, "--scale", str(args.scale)]

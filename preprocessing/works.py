@@ -15,8 +15,9 @@ from deepfake.detectors.build import PortableDetector
 from deepfake.detectors.stream import detect_videos
 from deepfake.metadata import VideoRecord, read_dataset
 from deepfake.paths import CROP_SUFFIXES, DataRoot
+from deepfake.reading_options import add_limits, chosen_limits
 from deepfake.stages import CROPS, DETECT, DIFFS, LANDMARKS
-from deepfake.video import iter_every
+from deepfake.video import LIMITS, ReadLimits, iter_every
 from deepfake.video_steps import compare_crops, cut_crops, detect_boxes, find_landmarks
 from deepfake.workers import Outcome
 from preprocessing.step import Work, add_device, stage_work
@@ -29,7 +30,7 @@ LANDMARK_DETECTORS = tuple(PortableDetector(PRESETS[name]) for name in ("landmar
 
 
 def add_detection(parser: argparse.ArgumentParser) -> None:
-    """--every, --preset, --scale, --device."""
+    """--every, --preset, --scale, --device, and the limits of reading."""
     parser.add_argument(
         "--every", type=positive_int, default=EVERY, metavar="N", help="look at every Nth frame (default: %(default)s)"
     )
@@ -46,6 +47,7 @@ def add_detection(parser: argparse.ArgumentParser) -> None:
         help="scale of every frame before detection, instead of the preset's rule",
     )
     add_device(parser)
+    add_limits(parser.add_argument)
 
 
 def add_format(parser: argparse.ArgumentParser) -> None:
@@ -66,13 +68,15 @@ def detection(args: argparse.Namespace) -> tuple[DetectorSettings, dict[str, Any
 
 
 def detection_work(layout: DataRoot, args: argparse.Namespace, on_cuda: bool) -> Work[VideoRecord]:
-    settings, facts = detection(args)
+    (settings, facts), limits = detection(args), chosen_limits(args)
     detector = PortableDetector(settings, "cuda" if on_cuda else "cpu")
-    detect = partial(detect_boxes, detector=detector, layout=layout, facts=facts)
+    detect = partial(detect_boxes, detector=detector, layout=layout, facts=facts, limits=limits)
     work = stage_work(DETECT, layout, detect, facts, prepare=detector.load, on_gpu=on_cuda)
     if not on_cuda:
         return work
-    all_at_once = partial(detect_on_cuda, detector=detector, layout=layout, facts=facts, workers=args.workers)
+    all_at_once = partial(
+        detect_on_cuda, detector=detector, layout=layout, facts=facts, workers=args.workers, limits=limits
+    )
     return replace(work, all_at_once=all_at_once)
 
 
@@ -80,7 +84,7 @@ def crops_work(
     layout: DataRoot, args: argparse.Namespace, source: Work[VideoRecord] | None = None
 ) -> Work[VideoRecord]:
     """`source`: see `stage_work`; likewise of the works that follow."""
-    cut = partial(cut_crops, layout=layout, suffix=f".{args.format}")
+    cut = partial(cut_crops, layout=layout, suffix=f".{args.format}", limits=chosen_limits(args))
     return stage_work(CROPS, layout, cut, {"format": args.format, "margin": MARGIN}, source)
 
 
@@ -104,14 +108,19 @@ def load_landmark_detectors() -> None:
 
 
 def detect_on_cuda(
-    videos: Sequence[VideoRecord], detector: FaceDetector, layout: DataRoot, facts: dict[str, Any], workers: int
+    videos: Sequence[VideoRecord],
+    detector: FaceDetector,
+    layout: DataRoot,
+    facts: dict[str, Any],
+    workers: int,
+    limits: ReadLimits = LIMITS,
 ) -> Iterator[Outcome[VideoRecord]]:
     """Writes the videos' box files: processes decode, the one detector takes batches of frames of several videos.
 
     Yields what came of each video.
     """
     for found in detect_videos(
-        videos, lambda video: iter_every(video.path, facts["every"], threads=1), detector, workers
+        videos, lambda video: iter_every(video.path, facts["every"], limits=limits), detector, workers
     ):
         if found.error is None:
             write_boxes(layout.boxes_file(found.item.video_id), BoxFile(found.frames, found.size, facts))

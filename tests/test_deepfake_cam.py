@@ -106,6 +106,13 @@ def test_a_video_gives_pictures_a_sheet_and_a_video(run, inputs, weights, tmp_pa
         assert difference[y1:y2, x1:x2].mean() > 3 * difference[: y1 // 2, : x1 // 2].mean(), "over the face"
 
 
+def test_more_pixels_than_the_limit(run, inputs):
+    code, _, err = run("--input", inputs / "fünf.mp4", inputs / "photo.jpg", "--max-pixels", 100)
+    assert code == 3
+    assert "fünf.mp4: frames of" in err and "photo.jpg: " in err
+    assert err.count("(--max-pixels raises the limit)") == 2
+
+
 def test_every_second_frame_at_half_the_rate(run, inputs, tmp_path):
     assert run("--input", inputs / "fünf.mp4", "--frames", 1, "--video", "--video-step", 2)[0] == 0
     video = tmp_path / "maps" / "fünf_cam.mp4"

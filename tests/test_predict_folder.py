@@ -168,6 +168,12 @@ def test_a_details_table_leaves_missing_scores_empty(zoo, run, tmp_path):
     assert [row["label"] for row in rows(out)] == [whole["score"], "0.500000", "0.500000"]
 
 
+def test_a_video_over_a_limit_is_told_with_the_option(source, run, tmp_path):
+    code, _, err = run(source, "--max-frames", 10, "--output", tmp_path / "scores.csv")
+    assert code == 3
+    assert "d0.mp4: more than 10 frames, the limit for one video (--max-frames raises the limit)" in err
+
+
 def test_all_scored_ends_well(zoo, run, tmp_path):
     code, text, err = run(zoo / "sub", "--output", tmp_path / "s.csv", "--precision", "bf16", "--device", "cpu")
     assert code == 0, err

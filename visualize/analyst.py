@@ -107,7 +107,7 @@ class Analyst:
             result = replace(result, reason=named_as_uploaded(result.reason, file, name))
             tell(0.8, "drawing the report")
             with tempfile.TemporaryDirectory() as folder:
-                reporter = Reporter(Path(folder), predictor.run, judge, Highlights(predictor.models))
+                reporter = Reporter(Path(folder), predictor.run, judge, Highlights(predictor.models), self._limits)
                 page = reporter.write(name, file, result)
                 return Report(result, page.read_text(encoding="utf-8"))
 

@@ -17,6 +17,8 @@ from deepfake.folds import read_folds
 from deepfake.images import encode_image
 from deepfake.metadata import Dataset, read_dataset
 from deepfake.paths import DataRoot
+from deepfake.reading_options import add_limits, chosen_limits
+from deepfake.video import LIMITS, ReadLimits
 from visualize.augmentation_sheet import Crop, make_augmentation_sheet
 from visualize.dataset_facts import gather_facts
 from visualize.pair_sheet import Source, make_pair_sheet
@@ -64,6 +66,7 @@ def parse_args() -> argparse.Namespace:
     add("--crops-dir", default="crops", metavar="NAME", help="crops' folder below DATA_ROOT (default: %(default)s)")
     add("--folds-csv", type=Path, metavar="CSV", help="fold table (default: DATA_ROOT/folds.csv)")
     add("--out", type=Path, metavar="DIR", help="where the pictures go (default: DATA_ROOT/sheets)")
+    add_limits(add)
     args = parser.parse_args()
     check_combination(parser, args)
     return args
@@ -97,7 +100,7 @@ def main() -> int:
         return draw_sample(args, layout, dataset, read_fold_of(folds_csv), out)
     pairs, folds = pairs_of(dataset, args.video), read_fold_of(folds_csv)
     for pair in pairs:
-        draw_pair(layout, pair, folds, out, args.frame)
+        draw_pair(layout, pair, folds, out, args.frame, limits=chosen_limits(args))
     fakes = [fake for original, fake in dataset.pairs if original.video_id == args.video]
     if len(fakes) > len(pairs):
         print(f"{args.video} has {len(fakes)} fakes, these are the first {len(pairs)}; --video FAKE draws another")
@@ -115,7 +118,7 @@ def draw_sample(
     failed = 0
     for pair in pairs:
         try:
-            draw_pair(layout, pair, folds, out, None, seed)
+            draw_pair(layout, pair, folds, out, None, seed, chosen_limits(args))
         except ValueError as error:
             failed += 1
             print(f"no sheet of {pair.name}: {error}", file=sys.stderr)
@@ -125,7 +128,13 @@ def draw_sample(
 
 
 def draw_pair(
-    layout: DataRoot, pair: Pair, folds: dict[str, int] | str, out: Path, frame: int | None, seed: int | None = None
+    layout: DataRoot,
+    pair: Pair,
+    folds: dict[str, int] | str,
+    out: Path,
+    frame: int | None,
+    seed: int | None = None,
+    limits: ReadLimits = LIMITS,
 ) -> None:
     """Draws one pair's sheet.
 
@@ -134,7 +143,7 @@ def draw_pair(
     """
     boxes = read_pair_boxes(layout, pair)
     frame = choose_frame(layout, pair, boxes, frame, seed)
-    sheet = make_pair_sheet(Source(layout, boxes, folds), pair, frame)
+    sheet = make_pair_sheet(Source(layout, boxes, folds, limits), pair, frame)
     write_sheet(out / f"{pair.name}_{frame}.png", sheet)
 
 

@@ -18,7 +18,7 @@ from deepfake.faces import FaceCollector, FaceSource, FaceView, FoundFace, Video
 from deepfake.image_files import read_still
 from deepfake.images import ImageError, fit_square, fitted_part
 from deepfake.scoring_models import ScoringModel
-from deepfake.video import EveryFrames, Frame, chunked, iter_chosen, probe
+from deepfake.video import LIMITS, EveryFrames, Frame, ReadLimits, chunked, iter_chosen, probe
 from visualize.activation import ActivationMapper
 
 DEFAULT_RATE, MAX_RATE = 25.0, 1000.0
@@ -57,6 +57,7 @@ class FaceMapper:
         device: where faces are detected.
         weights_dir: the folder of the detector's weights, if it needs any.
         step: `frames` takes every `step`-th frame.
+        limits: of reading a video or picture.
 
     Raises:
         ValueError: see `ActivationMapper`.
@@ -69,12 +70,14 @@ class FaceMapper:
         device: str = "cpu",
         weights_dir: Path = Path("weights"),
         step: int = 1,
+        limits: ReadLimits = LIMITS,
     ) -> None:
         self.mapper = ActivationMapper(model.network, model.spec, method)
         self.recipe = model.source.recipe
         self._view = model.view
         self._moving = FaceView(FaceSource(self.recipe, EveryFrames(step)), self._view.size)
         self._device, self._weights_dir = device, weights_dir
+        self._limits = limits
 
     @cached_property
     def collector(self) -> FaceCollector:
@@ -88,7 +91,7 @@ class FaceMapper:
             VideoError: unreadable, or not one frame in it.
             ScoringError: see `ActivationMapper`.
         """
-        faces = self.collector.collect(iter_chosen(path, [self._view.source.frames]))
+        faces = self.collector.collect(iter_chosen(path, [self._view.source.frames], limits=self._limits))
         return self._mapped(faces, self._view, dict(zip(faces.frames, faces.times)))
 
     def picture(self, image: np.ndarray) -> list[MappedFace]:
@@ -98,7 +101,7 @@ class FaceMapper:
 
     def frames(self, path: Path) -> Iterator[tuple[np.ndarray, list[MappedFace]]]:
         """Every `step`-th frame of a video, (H, W, 3) uint8 RGB, with its faces. Raises as `video` does."""
-        for chunk in chunked(iter_chosen(path, [self._moving.source.frames])):
+        for chunk in chunked(iter_chosen(path, [self._moving.source.frames], limits=self._limits)):
             collection = self.collector.begin()
             collection.add(chunk)
             mapped = self._mapped(collection.finish(), self._moving, {})
@@ -111,7 +114,7 @@ class FaceMapper:
         failures: dict[Path, str] = {}
         for path in paths:
             try:
-                pictures[path] = read_still(path)
+                pictures[path] = read_still(path, self._limits.pixels)
             except ImageError as error:
                 failures[path] = str(error)
         sizes = [(picture.shape[0], picture.shape[1]) for picture in pictures.values()]
@@ -144,9 +147,9 @@ class FaceMapper:
             yield fitted_part(image, *size), fitted_part(activation, *size), float(score)
 
 
-def frame_rate(path: Path) -> float:
+def frame_rate(path: Path, limits: ReadLimits = LIMITS) -> float:
     """Frames a second as a video's header says; DEFAULT_RATE if it makes no sense. Raises VideoError."""
-    rate = probe(path).fps
+    rate = probe(path, limits).fps
     return rate if math.isfinite(rate) and 0 < rate <= MAX_RATE else DEFAULT_RATE
 
 

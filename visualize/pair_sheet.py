@@ -18,7 +18,7 @@ from deepfake.images import read_gray, read_image
 from deepfake.landmarks import read_landmarks
 from deepfake.metadata import VideoRecord
 from deepfake.paths import CROP_SUFFIXES, DataRoot, crop_name, diff_name, landmark_name, list_crops, parse_crop_name
-from deepfake.video import VideoError, frame_times, iter_frames
+from deepfake.video import LIMITS, ReadLimits, VideoError, frame_times, iter_frames
 from deepfake.workers import read_failures
 from visualize.pairs import Pair
 from visualize.sheets import Cell, Colour, Dot, Outline, Row, Sheet
@@ -46,11 +46,13 @@ class Source:
         layout: the data set's files.
         boxes: the pair's boxes, or why there are none.
         folds: video id -> fold, or why there are none.
+        limits: of reading a video.
     """
 
     layout: DataRoot
     boxes: BoxFile | str
     folds: Mapping[str, int] | str
+    limits: ReadLimits = LIMITS
 
 
 def make_pair_sheet(source: Source, pair: Pair, frame: int) -> Sheet:
@@ -97,7 +99,8 @@ def _title(pair: Pair) -> str:
 
 
 def _facts(source: Source, pair: Pair, frame: int, faces: int) -> str:
-    facts = [f"frame {frame}", _seconds(pair, frame), f"{faces} face{'s' * (faces != 1)}", _fold(source.folds, pair)]
+    seconds, fold = _seconds(pair, frame, source.limits), _fold(source.folds, pair)
+    facts = [f"frame {frame}", seconds, f"{faces} face{'s' * (faces != 1)}", fold]
     if isinstance(source.boxes, BoxFile):
         told = source.boxes.settings
         known = [str(told[name]) for name in ("detector", "preset", "layout") if name in told]
@@ -106,10 +109,10 @@ def _facts(source: Source, pair: Pair, frame: int, faces: int) -> str:
     return "   ·   ".join(fact for fact in facts if fact)
 
 
-def _seconds(pair: Pair, frame: int) -> str:
+def _seconds(pair: Pair, frame: int, limits: ReadLimits) -> str:
     for record in pair.records:
         try:
-            times = frame_times(record.path)
+            times = frame_times(record.path, limits)
         except VideoError:
             continue
         if frame < len(times):
@@ -139,7 +142,7 @@ def _faces(source: Source, pair: Pair, frame: int) -> dict[int, Face | None]:
 
 def _frame_cell(record: VideoRecord, source: Source, frame: int) -> Cell:
     title = f"{_NAMES[record.label]}: {record.path.name}"
-    picture = _or_reason(lambda: _read_frame(record, frame))
+    picture = _or_reason(lambda: _read_frame(record, frame, source.limits))
     if isinstance(picture, str):
         return Cell(title, picture)
     height, width = picture.shape[:2]
@@ -221,8 +224,8 @@ def _mask_notes(mask: np.ndarray) -> list[str]:
     return [f"255 · (1 − SSIM), {mask.min()} to {mask.max()}", f"{changed_share(mask):.1%} above {CHANGED}: changed"]
 
 
-def _read_frame(record: VideoRecord, index: int) -> np.ndarray:
-    for frame in iter_frames(record.path, [index]):
+def _read_frame(record: VideoRecord, index: int, limits: ReadLimits) -> np.ndarray:
+    for frame in iter_frames(record.path, [index], limits=limits):
         return frame.image
     raise VideoError(f"{record.path}: the video ends before frame {index}")
 

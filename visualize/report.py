@@ -28,7 +28,7 @@ from deepfake.processes import WorkerDied, apart, portable, stream
 from deepfake.quality import SMALL_FACE, bits_per_pixel, reasons_for_doubt, sharpness
 from deepfake.results import PersonScore, ScoredFace, VideoResult, judged, video_to_json
 from deepfake.scoring import MAX_PERSON, ensemble_score
-from deepfake.video import Frame, VideoInfo, iter_frames, probe
+from deepfake.video import LIMITS, Frame, ReadLimits, VideoInfo, iter_frames, probe
 from visualize.page import picture, render
 from visualize.timeline import Timeline, draw_timeline
 
@@ -138,6 +138,7 @@ class Reporter:
         run: what is known of the run (`deepfake.scoring_models.describe_run`).
         judge: turns scores into probabilities and verdicts.
         highlights: draws where the networks looked; None leaves that out.
+        limits: of reading a video.
     """
 
     def __init__(
@@ -146,8 +147,10 @@ class Reporter:
         run: Mapping[str, Any],
         judge: Judge,
         highlights: Highlighter | None = None,
+        limits: ReadLimits = LIMITS,
     ) -> None:
         self._folder = folder
+        self._limits = limits
         self._run = run
         self._weights = {model["name"]: model["weight"] for model in run["models"]}
         check = run["settings"]["precision_check"]
@@ -286,7 +289,7 @@ class Reporter:
         if job.result.score is None:
             return _Look()
         try:
-            return _Look(self._pictures(job.path, job.result), probe(job.path))
+            return _Look(self._pictures(job.path, job.result), probe(job.path, self._limits))
         except (ValueError, OSError, RuntimeError, cv2.error) as error:  # the rest of the report needs no pictures
             return _Look(failure=str(portable(error)))
 
@@ -298,7 +301,7 @@ class Reporter:
         best = sorted(scored, key=self._face_score, reverse=True)[:TOP_FACES]
         most = max(by_frame, key=lambda index: (len(by_frame[index]), -index))
         pictures = Pictures()
-        for frame in iter_frames(path, by_frame):
+        for frame in iter_frames(path, by_frame, limits=self._limits):
             self._add(pictures, frame, by_frame[frame.index], best)
             if frame.index == most:
                 pictures.poster = draw_poster(frame.image, by_frame[most])

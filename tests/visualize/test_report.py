@@ -16,7 +16,7 @@ import pytest
 from deepfake.calibration import Uncalibrated
 from deepfake.precision import VIDEOS, PrecisionCheck
 from deepfake.results import NO_FACE, OK, UNREADABLE, PersonScore, ScoreCheck, ScoredFace, VideoResult
-from deepfake.video import probe
+from deepfake.video import ReadLimits, probe
 from tests.clips import draw, gradient
 from visualize.report import COUNTS, STRAY, TOO_FEW, Highlight, Reporter, draw_poster
 
@@ -194,6 +194,16 @@ def test_who_is_seen_once_is_named_but_gets_no_timeline(video, tmp_path):
     assert [(p["verdict"], p["score"], p["faces"]) for p in content["persons"]] == [("real", 0.1, 4), (None, 0.99, 1)]
 
 
+def test_the_second_look_has_the_limits_of_the_first(video, tmp_path):
+    def pictures(pixels):
+        reporter = Reporter(tmp_path, RUN, Uncalibrated(), limits=ReadLimits(pixels=pixels))
+        return read(reporter.write("clip.mp4", video, RESULT))
+
+    assert "no pictures" not in pictures(240 * 320).text
+    refused = pictures(240 * 320 - 1)
+    assert "the limit is 76799 pixels a frame" in refused.text and not refused.images
+
+
 @pytest.mark.parametrize("faces", [1, 2])
 def test_where_nobody_is_seen_often_all_are_judged(video, tmp_path, faces):
     persons = [PersonScore(0, 0.1, faces), PersonScore(1, 0.99, 1)]
@@ -285,10 +295,10 @@ def test_one_page_that_cannot_be_written_ends_no_other(video, tmp_path):
 
 
 def test_a_decoder_that_crashes_costs_the_pictures_of_one_video(video, tmp_path, monkeypatch):
-    def crash(path):
+    def crash(path, limits):
         if path.name == "crash.mp4":
             os.kill(os.getpid(), signal.SIGKILL)
-        return probe(path)
+        return probe(path, limits)
 
     crashing = video.with_name("crash.mp4")
     crashing.write_bytes(video.read_bytes())
