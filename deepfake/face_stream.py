@@ -39,7 +39,8 @@ def stream_faces(
 
         def find(path: Path) -> Iterator[VideoFaces]:
             with bounded_memory(path, collector.limits):
-                yield collector.find(path)
+                faces = collector.find(path)
+            yield faces
 
         for part in stream(videos, find, workers, unwanted):
             if part.error is not None:

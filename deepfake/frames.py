@@ -10,8 +10,7 @@ import numpy as np
 FRAMES_AT_ONCE = 4
 """Frames of one video held at a time: memory does not grow with a video's length (EXPERIMENTS.md on the number)."""
 
-BYTES_AT_ONCE = 3 * 2**25
-"""Of one video's frames held at a time, one frame excepted: four of 4K, one of 8K."""
+_FULL_HD_BYTES = 3 * 2**21
 
 
 @dataclass(frozen=True)
@@ -67,11 +66,12 @@ def spread_indices(frames: int, count: int) -> list[int]:
 
 
 def chunked(frames: Iterable[Frame], size: int = FRAMES_AT_ONCE) -> Iterator[list[Frame]]:
-    """Yield frames `size` at a time; fewer where they are so large that they would take more than BYTES_AT_ONCE."""
+    """Yield frames `size` at a time; of frames larger than full HD fewer, which take no more memory, or one."""
+    most_bytes = size * _FULL_HD_BYTES
     chunk: list[Frame] = []
     for frame in frames:
         chunk.append(frame)
-        if len(chunk) == size or sum(held.image.nbytes for held in chunk) + frame.image.nbytes > BYTES_AT_ONCE:
+        if len(chunk) == size or sum(held.image.nbytes for held in chunk) + frame.image.nbytes > most_bytes:
             yield chunk
             chunk = []
     if chunk:

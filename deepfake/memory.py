@@ -44,8 +44,10 @@ def return_freed_memory() -> None:
 
 
 def limit_growth(most: int) -> None:
-    """Let this process allocate at most that many bytes beyond what it has; allocations that fail raise. On Linux.
+    """Let this process allocate at most that many bytes beyond what it has; allocations that fail raise.
 
+    On Linux from 4.7 on, whose RLIMIT_DATA counts mapped blocks too; elsewhere nothing happens, and the limit of pixels
+    alone bounds memory. Sandboxed kernels may ignore it. Shared memory does not count: no decoder takes any.
     Freed blocks of 32 MB and more are given back at once from now on: kept for the next one that fits, they would
     count.
     """

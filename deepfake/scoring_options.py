@@ -18,8 +18,8 @@ from deepfake.video import FrameChoice, ReadLimits
 LOOPBACK = "127.0.0.1"
 UPLOAD_PIXELS = 2**24
 """Of a frame: twice 4K, or a picture of 16 megapixels (EXPERIMENTS.md on memory)."""
-UPLOAD_MEMORY = 640 << 20
-"""Bytes that reading one upload may take, at the usual number of pixels; in proportion at others."""
+UPLOAD_MEMORY = 600 << 20
+"""Bytes that reading one upload may take, in proportion to more than UPLOAD_PIXELS; 4K with 10 bits takes 564 MiB."""
 UPLOAD_FRAMES = 150_000
 """Of a video: ten minutes at 240 frames a second."""
 

@@ -1,12 +1,17 @@
 """Faces found ahead of their scoring."""
 
+import contextlib
+import sys
 import threading
 
+import psutil
 import pytest
 
 from deepfake import face_stream
 from deepfake.faces import FaceCollector, FaceSource, FaceView
-from deepfake.video import SpreadFrames, VideoError, iter_spread
+from deepfake.scoring_options import UPLOAD_MEMORY
+from deepfake.video import ReadLimits, SpreadFrames, VideoError, iter_spread
+from tests.clips import draw, gradient
 
 
 def test_detecting_beside_the_decoding_processes_finds_the_same(face_clips):
@@ -22,6 +27,18 @@ def test_detecting_beside_the_decoding_processes_finds_the_same(face_clips):
     assert outcomes[face_clips / "a.mp4"].found == direct.found
     assert (outcomes[face_clips / "a.mp4"].images[view] == direct.images[view]).all()
     assert outcomes[face_clips / "faceless.mp4"].found == {source: []}
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="GNU's C library keeps freed blocks")
+def test_a_reading_process_gives_memory_back_before_the_faces_are_scored(tmp_path):
+    draw(tmp_path / "large.mp4", gradient(1, 2160, 3840))
+    view = FaceView(FaceSource(frames=SpreadFrames(1)), 64)
+    collector = FaceCollector([view], limits=ReadLimits(memory=UPLOAD_MEMORY))
+    with contextlib.closing(face_stream.stream_faces([tmp_path / "large.mp4"], collector, "cpu", 1)) as found:
+        _, faces = next(found)
+        (reader,) = psutil.Process().children()
+        assert faces.frames == [0]
+        assert reader.memory_full_info().uss < 4 * 3840 * 2160 * 3
 
 
 def test_reading_ahead_is_bounded_and_ends_with_its_user():

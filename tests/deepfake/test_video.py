@@ -346,7 +346,8 @@ def test_frames_pass_a_few_at_a_time():
 
 
 def test_large_frames_pass_one_at_a_time():
-    large = [Frame(i, np.broadcast_to(np.uint8(0), (8000, 8000, 3))) for i in range(3)]
+    large = [Frame(i, np.broadcast_to(np.uint8(0), (2160, 3840, 3))) for i in range(3)]
     assert [[frame.index for frame in chunk] for chunk in chunked(large)] == [[0], [1], [2]]
     full_hd = [Frame(i, np.broadcast_to(np.uint8(0), (1080, 1920, 3))) for i in range(5)]
     assert [len(chunk) for chunk in chunked(full_hd)] == [4, 1]
+    assert [len(chunk) for chunk in chunked(full_hd, 2)] == [2, 2, 1]

@@ -3,6 +3,7 @@
 import contextlib
 import http.client
 import json
+import math
 import os
 import re
 import signal
@@ -21,8 +22,9 @@ from deepfake.commandline import EXIT_INTERRUPTED
 from deepfake.ensemble import Member
 from deepfake.loading import load_predictor
 from deepfake.results import write_details
-from deepfake.scoring_options import UPLOAD_PIXELS
+from deepfake.scoring_options import UPLOAD_MEMORY, UPLOAD_PIXELS
 from serving.admission import SLOW_AFTER
+from tests.clips import ffmpeg
 from tests.service_process import FORM_HEADERS, form, serving, starting, wait_for
 
 TOKEN = "correct-horse-battery"
@@ -196,6 +198,30 @@ def test_a_name_is_only_echoed(server, files, tmp_path):
     said = server.predict(files / "clip.mp4", name).json()
     assert said["filename"] == name
     assert "günther" not in server.log.read_text(encoding="utf-8")
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="memory is limited on Linux alone")
+def test_an_upload_that_needs_too_much_memory_is_refused(server, files, tmp_path):
+    """Within the limit of pixels, with eight reference frames of 100 MB."""
+    side = math.isqrt(UPLOAD_PIXELS)
+    encode = ("-c:v", "libx264", "-preset", "ultrafast", "-x264-params", "ref=8:bframes=0", "-pix_fmt", "yuv444p10le")
+    ffmpeg("-f", "lavfi", "-i", f"color=size={side}x{side}", "-frames:v", "9", *encode, tmp_path / "many.mp4")
+    most = 0
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(server.predict, tmp_path / "many.mp4")
+        while not asked.done():
+            for decoder in psutil.Process(server.process.pid).children():
+                with contextlib.suppress(psutil.Error):
+                    most = max(most, decoder.memory_full_info().uss)
+            time.sleep(0.01)
+    refused = asked.result()
+    assert refused.status == 415, refused.body
+    assert (
+        refused.json()["detail"]
+        == f"many.mp4: reading it takes more than {UPLOAD_MEMORY >> 20} MB of memory, the limit"
+    )
+    assert UPLOAD_MEMORY / 2 < most < UPLOAD_MEMORY + MORE_MEMORY
+    assert server.predict(files / "face.jpg").status == 200
 
 
 def test_a_crash_in_the_decoder_is_a_result(server, files):
