@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,7 +24,6 @@ from deepfake.file_errors import FileError
 from deepfake.image_files import READ_FORMATS
 from deepfake.image_headers import sniff_image
 from deepfake.images import ImageError, open_regular
-from deepfake.memory import is_out_of_memory, limit_growth, return_freed_memory
 
 HEAD_BYTES = 4096
 """What a container is known by lies in that many first bytes."""
@@ -94,28 +92,6 @@ class ReadLimits:
 
 
 LIMITS = ReadLimits()
-
-
-@contextmanager
-def bounded_memory(path: Path, limits: ReadLimits) -> Iterator[None]:
-    """Hold this process to the memory that it has and `limits.memory` more, from now on; for one that reads one video.
-
-    A decoder may need many frames at a time, and no header says how many. What reading has freed is given back at the
-    end: the process may wait while what it has found is scored.
-
-    Raises:
-        VideoError: the body of the statement needs more.
-    """
-    if limits.memory is not None:
-        limit_growth(limits.memory)
-    try:
-        yield
-    except Exception as error:
-        if limits.memory is None or not is_out_of_memory(error):
-            raise
-        raise VideoError(f"{path}: reading it takes more than {limits.memory >> 20} MB of memory, the limit") from error
-    if limits.memory is not None:
-        return_freed_memory()
 
 
 def read_head(path: Path) -> bytes:
