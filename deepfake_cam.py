@@ -18,13 +18,13 @@ from tqdm import tqdm
 
 from deepfake.commandline import EXIT_INTERRUPTED, EXIT_SOME_FAILED, EXIT_USAGE, positive_int, run_guarded
 from deepfake.detectors.base import ALIGNING
-from deepfake.ensemble import Member
-from deepfake.faces import MAX_FACES
 from deepfake.finding import is_picture, is_video
 from deepfake.image_files import TooManyPixels, image_format, probe_image, read_still
 from deepfake.images import ImageError
 from deepfake.memory import keep_freed_memory
 from deepfake.names import fit, printable
+from deepfake.prediction.ensemble import Member
+from deepfake.prediction.face_collector import MAX_FACES
 from deepfake.reading_options import add_limits, chosen_limits
 from deepfake.scoring_options import add_networks
 from deepfake.video import EveryFrames, ReadLimits, SpreadFrames, VideoError, begins_as_video
@@ -195,8 +195,8 @@ def outputs(source: Source, output: Path) -> tuple[Path, Path, Path]:
 
 def build_mapper(args: argparse.Namespace, checkpoint: Path, detects: bool) -> FaceMapper:
     """The network with everything it needs. Raises ValueError for what cannot be used."""
-    from deepfake.loading import load_models
     from deepfake.precision import choose_device
+    from deepfake.prediction.loading import load_models
     from visualize.face_maps import FaceMapper
 
     device = choose_device(args.device)

@@ -1,7 +1,7 @@
 """video -> faces -> scores -> one number: what notebooks import.
 
 `predict_on_video` and `predict_on_video_set` are the published entry points; the pipeline of predict_folder.py starts
-with `deepfake.loading.load_predictor`.
+with `deepfake.prediction.loading.load_predictor`.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from torchvision.transforms import Normalize
 from deepfake.boxes import Face
 from deepfake.detectors.build import build_detector
 from deepfake.face_recipes import CropRecipe
-from deepfake.face_scorer import FaceScorer
-from deepfake.faces import crop_faces
 from deepfake.images import IMAGENET, center_pad, fit_square, isotropic_resize
 from deepfake.lanes import shared_lanes
 from deepfake.names import one_line, printable
+from deepfake.prediction.face_collector import crop_faces
+from deepfake.prediction.face_scorer import FaceScorer
 from deepfake.processes import Part, portable, stream
 from deepfake.scoring import FAKE_THRESHOLD, FRAMES_PER_VIDEO, Aggregation, confident_score, ensemble_score
 from deepfake.video import Frame, SpreadFrames, VideoError, chosen_frames, chunked, open_video

@@ -33,7 +33,7 @@ from deepfake.video import ReadLimits, SpreadFrames
 from deepfake.weights import check_present
 
 if TYPE_CHECKING:
-    from deepfake.scoring_models import ScoringModel
+    from deepfake.prediction.scoring_model import ScoringModel
 
 COMPILED_FROM = 50
 """Fewer videos are scored in less time than compiling takes."""
@@ -174,10 +174,10 @@ def predict(args: argparse.Namespace, videos: dict[str, Path]) -> tuple[dict[str
     if args.backend == "torch":
         check_present([member.checkpoint for member in members])
     calibration = read_calibration(args.calibration) if args.calibration else None
-    from deepfake.loading import load_models
     from deepfake.precision import choose_device  # torch takes seconds: not for --help or a mistyped folder
-    from deepfake.prediction import Predictor
-    from deepfake.scoring_models import describe_run
+    from deepfake.prediction.loading import load_models
+    from deepfake.prediction.predictor import Predictor
+    from deepfake.prediction.scoring_model import describe_run
 
     device, limits = choose_device(args.device), chosen_limits(args)
     models = load_models(members, device, ALIGNING.get(args.detector), args.backend, args.url)

@@ -19,17 +19,17 @@ from typing import TYPE_CHECKING, Any
 
 from bench.measuring import pauses, processor, tree_memory
 from deepfake.commandline import positive_int, run_guarded
-from deepfake.ensemble import Member, weighted_members
 from deepfake.finding import find_videos
 from deepfake.memory import keep_freed_memory
+from deepfake.prediction.ensemble import Member, weighted_members
 from deepfake.processes import default_workers
 from deepfake.results import VideoResult, name_videos
 from deepfake.scoring import FRAMES_PER_VIDEO
 from deepfake.video import SpreadFrames
 
 if TYPE_CHECKING:
-    from deepfake.face_scorer import Scorer
-    from deepfake.scoring_models import ScoringModel
+    from deepfake.prediction.face_scorer import Scorer
+    from deepfake.prediction.scoring_model import ScoringModel
 
 PLAIN = "plain"
 SWEPT_BATCHES = (1, 2, 4, 8)
@@ -250,8 +250,8 @@ def timed(stages: dict[str, float], name: str) -> Iterator[None]:
 
 def run_plain(job: Job) -> Measured:
     """What a program does that thinks of no speed: one thing after the other."""
-    from deepfake.loading import load_models
-    from deepfake.prediction import warm_up
+    from deepfake.prediction.loading import load_models
+    from deepfake.prediction.predictor import warm_up
 
     start = time.perf_counter()
     models = load_models(job.members, job.device)
@@ -269,7 +269,7 @@ def plain_scorer(model: ScoringModel) -> Scorer:
     import numpy as np
     import torch
 
-    from deepfake.face_scorer import FaceInput
+    from deepfake.prediction.face_scorer import FaceInput
     from deepfake.spec import fake_probability
 
     network = model.network
@@ -289,8 +289,8 @@ def plain_scorer(model: ScoringModel) -> Scorer:
 
 def run_way(job: Job, way: Way) -> Measured:
     """As predict_folder.py does."""
-    from deepfake.loading import load_models
-    from deepfake.prediction import Predictor, warm_up
+    from deepfake.prediction.loading import load_models
+    from deepfake.prediction.predictor import Predictor, warm_up
 
     keep_freed_memory()
     start = time.perf_counter()
@@ -306,9 +306,9 @@ def run_way(job: Job, way: Way) -> Measured:
 
 def run_stages(job: Job, way: Way) -> Measured:
     """Each stage alone, as a way of torch runs it."""
-    from deepfake.loading import load_models
-    from deepfake.prediction import warm_up
-    from deepfake.scoring_models import make_scorer
+    from deepfake.prediction.loading import load_models
+    from deepfake.prediction.predictor import warm_up
+    from deepfake.prediction.scoring_model import make_scorer
 
     keep_freed_memory()
     models = load_models(job.members, job.device)
@@ -324,8 +324,8 @@ class Stages:
     processes that read ahead; networks have all."""
 
     def __init__(self, models: Sequence[ScoringModel], job: Job, frames_at_once: int | None = None) -> None:
-        from deepfake.faces import FaceCollector
         from deepfake.frames import FRAMES_AT_ONCE
+        from deepfake.prediction.face_collector import FaceCollector
 
         self._models = models
         self._size = frames_at_once or FRAMES_AT_ONCE
@@ -336,7 +336,7 @@ class Stages:
     def run(self, video: Path, networks: Mapping[str, Scorer]) -> VideoResult:
         import torch
 
-        from deepfake.prediction import score_video
+        from deepfake.prediction.predictor import score_video
         from deepfake.video import chunked, iter_chosen
 
         threads = torch.get_num_threads()
@@ -433,9 +433,9 @@ def run_batches(job: Job, way: Way, threads: int) -> Measured:
     import numpy as np
     import torch
 
-    from deepfake import face_scorer
-    from deepfake.loading import load_models
-    from deepfake.scoring_models import make_scorer
+    from deepfake.prediction import face_scorer
+    from deepfake.prediction.loading import load_models
+    from deepfake.prediction.scoring_model import make_scorer
 
     keep_freed_memory()
     torch.set_num_threads(threads)

@@ -33,7 +33,7 @@ SCORE_CLIP = 1e-6
 """Scores nearer to 0 and 1 count as this near: tables write six decimals, and a logit of 0 or 1 is infinite."""
 
 MODEL_KEYS = ("name", "sha256", "weight", "aggregation")
-"""What is kept of a model in a run's description (`deepfake.scoring_models.describe_run`)."""
+"""What is kept of a model in a run's description (`deepfake.prediction.scoring_model.describe_run`)."""
 
 
 class CalibrationError(ValueError):
@@ -210,7 +210,7 @@ def choose_judge(calibration: Calibration | None, run: Mapping[str, Any]) -> Jud
     """The judge of a run's scores: the calibration if there is one, which must be for them.
 
     Args:
-        run: what is known of the run (`deepfake.scoring_models.describe_run`).
+        run: what is known of the run (`deepfake.prediction.scoring_model.describe_run`).
 
     Raises:
         CalibrationError: see `check_models`.

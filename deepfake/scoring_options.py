@@ -11,8 +11,8 @@ from typing import Any
 
 from deepfake.commandline import positive_int
 from deepfake.detectors.base import ALIGNING
-from deepfake.ensemble import Member, listed_ensembles, named_ensemble, weighted_members
-from deepfake.faces import FRAMES
+from deepfake.prediction.ensemble import Member, listed_ensembles, named_ensemble, weighted_members
+from deepfake.prediction.face_collector import FRAMES
 from deepfake.video import FrameChoice, ReadLimits
 
 LOOPBACK = "127.0.0.1"
@@ -37,7 +37,7 @@ def add_networks(add: Callable[..., object]) -> None:
 
 
 def add_precision(add: Callable[..., object], tried_on: str) -> None:
-    """`--precision`, as `deepfake.prediction.Predictor` takes it.
+    """`--precision`, as `deepfake.prediction.predictor.Predictor` takes it.
 
     Args:
         tried_on: whose scores are to stay with fewer bits, in words.

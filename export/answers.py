@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from deepfake.calibration import Judge
-from deepfake.prediction import Predictor, failed_result
+from deepfake.prediction.predictor import Predictor, failed_result
 from deepfake.processes import Unwanted, WorkerDied
 from deepfake.results import UNREADABLE, VideoResult, details_entry, details_head
 from deepfake.uploads import check_length, named_as_uploaded

@@ -9,8 +9,8 @@ import numpy as np
 
 from deepfake.backends.facts import ExportError
 from deepfake.backends.network import ExportedNetwork
-from deepfake.face_scorer import FaceScorer
 from deepfake.precision import FLOAT32, REDUCED_TOLERANCE, TOLERANCE
+from deepfake.prediction.face_scorer import FaceScorer
 from export.format_registry import Format
 from export.network import ExportJob
 

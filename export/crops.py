@@ -11,9 +11,9 @@ import numpy as np
 from deepfake.backends.facts import ExportError
 from deepfake.detectors.base import AnySettings
 from deepfake.face_recipes import AlignRecipe
-from deepfake.faces import FaceCollector, FaceSource, FaceView
 from deepfake.images import ImageError
 from deepfake.portraits import PERSONS, read_portrait
+from deepfake.prediction.face_collector import FaceCollector, FaceSource, FaceView
 from deepfake.spec import ModelSpec
 from deepfake.video import Frame, SpreadFrames, VideoError, iter_chosen
 

@@ -9,8 +9,8 @@ import torch
 from torch import nn
 
 from deepfake.backends.facts import ExportFacts
-from deepfake.face_scorer import FaceInput
 from deepfake.images import Normalization
+from deepfake.prediction.face_scorer import FaceInput
 
 
 @dataclass(frozen=True)

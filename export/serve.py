@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING
 from deepfake.calibration import choose_judge, read_calibration
 from deepfake.commandline import EXIT_INTERRUPTED, EXIT_USAGE, index_int, positive_float, positive_int, run_guarded
 from deepfake.detectors.base import ALIGNING
-from deepfake.ensemble import Member
 from deepfake.memory import keep_freed_memory
+from deepfake.prediction.ensemble import Member
 from deepfake.scoring_options import (
     add_host,
     add_members,
@@ -154,7 +154,7 @@ def read_token(file: Path | None) -> str | None:
 def build_answerer(args: argparse.Namespace, members: list[Member]) -> Answerer:
     """Loads the networks."""
     calibration = read_calibration(args.calibration) if args.calibration else None
-    from deepfake.loading import load_predictor
+    from deepfake.prediction.loading import load_predictor
     from export.answers import Answerer
 
     detector = ALIGNING.get(args.detector)

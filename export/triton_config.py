@@ -12,7 +12,7 @@ from typing import Any
 from deepfake.backends.facts import ExportError, ExportFacts, missing_library
 from deepfake.backends.network import INPUT, OUTPUT
 from deepfake.backends.triton_models import ENSEMBLE, FILE_HASH, KIND, NETWORK, WEIGHTING, output_width
-from deepfake.face_scorer import SCORE_BATCH
+from deepfake.prediction.face_scorer import SCORE_BATCH
 
 CONFIG = "config.pbtxt"
 VERSION = "1"

@@ -86,8 +86,8 @@ def face_clips(mini_dfdc: Path, tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory):
     """A small network with random weights, ready to score."""
-    from deepfake.ensemble import Member
-    from deepfake.loading import load_models
+    from deepfake.prediction.ensemble import Member
+    from deepfake.prediction.loading import load_models
     from tests.predicting import tiny_checkpoint
 
     (model,) = load_models([Member(tiny_checkpoint(tmp_path_factory.mktemp("tiny_model") / "tiny"))])

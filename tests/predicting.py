@@ -37,7 +37,7 @@ def tiny_checkpoint(path: Path, seed: int = 0, input_size: int = 64, **spec) -> 
 
 def on_frames(model, count: int):
     """A `ScoringModel` that looks at other frames: `count` spread over a video."""
-    from deepfake.faces import FaceSource
+    from deepfake.prediction.face_collector import FaceSource
     from deepfake.video import SpreadFrames
 
     return replace(model, source=FaceSource(frames=SpreadFrames(count)))

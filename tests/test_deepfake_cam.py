@@ -11,12 +11,12 @@ from PIL import Image
 
 import deepfake_cam
 from deepfake.checkpoints import save_checkpoint
-from deepfake.ensemble import Member
 from deepfake.face_recipes import AlignRecipe
-from deepfake.face_scorer import FaceScorer
 from deepfake.images import SECOND_PLACE, fit_square, read_image, write_image
-from deepfake.loading import load_models
-from deepfake.prediction import Predictor
+from deepfake.prediction.ensemble import Member
+from deepfake.prediction.face_scorer import FaceScorer
+from deepfake.prediction.loading import load_models
+from deepfake.prediction.predictor import Predictor
 from deepfake.spec import OUTPUT_SOFTMAX, ModelSpec
 from deepfake.video import SpreadFrames, iter_every, probe
 from tests.clips import cut, draw, gradient

@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import nn
 
-from deepfake.ensemble import Member
-from deepfake.loading import load_models
-from deepfake.prediction import Predictor
+from deepfake.prediction.ensemble import Member
+from deepfake.prediction.loading import load_models
+from deepfake.prediction.predictor import Predictor
 from deepfake.video import VideoError
 from kernel_utils import (
     FaceExtractor,

@@ -17,8 +17,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from deepfake.face_scorer import FaceInput, ScoringError
 from deepfake.models.wsdan import WSDAN
+from deepfake.prediction.face_scorer import FaceInput, ScoringError
 from deepfake.spec import ModelSpec, fake_probability
 
 ATTENTION = "attention"

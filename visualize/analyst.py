@@ -11,10 +11,10 @@ from threading import Event, Lock
 
 from deepfake.calibration import choose_judge, read_calibration
 from deepfake.detectors.base import ALIGNING, AnySettings
-from deepfake.ensemble import Member
-from deepfake.loading import NoUseForDetector, load_predictor
 from deepfake.precision import AUTO, choose_device
-from deepfake.prediction import Predictor
+from deepfake.prediction.ensemble import Member
+from deepfake.prediction.loading import NoUseForDetector, load_predictor
+from deepfake.prediction.predictor import Predictor
 from deepfake.processes import Unwanted
 from deepfake.results import VideoResult
 from deepfake.uploads import check_length, named_as_uploaded
@@ -42,7 +42,7 @@ class Analyst:
         weights_dir: the folder of the detectors' weights, if they need any.
         device: `auto`, `cpu` or `cuda`.
         detector: a name of ALIGNING, for networks that see aligned faces.
-        precision: see `deepfake.prediction.Predictor`.
+        precision: see `deepfake.prediction.predictor.Predictor`.
         max_seconds: longer videos are refused.
         timeout: seconds that an upload may take to be scored, waiting aside.
         limits: of reading an upload.

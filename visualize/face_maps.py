@@ -14,10 +14,10 @@ import numpy as np
 from deepfake.align import alignment, transform_points, whole_landmarks
 from deepfake.boxes import crop_window
 from deepfake.face_recipes import AlignRecipe, FaceRecipe
-from deepfake.faces import FaceCollector, FaceSource, FaceView, FoundFace, VideoFaces
 from deepfake.image_files import read_still
 from deepfake.images import ImageError, fit_square, fitted_part
-from deepfake.scoring_models import ScoringModel
+from deepfake.prediction.face_collector import FaceCollector, FaceSource, FaceView, FoundFace, VideoFaces
+from deepfake.prediction.scoring_model import ScoringModel
 from deepfake.video import LIMITS, EveryFrames, Frame, ReadLimits, chunked, iter_chosen, probe
 from visualize.activation import ActivationMapper
 

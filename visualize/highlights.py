@@ -14,8 +14,8 @@ from deepfake.boxes import Face, crop_face
 from deepfake.checkpoints import load_model
 from deepfake.face_recipes import AlignRecipe, FaceRecipe
 from deepfake.images import fit_square
+from deepfake.prediction.scoring_model import ScoringModel
 from deepfake.processes import apart
-from deepfake.scoring_models import ScoringModel
 from visualize.activation import ActivationMapper, overlay
 from visualize.report import FacePicture, Highlight
 

@@ -135,7 +135,7 @@ class Reporter:
 
     Args:
         folder: made if need be.
-        run: what is known of the run (`deepfake.scoring_models.describe_run`).
+        run: what is known of the run (`deepfake.prediction.scoring_model.describe_run`).
         judge: turns scores into probabilities and verdicts.
         highlights: draws where the networks looked; None leaves that out.
         limits: of reading a video.

@@ -9,12 +9,12 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from deepfake.face_scorer import SCORE_BATCH, FaceScorer
 from deepfake.models import inference
 from deepfake.models.folding import fold_batch_norms
 from deepfake.models.inference import check_can_compile, for_inference
 from deepfake.models.packing import PackedConv2d
 from deepfake.models.registry import build_model
+from deepfake.prediction.face_scorer import SCORE_BATCH, FaceScorer
 
 ARCHITECTURES = [
     ("DeepFakeClassifier", {"encoder": "tf_efficientnet_b0_ns"}),

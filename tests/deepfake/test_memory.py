@@ -10,9 +10,9 @@ import cv2
 import numpy as np
 import pytest
 
-from deepfake.bounded_memory import bounded_memory
 from deepfake.containers import ReadLimits, VideoError
 from deepfake.memory import is_out_of_memory
+from deepfake.prediction.bounded_memory import bounded_memory
 from deepfake.processes import apart
 
 PROGRAM = """

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deepfake.faces import FaceCollector, FaceSource, FaceView
 from deepfake.persons import SURE, drop_strays, link_persons
+from deepfake.prediction.face_collector import FaceCollector, FaceSource, FaceView
 from deepfake.video import SpreadFrames, iter_spread
 
 

@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import nn
 
-from deepfake.face_scorer import FaceScorer, ScoringError
 from deepfake.models.inference import for_inference
 from deepfake.models.registry import build_model
+from deepfake.prediction.face_scorer import FaceScorer, ScoringError
 from tests.deepfake.test_inference import lively
 
 pytestmark = pytest.mark.usefixtures("one_thread")

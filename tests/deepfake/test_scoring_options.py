@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from deepfake.ensemble import EnsembleError, Member, named_ensemble
 from deepfake.precision import AUTO, PRECISIONS
+from deepfake.prediction.ensemble import EnsembleError, Member, named_ensemble
 from deepfake.scoring_options import (
     add_members,
     add_networks,

@@ -16,12 +16,12 @@ from timm.layers.squeeze_excite import SEModule
 from torch import nn
 from torch.nn import functional
 
-from deepfake.face_scorer import FaceScorer
 from deepfake.models import inference, swish
 from deepfake.models.gating import ChannelGate
 from deepfake.models.inference import for_inference
 from deepfake.models.registry import build_model
 from deepfake.models.swish import GatedSwish, Swish, can_swish
+from deepfake.prediction.face_scorer import FaceScorer
 from tests.deepfake.test_inference import lively
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from deepfake.backends.facts import FLOAT32, ExportFacts
-from deepfake.face_scorer import FaceInput
+from deepfake.prediction.face_scorer import FaceInput
 from deepfake.spec import ModelSpec
 from export.crops import real_crops
 from export.formats.onnx import OPSET

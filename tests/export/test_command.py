@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import predict_folder
-from deepfake.scoring_models import TORCH, TRITON
+from deepfake.prediction.scoring_model import TORCH, TRITON
 from export import __main__ as command
 from export.format_registry import FORMATS
 from tests.predicting import tiny_checkpoint

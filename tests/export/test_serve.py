@@ -19,8 +19,8 @@ import psutil
 import pytest
 
 from deepfake.commandline import EXIT_INTERRUPTED
-from deepfake.ensemble import Member
-from deepfake.loading import load_predictor
+from deepfake.prediction.ensemble import Member
+from deepfake.prediction.loading import load_predictor
 from deepfake.results import write_details
 from deepfake.scoring_options import UPLOAD_MEMORY, UPLOAD_PIXELS
 from serving.admission import SLOW_AFTER

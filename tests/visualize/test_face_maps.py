@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from deepfake.align import TEMPLATE, align_face
 from deepfake.boxes import Face, crop_face, crop_window
 from deepfake.face_recipes import AlignRecipe, CropRecipe
-from deepfake.faces import FoundFace
+from deepfake.prediction.face_collector import FoundFace
 from visualize.activation import overlay
 from visualize.face_maps import MappedFace, in_frame, outline
 from visualize.map_pictures import face_sheet, legend

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from deepfake.ensemble import EnsembleError, Member, read_ensemble
+from deepfake.prediction.ensemble import EnsembleError, Member, read_ensemble
 from deepfake.video import EveryFrames, SpreadFrames
 from deepfake.weights import NAMES, SECOND_PLACE_NAMES
 

@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from deepfake import precision_check
-from deepfake.faces import FaceCollector, VideoFaces
 from deepfake.precision import FLOAT32, PORTRAITS, REDUCED_TOLERANCE, TRIAL_TOLERANCE, VIDEOS, PrecisionCheck
-from deepfake.precision_check import (
+from deepfake.prediction import precision_check
+from deepfake.prediction.face_collector import FaceCollector, VideoFaces
+from deepfake.prediction.precision_check import (
     EXAMPLE_FACES,
     EXAMPLE_VIDEOS,
     FEW_FACES,
@@ -23,7 +23,7 @@ from deepfake.precision_check import (
     try_precision,
     video_examples,
 )
-from deepfake.scoring_models import ScoringModel, make_scorer
+from deepfake.prediction.scoring_model import ScoringModel, make_scorer
 from deepfake.spec import ModelSpec
 
 

@@ -15,11 +15,11 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from deepfake.face_scorer import FaceScorer, ScoringError
-from deepfake.faces import FaceCollector, FaceView, VideoFaces
 from deepfake.portraits import PERSONS, read_portrait
 from deepfake.precision import FLOAT32, PORTRAITS, TRIAL_TOLERANCE, PrecisionCheck
-from deepfake.scoring_models import ScoringModel, make_scorer
+from deepfake.prediction.face_collector import FaceCollector, FaceView, VideoFaces
+from deepfake.prediction.face_scorer import FaceScorer, ScoringError
+from deepfake.prediction.scoring_model import ScoringModel, make_scorer
 from deepfake.video import Frame, spread_indices
 
 FEWEST_TO_TRY = 5

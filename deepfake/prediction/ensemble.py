@@ -16,15 +16,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from deepfake.faces import FRAMES, MAX_FACES
 from deepfake.mappings import read_mapping
 from deepfake.names import is_plain_name
+from deepfake.prediction.face_collector import FRAMES, MAX_FACES
 from deepfake.scoring import AGGREGATIONS
 from deepfake.video import EveryFrames, FrameChoice, SpreadFrames
 
 SUFFIX = ".json"
 
-ENSEMBLES = Path(__file__).resolve().parents[1] / "configs" / "ensembles"
+ENSEMBLES = Path(__file__).resolve().parents[2] / "configs" / "ensembles"
 """The files that come with the software."""
 
 _FRAME_CHOICES: dict[str, type[SpreadFrames] | type[EveryFrames]] = {"spread": SpreadFrames, "every": EveryFrames}

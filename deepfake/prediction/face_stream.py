@@ -10,9 +10,9 @@ from queue import Queue
 from threading import Thread
 from typing import Any
 
-from deepfake.bounded_memory import bounded_memory
 from deepfake.detectors.stream import CHUNK_FRAMES
-from deepfake.faces import FaceCollection, FaceCollector, VideoFaces
+from deepfake.prediction.bounded_memory import bounded_memory
+from deepfake.prediction.face_collector import FaceCollection, FaceCollector, VideoFaces
 from deepfake.processes import Unwanted, stream
 from deepfake.video import Frame, chosen_frames, chunked, open_video
 

@@ -10,19 +10,21 @@ import pytest
 import torch
 from torch import nn
 
-from deepfake import faces, precision_check, prediction
 from deepfake.checkpoints import load_model
-from deepfake.ensemble import Member
-from deepfake.face_scorer import FaceScorer
-from deepfake.faces import MAX_FACES, FaceCollector, FaceSource, FaceView
-from deepfake.loading import load_models
 from deepfake.precision import AUTO, FLOAT32, REDUCED_TOLERANCE, PrecisionCheck, fastest_precision
-from deepfake.prediction import Predictor
+from deepfake.prediction import face_collector as faces
+from deepfake.prediction import precision_check
+from deepfake.prediction import predictor as prediction
+from deepfake.prediction.ensemble import Member
+from deepfake.prediction.face_collector import MAX_FACES, FaceCollector, FaceSource, FaceView
+from deepfake.prediction.face_scorer import FaceScorer
+from deepfake.prediction.loading import load_models
+from deepfake.prediction.predictor import Predictor
+from deepfake.prediction.scoring_model import ScoringModel
 from deepfake.processes import stream
 from deepfake.results import ScoreCheck, VideoResult, with_checks
 from deepfake.runs import plain
 from deepfake.scoring import confident_score
-from deepfake.scoring_models import ScoringModel
 from deepfake.video import iter_spread
 from tests.clips import cut
 from tests.predicting import on_frames

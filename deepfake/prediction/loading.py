@@ -11,12 +11,12 @@ from typing import Any
 
 from deepfake.checkpoints import load_model
 from deepfake.detectors.base import AnySettings
-from deepfake.ensemble import Member
 from deepfake.face_recipes import AlignRecipe, CropRecipe
-from deepfake.faces import FaceSource
 from deepfake.precision import AUTO, choose_device
-from deepfake.prediction import Predictor, warm_up
-from deepfake.scoring_models import TORCH, TRITON, ExportedFile, ScoringModel
+from deepfake.prediction.ensemble import Member
+from deepfake.prediction.face_collector import FaceSource
+from deepfake.prediction.predictor import Predictor, warm_up
+from deepfake.prediction.scoring_model import TORCH, TRITON, ExportedFile, ScoringModel
 from deepfake.video import LIMITS, ReadLimits
 from deepfake.weight_files import file_hash
 

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from deepfake import faces as module
 from deepfake.boxes import Face
 from deepfake.detectors import PRESETS, RetinaFaceSettings
 from deepfake.face_recipes import AlignRecipe, CropRecipe
-from deepfake.faces import FaceCollector, FaceSource, FaceView
+from deepfake.prediction import face_collector as module
+from deepfake.prediction.face_collector import FaceCollector, FaceSource, FaceView
 from deepfake.video import EveryFrames, Frame, SpreadFrames
 
 RETINA = RetinaFaceSettings("mobilenet0.25", nms=None)

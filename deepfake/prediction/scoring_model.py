@@ -10,10 +10,10 @@ from typing import Any
 from torch import nn
 
 from deepfake.face_recipes import recipe_to_dict
-from deepfake.face_scorer import FaceScorer
-from deepfake.faces import FaceSource, FaceView
 from deepfake.images import Normalization
 from deepfake.precision import AUTO, FLOAT32, PrecisionCheck
+from deepfake.prediction.face_collector import FaceSource, FaceView
+from deepfake.prediction.face_scorer import FaceScorer
 from deepfake.scoring import AGGREGATIONS, MAX_PERSON, OF_FAMILY
 from deepfake.spec import ModelSpec
 

@@ -7,8 +7,8 @@ import threading
 import psutil
 import pytest
 
-from deepfake import face_stream
-from deepfake.faces import FaceCollector, FaceSource, FaceView
+from deepfake.prediction import face_stream
+from deepfake.prediction.face_collector import FaceCollector, FaceSource, FaceView
 from deepfake.scoring_options import UPLOAD_MEMORY
 from deepfake.video import ReadLimits, SpreadFrames, VideoError, iter_spread
 from tests.clips import draw, gradient

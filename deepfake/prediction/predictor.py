@@ -14,9 +14,6 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from deepfake.face_scorer import FaceScorer, Scorer, ScoringError
-from deepfake.face_stream import stream_faces
-from deepfake.faces import FaceCollector, FaceSource, VideoFaces
 from deepfake.persons import drop_strays, link_persons
 from deepfake.precision import (
     AUTO,
@@ -27,7 +24,10 @@ from deepfake.precision import (
     PrecisionCheck,
     fastest_precision,
 )
-from deepfake.precision_check import (
+from deepfake.prediction.face_collector import FaceCollector, FaceSource, VideoFaces
+from deepfake.prediction.face_scorer import FaceScorer, Scorer, ScoringError
+from deepfake.prediction.face_stream import stream_faces
+from deepfake.prediction.precision_check import (
     FEWEST_TO_TRY,
     THOROUGH_BELOW,
     checked_videos,
@@ -36,6 +36,7 @@ from deepfake.precision_check import (
     try_precision,
     video_examples,
 )
+from deepfake.prediction.scoring_model import ScoringModel, describe_run, exported_precision, make_scorer
 from deepfake.processes import Unwanted, WorkerDied, check_wanted
 from deepfake.results import (
     CRASHED,
@@ -51,7 +52,6 @@ from deepfake.results import (
 )
 from deepfake.runs import plain
 from deepfake.scoring import AGGREGATIONS, MAX_PERSON, OF_FAMILY, ensemble_score, max_person_score
-from deepfake.scoring_models import ScoringModel, describe_run, exported_precision, make_scorer
 from deepfake.video import LIMITS, ReadLimits, VideoError
 
 log = logging.getLogger(__name__)
@@ -65,7 +65,7 @@ class Predictor:
     Args:
         device: where to score, and on CUDA where to detect.
         precision: a name in PRECISIONS, or AUTO for the device's fastest if the networks keep their scores in it
-            (`deepfake.precision_check`), and float32 for one to four videos. Exported files compute as they
+            (`deepfake.prediction.precision_check`), and float32 for one to four videos. Exported files compute as they
             were made to, and AUTO alone goes with them.
         compiled: whether torch's networks are compiled, for a minute or more each.
         weights_dir: the folder of the detectors' weights, if they need any.

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from deepfake import face_scorer
 from deepfake.checkpoints import load_model
-from deepfake.face_scorer import SCORE_BATCH, FaceScorer, even_parts
 from deepfake.images import IMAGENET
+from deepfake.prediction import face_scorer
+from deepfake.prediction.face_scorer import SCORE_BATCH, FaceScorer, even_parts
 from tests.predicting import tiny_checkpoint
 
 pytestmark = pytest.mark.usefixtures("one_thread")
