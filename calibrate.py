@@ -15,9 +15,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from deepfake import calibration_fit as fit
 from deepfake.atomic import atomic_file
-from deepfake.calibration import (
+from deepfake.commandline import EXIT_USAGE, positive_int, run_guarded
+from deepfake.labels import MatchedLabels, match_labels, read_labels
+from deepfake.names import escape
+from deepfake.scoring import calibration_fit as fit
+from deepfake.scoring.calibration import (
     PLATT,
     TEMPERATURE,
     Calibration,
@@ -27,12 +30,9 @@ from deepfake.calibration import (
     uncalibrate,
     write_calibration,
 )
-from deepfake.calibration_fit import Assessment, Choice, Sample, Thresholds
-from deepfake.commandline import EXIT_USAGE, positive_int, run_guarded
-from deepfake.labels import MatchedLabels, match_labels, read_labels
-from deepfake.names import escape
-from deepfake.reliability import BINS, CONFIDENCE, METRICS, Estimate, Share, reliability_bins
-from deepfake.results import Details, read_details
+from deepfake.scoring.calibration_fit import Assessment, Choice, Sample, Thresholds
+from deepfake.scoring.reliability import BINS, CONFIDENCE, METRICS, Estimate, Share, reliability_bins
+from deepfake.scoring.results import Details, read_details
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

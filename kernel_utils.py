@@ -30,7 +30,7 @@ from deepfake.names import one_line, printable
 from deepfake.prediction.face_collector import crop_faces
 from deepfake.prediction.face_scorer import FaceScorer
 from deepfake.processes import Part, portable, stream
-from deepfake.scoring import FAKE_THRESHOLD, FRAMES_PER_VIDEO, Aggregation, confident_score, ensemble_score
+from deepfake.scoring.aggregation import FAKE_THRESHOLD, FRAMES_PER_VIDEO, Aggregation, confident_score, ensemble_score
 from deepfake.video import Frame, SpreadFrames, VideoError, chosen_frames, chunked, open_video
 
 log = logging.getLogger(__name__)
@@ -145,7 +145,7 @@ def put_to_center(img: np.ndarray, input_size: int) -> np.ndarray:
 
 
 def confident_strategy(pred: Sequence[float] | np.ndarray, t: float = FAKE_THRESHOLD) -> float:
-    """First place's aggregation under its published name; see `deepfake.scoring.confident_score`."""
+    """First place's aggregation under its published name; see `deepfake.scoring.aggregation.confident_score`."""
     return confident_score(pred, t)
 
 

@@ -15,9 +15,7 @@ from typing import TYPE_CHECKING, Any
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from deepfake import results as tables
 from deepfake.backends.registry import FILE_FORMATS
-from deepfake.calibration import Judge, choose_judge, read_calibration
 from deepfake.commandline import EXIT_INTERRUPTED, EXIT_SOME_FAILED, EXIT_USAGE, positive_int, run_guarded
 from deepfake.detectors.base import ALIGNING
 from deepfake.finding import find_videos
@@ -27,7 +25,9 @@ from deepfake.memory import keep_freed_memory
 from deepfake.names import one_line
 from deepfake.processes import default_workers
 from deepfake.reading_options import add_limits, chosen_limits
-from deepfake.scoring import AGGREGATE_CHOICES, FRAMES_PER_VIDEO, OF_FAMILY
+from deepfake.scoring import results as tables
+from deepfake.scoring.aggregation import AGGREGATE_CHOICES, FRAMES_PER_VIDEO, OF_FAMILY
+from deepfake.scoring.calibration import Judge, choose_judge, read_calibration
 from deepfake.scoring_options import add_members, add_networks, add_precision, chosen_members
 from deepfake.video import ReadLimits, SpreadFrames
 from deepfake.weights import check_present

@@ -23,8 +23,8 @@ from deepfake.finding import find_videos
 from deepfake.memory import keep_freed_memory
 from deepfake.prediction.ensemble import Member, weighted_members
 from deepfake.processes import default_workers
-from deepfake.results import VideoResult, name_videos
-from deepfake.scoring import FRAMES_PER_VIDEO
+from deepfake.scoring.aggregation import FRAMES_PER_VIDEO
+from deepfake.scoring.results import VideoResult, name_videos
 from deepfake.video import SpreadFrames
 
 if TYPE_CHECKING:

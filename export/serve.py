@@ -16,11 +16,11 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from deepfake.calibration import choose_judge, read_calibration
 from deepfake.commandline import EXIT_INTERRUPTED, EXIT_USAGE, index_int, positive_float, positive_int, run_guarded
 from deepfake.detectors.base import ALIGNING
 from deepfake.memory import keep_freed_memory
 from deepfake.prediction.ensemble import Member
+from deepfake.scoring.calibration import choose_judge, read_calibration
 from deepfake.scoring_options import (
     add_host,
     add_members,

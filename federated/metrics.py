@@ -1,6 +1,6 @@
 """What a network is judged by at each owner: log loss, area under the ROC curve and accuracy over videos.
 
-The signatures are substrafl's; the figures are those of training's validation (`deepfake.metrics`).
+The signatures are substrafl's; the figures are those of training's validation (`deepfake.scoring.metrics`).
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import pandas as pd
 
-from deepfake.metrics import VideoMetrics, video_metrics
+from deepfake.scoring.metrics import VideoMetrics, video_metrics
 from federated.samples import OwnerData
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from deepfake.containers import shown_track
 from deepfake.frames import SpreadFrames
-from deepfake.scoring import FRAMES_PER_VIDEO
+from deepfake.scoring.aggregation import FRAMES_PER_VIDEO
 from deepfake.video import chosen_frames, open_video
 from tests.ffmpeg_judge import difference, shown_by_ffmpeg
 

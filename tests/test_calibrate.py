@@ -11,10 +11,10 @@ import pytest
 from scipy.special import expit
 
 import calibrate
-from deepfake import calibration_fit as fit
-from deepfake.calibration import check_models, read_calibration
-from deepfake.reliability import Estimate
-from deepfake.results import NO_FACE, OK, VideoResult, write_details
+from deepfake.scoring import calibration_fit as fit
+from deepfake.scoring.calibration import check_models, read_calibration
+from deepfake.scoring.reliability import Estimate
+from deepfake.scoring.results import NO_FACE, OK, VideoResult, write_details
 
 ROOT = Path(__file__).resolve().parents[1]
 MODELS = [{"name": "m", "sha256": "a" * 64, "weight": 1.0, "aggregation": "confident", "crop_recipe": 0}]

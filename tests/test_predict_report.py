@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 import predict_folder
-from deepfake.calibration import Calibration, calibrate_scores, kept_of_models, write_calibration
 from deepfake.locks import writing_file, writing_folder
 from deepfake.persons import MIN_PERSON_FACES
-from deepfake.results import read_details
+from deepfake.scoring.calibration import Calibration, calibrate_scores, kept_of_models, write_calibration
+from deepfake.scoring.results import read_details
 from deepfake.video import VideoError
 from tests.clips import cut, draw, gradient
 from tests.predicting import tiny_checkpoint

@@ -19,7 +19,7 @@ from torch import nn
 from deepfake import atomic
 from deepfake.checkpoints import Checkpoint, load_weights, read_checkpoint, save_checkpoint
 from deepfake.locks import Locked, writing_file
-from deepfake.metrics import VideoMetrics
+from deepfake.scoring.metrics import VideoMetrics
 from deepfake.spec import ModelSpec
 from training import distributed
 from training.distributed import Ranks

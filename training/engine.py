@@ -23,8 +23,8 @@ from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 from tqdm import tqdm
 
 from deepfake.losslog import EpochLoss
-from deepfake.metrics import VideoMetrics, video_metrics
 from deepfake.models.inference import check_can_compile
+from deepfake.scoring.metrics import VideoMetrics, video_metrics
 from training import distributed
 from training.config import OptimizerConfig
 from training.datasets.batch import Batch

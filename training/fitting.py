@@ -13,8 +13,8 @@ import torch
 from torch import nn
 
 from deepfake.losslog import EpochLoss, format_losses
-from deepfake.metrics import VideoMetrics
 from deepfake.models import build_model
+from deepfake.scoring.metrics import VideoMetrics
 from deepfake.spec import ModelSpec
 from training import distributed
 from training.checkpointing import (

@@ -9,14 +9,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Event, Lock
 
-from deepfake.calibration import choose_judge, read_calibration
 from deepfake.detectors.base import ALIGNING, AnySettings
 from deepfake.precision import AUTO, choose_device
 from deepfake.prediction.ensemble import Member
 from deepfake.prediction.loading import NoUseForDetector, load_predictor
 from deepfake.prediction.predictor import Predictor
 from deepfake.processes import Unwanted
-from deepfake.results import VideoResult
+from deepfake.scoring.calibration import choose_judge, read_calibration
+from deepfake.scoring.results import VideoResult
 from deepfake.uploads import check_length, named_as_uploaded
 from deepfake.video import LIMITS, ReadLimits
 from visualize.highlights import Highlights

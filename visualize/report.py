@@ -18,7 +18,6 @@ import numpy as np
 
 from deepfake import atomic
 from deepfake.boxes import crop_face
-from deepfake.calibration import Judge
 from deepfake.disk_full import OutOfSpace
 from deepfake.images import fit_square
 from deepfake.names import MOST_BYTES, escape, file_name
@@ -26,8 +25,9 @@ from deepfake.persons import can_judge
 from deepfake.precision import PrecisionCheck
 from deepfake.processes import WorkerDied, apart, portable, stream
 from deepfake.quality import SMALL_FACE, bits_per_pixel, reasons_for_doubt, sharpness
-from deepfake.results import PersonScore, ScoredFace, VideoResult, judged, video_to_json
-from deepfake.scoring import MAX_PERSON, ensemble_score
+from deepfake.scoring.aggregation import MAX_PERSON, ensemble_score
+from deepfake.scoring.calibration import Judge
+from deepfake.scoring.results import PersonScore, ScoredFace, VideoResult, judged, video_to_json
 from deepfake.video import LIMITS, Frame, ReadLimits, VideoInfo, iter_frames, probe
 from visualize.page import picture, render
 from visualize.timeline import Timeline, draw_timeline

@@ -19,7 +19,7 @@ from deepfake.detectors.base import AnySettings, FaceDetector
 from deepfake.detectors.build import build_detector
 from deepfake.face_recipes import AlignRecipe, CropRecipe, FaceRecipe
 from deepfake.images import fit_square
-from deepfake.scoring import FRAMES_PER_VIDEO
+from deepfake.scoring.aggregation import FRAMES_PER_VIDEO
 from deepfake.video import LIMITS, Frame, FrameChoice, ReadLimits, SpreadFrames, chosen_frames, chunked, open_video
 
 MAX_FACES = 127

@@ -38,7 +38,9 @@ from deepfake.prediction.precision_check import (
 )
 from deepfake.prediction.scoring_model import ScoringModel, describe_run, exported_precision, make_scorer
 from deepfake.processes import Unwanted, WorkerDied, check_wanted
-from deepfake.results import (
+from deepfake.runs import plain
+from deepfake.scoring.aggregation import AGGREGATIONS, MAX_PERSON, OF_FAMILY, ensemble_score, max_person_score
+from deepfake.scoring.results import (
     CRASHED,
     FAILED,
     NO_FACE,
@@ -50,8 +52,6 @@ from deepfake.results import (
     VideoResult,
     most_scored,
 )
-from deepfake.runs import plain
-from deepfake.scoring import AGGREGATIONS, MAX_PERSON, OF_FAMILY, ensemble_score, max_person_score
 from deepfake.video import LIMITS, ReadLimits, VideoError
 
 log = logging.getLogger(__name__)
@@ -69,7 +69,7 @@ class Predictor:
             were made to, and AUTO alone goes with them.
         compiled: whether torch's networks are compiled, for a minute or more each.
         weights_dir: the folder of the detectors' weights, if they need any.
-        aggregate: one of `deepfake.scoring.AGGREGATE_CHOICES`.
+        aggregate: one of `deepfake.scoring.aggregation.AGGREGATE_CHOICES`.
         workers: processes that decode and, without CUDA, detect ahead of the scoring.
         videos: all that the run scores, in a stable order: AUTO tries reduced precision on the faces of some of them,
             which are found once and kept until `predict_all` scores them, and has `predict_all` score others in float32
@@ -259,7 +259,7 @@ def score_video(
     """Scores the faces of one video; models for which no face was found have no say.
 
     Args:
-        aggregate: one of `deepfake.scoring.AGGREGATE_CHOICES`.
+        aggregate: one of `deepfake.scoring.aggregation.AGGREGATE_CHOICES`.
         unwanted: asked before each network.
 
     Raises:

@@ -14,7 +14,7 @@ from deepfake.images import Normalization
 from deepfake.precision import AUTO, FLOAT32, PrecisionCheck
 from deepfake.prediction.face_collector import FaceSource, FaceView
 from deepfake.prediction.face_scorer import FaceScorer
-from deepfake.scoring import AGGREGATIONS, MAX_PERSON, OF_FAMILY
+from deepfake.scoring.aggregation import AGGREGATIONS, MAX_PERSON, OF_FAMILY
 from deepfake.spec import ModelSpec
 
 TORCH = "torch"
@@ -55,7 +55,7 @@ class ScoringModel:
         sha256: of its checkpoint.
         source: the faces it is given.
         weight: its share of the ensemble's score, relative to the others'.
-        aggregation: how its face scores become its video score, a name in `deepfake.scoring.AGGREGATIONS`.
+        aggregation: how its face scores become its video score, a name in `deepfake.scoring.aggregation.AGGREGATIONS`.
         exported: of a network that is an exported file.
     """
 

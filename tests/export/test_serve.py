@@ -21,7 +21,7 @@ import pytest
 from deepfake.commandline import EXIT_INTERRUPTED
 from deepfake.prediction.ensemble import Member
 from deepfake.prediction.loading import load_predictor
-from deepfake.results import write_details
+from deepfake.scoring.results import write_details
 from deepfake.scoring_options import UPLOAD_MEMORY, UPLOAD_PIXELS
 from serving.admission import SLOW_AFTER
 from tests.clips import ffmpeg

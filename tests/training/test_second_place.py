@@ -15,8 +15,8 @@ from torch.nn.functional import normalize
 from deepfake.aligned_faces import FACES_CSV, read_face_list
 from deepfake.checkpoints import load_model, read_checkpoint, save_checkpoint
 from deepfake.losslog import parse_losses
-from deepfake.metrics import video_metrics
 from deepfake.models import build_model, wsdan, xception
+from deepfake.scoring.metrics import video_metrics
 from deepfake.spec import ModelSpec, fake_probability
 from deepfake.weight_files import CheckpointError
 from tests.training.conftest import second_place_config

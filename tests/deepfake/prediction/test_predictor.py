@@ -22,9 +22,9 @@ from deepfake.prediction.loading import load_models
 from deepfake.prediction.predictor import Predictor
 from deepfake.prediction.scoring_model import ScoringModel
 from deepfake.processes import stream
-from deepfake.results import ScoreCheck, VideoResult, with_checks
 from deepfake.runs import plain
-from deepfake.scoring import confident_score
+from deepfake.scoring.aggregation import confident_score
+from deepfake.scoring.results import ScoreCheck, VideoResult, with_checks
 from deepfake.video import iter_spread
 from tests.clips import cut
 from tests.predicting import on_frames

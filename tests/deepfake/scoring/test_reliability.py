@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy.special import expit
 from sklearn.calibration import calibration_curve
 
-from deepfake.reliability import BINS, METRICS, Share, bootstrap, measure, reliability_bins
+from deepfake.scoring.reliability import BINS, METRICS, Share, bootstrap, measure, reliability_bins
 
 videos = st.lists(st.tuples(st.floats(0, 1), st.integers(0, 1)), min_size=1, max_size=40)
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import binomtest
 
-from deepfake.calibration import SCORE_CLIP
-from deepfake.metrics import log_losses, roc_auc
+from deepfake.scoring.calibration import SCORE_CLIP
+from deepfake.scoring.metrics import log_losses, roc_auc
 
 BINS = 10
 """Of equal width, as in a reliability diagram. Scores gather at 0 and 1; bins of equal mass would cut ties apart."""

@@ -11,8 +11,9 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from scipy.special import expit
 
-from deepfake import calibration_fit as fit
-from deepfake.calibration import (
+from deepfake.scoring import calibration_fit as fit
+from deepfake.scoring.aggregation import FAKE_THRESHOLD, REAL_THRESHOLD
+from deepfake.scoring.calibration import (
     FAKE,
     REAL,
     UNCERTAIN,
@@ -27,8 +28,14 @@ from deepfake.calibration import (
     uncalibrate,
     write_calibration,
 )
-from deepfake.calibration_fit import Sample, assess, choose_thresholds, cross_validate, fit_platt, fit_temperature
-from deepfake.scoring import FAKE_THRESHOLD, REAL_THRESHOLD
+from deepfake.scoring.calibration_fit import (
+    Sample,
+    assess,
+    choose_thresholds,
+    cross_validate,
+    fit_platt,
+    fit_temperature,
+)
 
 MODELS = [
     {"name": "b", "sha256": "b" * 64, "weight": 2.0, "aggregation": "mean", "input_size": 300},

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from deepfake.scoring import confident_score, ensemble_score, mean_score
+from deepfake.scoring.aggregation import confident_score, ensemble_score, mean_score
 
 
 def test_sure_fakes_count_alone_when_there_are_enough():

@@ -2,7 +2,7 @@
 
 A network's score is not the share of fakes among videos that score alike. Temperature scaling (Guo et al., 2017, "On
 Calibration of Modern Neural Networks") divides the score's logit by one number, fitted on labelled videos
-(`deepfake.calibration_fit`); Platt scaling (Platt, 1999) also adds an intercept, for scores that are off
+(`deepfake.scoring.calibration_fit`); Platt scaling (Platt, 1999) also adds an intercept, for scores that are off
 center. The order of the scores, and so the AUC, stays.
 """
 
@@ -20,7 +20,7 @@ from scipy.special import expit, logit
 
 from deepfake import atomic
 from deepfake.mappings import read_mapping
-from deepfake.scoring import FAKE_THRESHOLD, REAL_THRESHOLD
+from deepfake.scoring.aggregation import FAKE_THRESHOLD, REAL_THRESHOLD
 
 FAKE, REAL, UNCERTAIN = "fake", "real", "uncertain"
 

@@ -17,7 +17,7 @@ from scipy.special import expit
 from sklearn.isotonic import IsotonicRegression
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
-from deepfake.calibration import (
+from deepfake.scoring.calibration import (
     FAKE,
     PLATT,
     REAL,
@@ -27,7 +27,7 @@ from deepfake.calibration import (
     calibrate_scores,
     score_logits,
 )
-from deepfake.reliability import METRICS, Estimate, Share, bootstrap, measure
+from deepfake.scoring.reliability import METRICS, Estimate, Share, bootstrap, measure
 
 FALSE_ALARM_RATE = 0.05
 FOLDS = 5

@@ -10,7 +10,7 @@ import pytest
 
 from deepfake.finding import find_videos
 from deepfake.journal import Journal, begun_run
-from deepfake.results import (
+from deepfake.scoring.results import (
     CRASHED,
     NO_FACE,
     OK,

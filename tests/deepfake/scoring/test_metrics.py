@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import log_loss, roc_auc_score
 
-from deepfake.metrics import log_losses, roc_auc, video_metrics
+from deepfake.scoring.metrics import log_losses, roc_auc, video_metrics
 
 
 def test_agrees_with_scikit_learn_over_video_means():

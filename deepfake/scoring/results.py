@@ -19,13 +19,13 @@ from typing import Any
 
 from deepfake import atomic
 from deepfake.boxes import FRAME_SPACE
-from deepfake.calibration import Judge, Uncalibrated
 from deepfake.disk_full import out_of_space
 from deepfake.finding import FoundVideos
 from deepfake.journal import Journal
 from deepfake.mappings import read_mapping
 from deepfake.names import escape, one_line, to_cell
-from deepfake.scoring import NEUTRAL_SCORE
+from deepfake.scoring.aggregation import NEUTRAL_SCORE
+from deepfake.scoring.calibration import Judge, Uncalibrated
 from deepfake.tables import read_table
 
 OK = "ok"
