@@ -25,10 +25,10 @@ from deepfake.memory import keep_freed_memory
 from deepfake.names import fit, printable
 from deepfake.prediction.ensemble import Member
 from deepfake.prediction.face_collector import MAX_FACES
+from deepfake.published import check_present
 from deepfake.reading_options import add_limits, chosen_limits
 from deepfake.scoring_options import add_networks
 from deepfake.video import EveryFrames, ReadLimits, SpreadFrames, VideoError, begins_as_video
-from deepfake.weights import check_present
 
 if TYPE_CHECKING:
     from visualize.face_maps import FaceMapper, MappedFace

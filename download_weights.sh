@@ -37,12 +37,12 @@ fetch() { # URL FILE: continues what is there of FILE
     esac
 }
 
-weights() { # FUNCTION: prints the lines that deepfake.downloads gives
+weights() { # FUNCTION: prints the lines that deepfake.checkpoints.downloads gives
     run "$python" - "$@" <<'PYTHON'
 import sys
 from pathlib import Path
-from deepfake import downloads
-from deepfake.weights import NAMES
+from deepfake.checkpoints import downloads
+from deepfake.published import NAMES
 
 function, folder, *names = sys.argv[1:]
 try:
@@ -54,7 +54,7 @@ PYTHON
 }
 
 be_one_writer "$folder" "$folder" "$@"
-base=${WEIGHTS_URL:-$("$python" -c 'from deepfake.weights import BASE_URL; print(BASE_URL)')}
+base=${WEIGHTS_URL:-$("$python" -c 'from deepfake.published import BASE_URL; print(BASE_URL)')}
 missing=$(weights missing "$folder" "$@")
 for name in $missing; do
     if ! fetch "$base/$name" "$folder/$name.part"; then

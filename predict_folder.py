@@ -24,13 +24,13 @@ from deepfake.locks import writing_file, writing_folder
 from deepfake.memory import keep_freed_memory
 from deepfake.names import one_line
 from deepfake.processes import default_workers
+from deepfake.published import check_present
 from deepfake.reading_options import add_limits, chosen_limits
 from deepfake.scoring import results as tables
 from deepfake.scoring.aggregation import AGGREGATE_CHOICES, FRAMES_PER_VIDEO, OF_FAMILY
 from deepfake.scoring.calibration import Judge, choose_judge, read_calibration
 from deepfake.scoring_options import add_members, add_networks, add_precision, chosen_members
 from deepfake.video import ReadLimits, SpreadFrames
-from deepfake.weights import check_present
 
 if TYPE_CHECKING:
     from deepfake.prediction.scoring_model import ScoringModel

@@ -162,8 +162,8 @@ def find_checkpoints(args: argparse.Namespace, scratch: Path) -> list[Path]:
         return [args.weights_dir / name for name in args.models]
     import torch
 
-    from deepfake.checkpoints import save_checkpoint
-    from deepfake.spec import ModelSpec
+    from deepfake.checkpoints.checkpoint import save_checkpoint
+    from deepfake.checkpoints.spec import ModelSpec
 
     torch.manual_seed(0)
     spec = ModelSpec("DeepFakeClassifier", {"encoder": args.encoder}, args.size)
@@ -195,7 +195,7 @@ def exported_job(job: Job, way: Way, scratch: Path) -> Job:
     if way.backend == "torch":
         return job
     from deepfake.backends.facts import ExportFacts
-    from deepfake.checkpoints import load_model
+    from deepfake.checkpoints.checkpoint import load_model
     from deepfake.weight_files import file_hash
     from export.checking import export_checked
     from export.crops import real_crops
@@ -269,8 +269,8 @@ def plain_scorer(model: ScoringModel) -> Scorer:
     import numpy as np
     import torch
 
+    from deepfake.checkpoints.spec import fake_probability
     from deepfake.prediction.face_scorer import FaceInput
-    from deepfake.spec import fake_probability
 
     network = model.network
     prepare = FaceInput(network, model.normalization, model.spec.input_size)

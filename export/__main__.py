@@ -150,7 +150,7 @@ def main() -> int:
 def export_repository(args: argparse.Namespace, files: Sequence[Path]) -> int:
     """Writes the models of all checkpoints, then their ensemble."""
     members, name = choose_members(args)
-    from deepfake.checkpoints import read_checkpoint
+    from deepfake.checkpoints.checkpoint import read_checkpoint
     from export import triton_config
     from export.checking import default_tolerance
     from export.triton_repository import Repository, Served, needs_folding
@@ -209,7 +209,7 @@ def choose_place(args: argparse.Namespace, made: Format) -> str:
 def make_job(args: argparse.Namespace, checkpoint: Path, files: Sequence[Path], device: str, folded: bool) -> ExportJob:
     """What is to be exported, with the faces that it is checked on."""
     from deepfake.backends.facts import INT8, ExportFacts
-    from deepfake.checkpoints import load_model
+    from deepfake.checkpoints.checkpoint import load_model
     from deepfake.weight_files import file_hash
     from export.crops import real_crops
     from export.formats.onnx import OPSET

@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 
 from deepfake.backends.facts import ExportError
+from deepfake.checkpoints.spec import ModelSpec
 from deepfake.detectors.base import AnySettings
 from deepfake.face_recipes import AlignRecipe
 from deepfake.images import ImageError
 from deepfake.portraits import PERSONS, read_portrait
 from deepfake.prediction.face_collector import FaceCollector, FaceSource, FaceView
-from deepfake.spec import ModelSpec
 from deepfake.video import Frame, SpreadFrames, VideoError, iter_chosen
 
 FRAMES = SpreadFrames(8)

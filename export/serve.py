@@ -20,6 +20,7 @@ from deepfake.commandline import EXIT_INTERRUPTED, EXIT_USAGE, index_int, positi
 from deepfake.detectors.base import ALIGNING
 from deepfake.memory import keep_freed_memory
 from deepfake.prediction.ensemble import Member
+from deepfake.published import check_present
 from deepfake.scoring.calibration import choose_judge, read_calibration
 from deepfake.scoring_options import (
     add_host,
@@ -30,7 +31,6 @@ from deepfake.scoring_options import (
     chosen_members,
     upload_limits,
 )
-from deepfake.weights import check_present
 from serving.run_folder import run_folder, sweep
 from serving.server import address_of, bind, listen
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from deepfake.checkpoints import read_checkpoint
+from deepfake.checkpoints.checkpoint import read_checkpoint
 from federated.local_training import LocalTraining, Update
 from federated.predictions import read_predictions, write_predictions
 from federated.samples import OwnerData

@@ -19,8 +19,8 @@ import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from deepfake.checkpoints import Checkpoint, load_weights, read_checkpoint, save_checkpoint
-from deepfake.spec import ModelSpec
+from deepfake.checkpoints.checkpoint import Checkpoint, load_weights, read_checkpoint, save_checkpoint
+from deepfake.checkpoints.spec import ModelSpec
 from federated.predictions import COLUMNS
 from federated.samples import OwnerData
 from federated.settings import LOCAL, LocalSettings

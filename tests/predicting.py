@@ -25,8 +25,8 @@ def tiny_checkpoint(path: Path, seed: int = 0, input_size: int = 64, **spec) -> 
     """A checkpoint of a small network with random weights and its spec."""
     import torch
 
-    from deepfake.checkpoints import save_checkpoint
-    from deepfake.spec import ModelSpec
+    from deepfake.checkpoints.checkpoint import save_checkpoint
+    from deepfake.checkpoints.spec import ModelSpec
 
     torch.manual_seed(seed)
     described = ModelSpec("DeepFakeClassifier", {"encoder": "mobilenetv3_small_050"}, input_size, **spec)

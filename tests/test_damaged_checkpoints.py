@@ -9,7 +9,7 @@ import torch
 import calibrate
 import deepfake_cam
 import predict_folder
-from deepfake.checkpoints import read_checkpoint
+from deepfake.checkpoints.checkpoint import read_checkpoint
 from export import __main__ as export_command
 from tests.clips import draw, gradient
 from tests.predicting import tiny_checkpoint

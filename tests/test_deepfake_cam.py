@@ -10,14 +10,14 @@ import torch
 from PIL import Image
 
 import deepfake_cam
-from deepfake.checkpoints import save_checkpoint
+from deepfake.checkpoints.checkpoint import save_checkpoint
+from deepfake.checkpoints.spec import OUTPUT_SOFTMAX, ModelSpec
 from deepfake.face_recipes import AlignRecipe
 from deepfake.images import SECOND_PLACE, fit_square, read_image, write_image
 from deepfake.prediction.ensemble import Member
 from deepfake.prediction.face_scorer import FaceScorer
 from deepfake.prediction.loading import load_models
 from deepfake.prediction.predictor import Predictor
-from deepfake.spec import OUTPUT_SOFTMAX, ModelSpec
 from deepfake.video import SpreadFrames, iter_every, probe
 from tests.clips import cut, draw, gradient
 from tests.predicting import tiny_checkpoint

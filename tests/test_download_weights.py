@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from deepfake import downloads, weights
+from deepfake import published
+from deepfake.checkpoints import downloads
 from deepfake.locks import writing_folder
 from tests.predicting import tiny_checkpoint
 
@@ -161,9 +162,9 @@ def test_usage(project_root):
 
 
 def test_the_published_seven():
-    assert len(set(weights.NAMES)) == 7
-    assert all(name.split("_")[1] in {"111", "555", "777", "888", "999"} for name in weights.NAMES)
-    assert weights.BASE_URL.startswith("https://github.com/selimsef/dfdc_deepfake_challenge/releases/download/")
+    assert len(set(published.NAMES)) == 7
+    assert all(name.split("_")[1] in {"111", "555", "777", "888", "999"} for name in published.NAMES)
+    assert published.BASE_URL.startswith("https://github.com/selimsef/dfdc_deepfake_challenge/releases/download/")
 
 
 def _verify(folder: Path, *names: str) -> list[str]:
@@ -181,7 +182,7 @@ def test_a_second_download_must_be_the_same_file(files, tmp_path):
     _verify(tmp_path, "x")
     (tmp_path / "x").unlink()
     shutil.copy(files / OTHER, tmp_path / "x.unchecked")  # loads, but is another one
-    with pytest.raises(weights.WeightsError, match="has changed"):
+    with pytest.raises(published.WeightsError, match="has changed"):
         _verify(tmp_path, "x")
     assert not (tmp_path / "x").exists()
 
@@ -190,14 +191,14 @@ def test_what_is_missing(files, tmp_path):
     shutil.copy(files / GOOD, tmp_path)
     (tmp_path / "b.unchecked").touch()
     assert downloads.missing(tmp_path, [GOOD, "b", "c"]) == ["c"]
-    assert downloads.missing(tmp_path) == list(weights.NAMES)
-    with pytest.raises(weights.WeightsError, match="c: no such file; download it again"):
+    assert downloads.missing(tmp_path) == list(published.NAMES)
+    with pytest.raises(published.WeightsError, match="c: no such file; download it again"):
         list(downloads.verify(tmp_path, ["c"]))
 
 
 def test_a_damaged_record_is_told(tmp_path):
     (tmp_path / downloads.CHECKSUMS).write_text("123 a\n")
-    with pytest.raises(weights.WeightsError, match="is not 'SHA256  NAME'"):
+    with pytest.raises(published.WeightsError, match="is not 'SHA256  NAME'"):
         downloads.read_checksums(tmp_path)
 
 

@@ -18,8 +18,8 @@ from deepfake.align import align_face
 from deepfake.detectors.base import RetinaFaceSettings
 from deepfake.detectors.retinaface import RetinaFace
 from deepfake.models import build_model, published_to_own
+from deepfake.published import SECOND_PLACE_NAMES
 from deepfake.video import iter_frames
-from deepfake.weights import SECOND_PLACE_NAMES
 from tests.clips import cut, draw, gradient
 from tests.predicting import tiny_checkpoint
 

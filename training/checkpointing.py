@@ -17,10 +17,10 @@ import torch
 from torch import nn
 
 from deepfake import atomic
-from deepfake.checkpoints import Checkpoint, load_weights, read_checkpoint, save_checkpoint
+from deepfake.checkpoints.checkpoint import Checkpoint, load_weights, read_checkpoint, save_checkpoint
+from deepfake.checkpoints.spec import ModelSpec
 from deepfake.locks import Locked, writing_file
 from deepfake.scoring.metrics import VideoMetrics
-from deepfake.spec import ModelSpec
 from training import distributed
 from training.distributed import Ranks
 from training.engine import Trainer

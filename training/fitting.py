@@ -12,10 +12,10 @@ from typing import Any, TypeVar
 import torch
 from torch import nn
 
+from deepfake.checkpoints.spec import ModelSpec
 from deepfake.losslog import EpochLoss, format_losses
 from deepfake.models import build_model
 from deepfake.scoring.metrics import VideoMetrics
-from deepfake.spec import ModelSpec
 from training import distributed
 from training.checkpointing import (
     KEEP_EPOCHS,

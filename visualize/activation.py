@@ -17,9 +17,9 @@ import numpy as np
 import torch
 from torch import nn
 
+from deepfake.checkpoints.spec import ModelSpec, fake_probability
 from deepfake.models.wsdan import WSDAN
 from deepfake.prediction.face_scorer import FaceInput, ScoringError
-from deepfake.spec import ModelSpec, fake_probability
 
 ATTENTION = "attention"
 """WS-DAN's own maps, which need no gradient."""

@@ -11,7 +11,7 @@ from torch import nn
 
 from deepfake.align import align_face, whole_landmarks
 from deepfake.boxes import Face, crop_face
-from deepfake.checkpoints import load_model
+from deepfake.checkpoints.checkpoint import load_model
 from deepfake.face_recipes import AlignRecipe, FaceRecipe
 from deepfake.images import fit_square
 from deepfake.prediction.scoring_model import ScoringModel

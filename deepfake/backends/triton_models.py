@@ -6,7 +6,7 @@ import hashlib
 import re
 from typing import Any
 
-from deepfake.spec import OUTPUT_WIDTHS, ModelSpec
+from deepfake.checkpoints.spec import OUTPUT_WIDTHS, ModelSpec
 
 KIND = "deepfake_kind"
 

@@ -22,8 +22,8 @@ from deepfake.detectors.base import RetinaFaceSettings, auto_scale
 from deepfake.detectors.nms import nms
 from deepfake.models.inference import Network, for_inference
 from deepfake.precision import FLOAT32
+from deepfake.published import SECOND_PLACE_SOURCE
 from deepfake.weight_files import CheckpointError, load_state, read_state_dict
-from deepfake.weights import SECOND_PLACE_SOURCE
 
 MEAN_BGR = (104.0, 117.0, 123.0)
 CENTRE_VARIANCE, SIZE_VARIANCE = 0.1, 0.2

@@ -10,11 +10,11 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from deepfake.checkpoints.spec import OUTPUT_LOGIT, fake_probability
 from deepfake.images import IMAGENET, Normalization
 from deepfake.lanes import shared_lanes
 from deepfake.models.inference import Network, check_can_compile, for_inference
 from deepfake.precision import FLOAT32
-from deepfake.spec import OUTPUT_LOGIT, fake_probability
 
 SCORE_BATCH = {"cpu": 8, "cuda": 64}
 """The most faces a network call, or a request to a network that runs elsewhere: bounds memory."""
@@ -98,7 +98,7 @@ class FaceScorer:
     Args:
         network: (n, 3, s, s) normalised pictures -> what `output` says, in evaluation mode; or Streaming.
         precision: a name in PRECISIONS; for float32 the network computes in its weights' own type.
-        output: one of `deepfake.spec.OUTPUTS`.
+        output: one of `deepfake.checkpoints.spec.OUTPUTS`.
         input_size: see `FaceInput`.
         compiled: see `for_inference`; short batches are filled up, so that one size is compiled.
 

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from deepfake.checkpoints import load_model
+from deepfake.checkpoints.checkpoint import load_model
 from deepfake.detectors.base import AnySettings
 from deepfake.face_recipes import AlignRecipe, CropRecipe
 from deepfake.precision import AUTO, choose_device

@@ -9,13 +9,13 @@ from typing import Any
 
 from torch import nn
 
+from deepfake.checkpoints.spec import ModelSpec
 from deepfake.face_recipes import recipe_to_dict
 from deepfake.images import Normalization
 from deepfake.precision import AUTO, FLOAT32, PrecisionCheck
 from deepfake.prediction.face_collector import FaceSource, FaceView
 from deepfake.prediction.face_scorer import FaceScorer
 from deepfake.scoring.aggregation import AGGREGATIONS, MAX_PERSON, OF_FAMILY
-from deepfake.spec import ModelSpec
 
 TORCH = "torch"
 """The backend that runs checkpoints; the others run the files that `python -m export` makes of them."""

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from deepfake.backends.facts import FLOAT32, ExportFacts
+from deepfake.checkpoints.spec import ModelSpec
 from deepfake.prediction.face_scorer import FaceInput
-from deepfake.spec import ModelSpec
 from export.crops import real_crops
 from export.formats.onnx import OPSET
 from export.network import ExportJob

@@ -16,7 +16,7 @@ import torch
 import predict_folder
 from deepfake.backends import triton
 from deepfake.backends.triton import Server, TritonError
-from deepfake.checkpoints import load_model
+from deepfake.checkpoints.checkpoint import load_model
 from deepfake.prediction.face_scorer import FaceInput, FaceScorer
 from export import __main__ as command
 from export import triton_config

@@ -15,7 +15,7 @@ import psutil
 import pytest
 import torch
 
-from deepfake.checkpoints import load_model
+from deepfake.checkpoints.checkpoint import load_model
 from federated.local_run import LocalRun, run
 from federated.local_training import LocalTraining, write_start
 from federated.metrics import METRICS

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 import torch
 
-from deepfake.checkpoints import load_model, read_checkpoint
+from deepfake.checkpoints.checkpoint import load_model, read_checkpoint
 from federated.finished import FinishedTasks
 from federated.local_training import LocalTraining, shared_names, write_start
 from federated.metrics import evaluate

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from deepfake.checkpoints import load_model
+from deepfake.checkpoints.checkpoint import load_model
 from deepfake.commandline import run_guarded
 from federated.asset_keys import AssetKeys, read_keys, write_keys
 from federated.network import Network, explain, read_connection

@@ -5,7 +5,7 @@ import json
 import pytest
 import torch
 
-from deepfake.checkpoints import read_checkpoint
+from deepfake.checkpoints.checkpoint import read_checkpoint
 from federated.local_training import LocalTraining
 from federated.predictions import read_predictions
 from federated.settings import LocalSettings

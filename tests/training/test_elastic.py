@@ -17,7 +17,7 @@ import psutil
 import pytest
 import torch
 
-from deepfake.checkpoints import read_checkpoint
+from deepfake.checkpoints.checkpoint import read_checkpoint
 from deepfake.losslog import parse_losses
 from tests.training.conftest import TINY, second_place_config, write_endless
 from training import checkpointing, engine

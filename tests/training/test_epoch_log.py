@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from deepfake.checkpoints import read_checkpoint
+from deepfake.checkpoints.checkpoint import read_checkpoint
 from training import epoch_log
 from training.epoch_log import EpochEntry, complete_entry, lines_there
 from training.pipelines.command import LogFile, run_training

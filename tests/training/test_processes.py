@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from deepfake.checkpoints import load_weights, read_checkpoint
+from deepfake.checkpoints.checkpoint import load_weights, read_checkpoint
 from deepfake.folds import read_folds
 from deepfake.losslog import parse_losses
 from deepfake.models import build_model

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from deepfake.boxes import BoxFile, first_settings, write_boxes
-from deepfake.checkpoints import load_model, read_checkpoint
+from deepfake.checkpoints.checkpoint import load_model, read_checkpoint
 from deepfake.detectors.base import PRESETS
 from deepfake.folds import read_folds
 from deepfake.locks import Locked

@@ -13,11 +13,11 @@ import torch
 from torch.nn.functional import normalize
 
 from deepfake.aligned_faces import FACES_CSV, read_face_list
-from deepfake.checkpoints import load_model, read_checkpoint, save_checkpoint
+from deepfake.checkpoints.checkpoint import load_model, read_checkpoint, save_checkpoint
+from deepfake.checkpoints.spec import ModelSpec, fake_probability
 from deepfake.losslog import parse_losses
 from deepfake.models import build_model, wsdan, xception
 from deepfake.scoring.metrics import video_metrics
-from deepfake.spec import ModelSpec, fake_probability
 from deepfake.weight_files import CheckpointError
 from tests.training.conftest import second_place_config
 from training import distributed, engine

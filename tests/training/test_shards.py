@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 import torch
 
-from deepfake.checkpoints import read_checkpoint
+from deepfake.checkpoints.checkpoint import read_checkpoint
 from deepfake.folds import read_folds
 from deepfake.paths import DataRoot
 from deepfake.shards import ShardError

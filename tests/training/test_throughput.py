@@ -11,7 +11,7 @@ import torch.distributed as dist
 from torch import nn
 
 from deepfake.aligned_faces import read_face_list
-from deepfake.checkpoints import read_checkpoint
+from deepfake.checkpoints.checkpoint import read_checkpoint
 from deepfake.folds import read_folds
 from deepfake.paths import DataRoot
 from tests.training.conftest import TINY, second_place_config

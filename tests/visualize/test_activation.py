@@ -9,9 +9,9 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from deepfake.checkpoints.spec import OUTPUT_LOGIT, OUTPUT_SOFTMAX, ModelSpec
 from deepfake.models import build_model, model_names
 from deepfake.prediction.face_scorer import FaceScorer, ScoringError
-from deepfake.spec import OUTPUT_LOGIT, OUTPUT_SOFTMAX, ModelSpec
 from visualize.activation import ATTENTION, METHODS, STRENGTH, ActivationMapper, choose_method, encoder_of, overlay
 
 SIDE = 64

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from deepfake.checkpoints import load_model
+from deepfake.checkpoints.checkpoint import load_model
 from deepfake.images import IMAGENET
 from deepfake.prediction import face_scorer
 from deepfake.prediction.face_scorer import SCORE_BATCH, FaceScorer, even_parts

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
+from deepfake.checkpoints.spec import ModelSpec
 from deepfake.precision import FLOAT32, PORTRAITS, REDUCED_TOLERANCE, TRIAL_TOLERANCE, VIDEOS, PrecisionCheck
 from deepfake.prediction import precision_check
 from deepfake.prediction.face_collector import FaceCollector, VideoFaces
@@ -24,7 +25,6 @@ from deepfake.prediction.precision_check import (
     video_examples,
 )
 from deepfake.prediction.scoring_model import ScoringModel, make_scorer
-from deepfake.spec import ModelSpec
 
 
 class Steep(nn.Module):

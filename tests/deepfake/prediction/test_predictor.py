@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from deepfake.checkpoints import load_model
+from deepfake.checkpoints.checkpoint import load_model
 from deepfake.precision import AUTO, FLOAT32, REDUCED_TOLERANCE, PrecisionCheck, fastest_precision
 from deepfake.prediction import face_collector as faces
 from deepfake.prediction import precision_check

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from deepfake import atomic
 from deepfake.names import is_plain_name
-from deepfake.weights import NAMES, WeightsError
+from deepfake.published import NAMES, WeightsError
 
 CHECKSUMS = "SHA256SUMS"
 
@@ -77,7 +77,7 @@ def read_checksums(folder: Path) -> dict[str, str]:
 
 def _check(folder: Path, name: str, path: Path) -> str:
     """Compares with the record, or loads and records. Returns what was done."""
-    from deepfake.checkpoints import load_model  # torch takes seconds, and most runs find all recorded
+    from deepfake.checkpoints.checkpoint import load_model  # torch takes seconds, and most runs find all recorded
     from deepfake.weight_files import file_hash
 
     recorded = read_checksums(folder)

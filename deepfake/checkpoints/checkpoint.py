@@ -12,9 +12,9 @@ import torch
 from torch import nn
 
 from deepfake import atomic
+from deepfake.checkpoints.published_specs import SECOND_PLACE_SPECS, legacy_spec
+from deepfake.checkpoints.spec import OUTPUT_WIDTHS, ModelSpec
 from deepfake.models import published_to_own
-from deepfake.published_specs import SECOND_PLACE_SPECS, legacy_spec
-from deepfake.spec import OUTPUT_WIDTHS, ModelSpec
 from deepfake.weight_files import (
     CheckpointError,
     check_tensors,

@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 import torch
 
-from deepfake.checkpoints import load_model, load_weights, read_checkpoint, save_checkpoint
-from deepfake.spec import ModelSpec
+from deepfake.checkpoints.checkpoint import load_model, load_weights, read_checkpoint, save_checkpoint
+from deepfake.checkpoints.spec import ModelSpec
 from deepfake.weight_files import CheckpointError, file_hash
 
 TINY = ModelSpec("DeepFakeClassifier", {"encoder": "mobilenetv3_small_050"}, 64)

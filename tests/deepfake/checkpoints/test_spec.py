@@ -7,12 +7,12 @@ from dataclasses import replace
 import pytest
 import torch
 
+from deepfake.checkpoints.published_specs import legacy_spec
+from deepfake.checkpoints.spec import ModelSpec, fake_probability
 from deepfake.detectors import PRESETS, RetinaFaceSettings
 from deepfake.face_recipes import AlignRecipe, CropRecipe, recipe_to_dict
 from deepfake.images import Normalization
-from deepfake.published_specs import legacy_spec
-from deepfake.spec import ModelSpec, fake_probability
-from deepfake.weights import NAMES
+from deepfake.published import NAMES
 
 SPEC = ModelSpec(
     architecture="DeepFakeClassifier",
