@@ -17,7 +17,7 @@ import numpy as np
 from tqdm import tqdm
 
 from deepfake.commandline import EXIT_INTERRUPTED, EXIT_SOME_FAILED, EXIT_USAGE, positive_int, run_guarded
-from deepfake.detectors.base import ALIGNING
+from deepfake.faces.detectors.base import ALIGNING
 from deepfake.finding import is_picture, is_video
 from deepfake.image_files import TooManyPixels, image_format, probe_image, read_still
 from deepfake.images import ImageError

@@ -21,9 +21,9 @@ import torch
 from torch import nn
 from torchvision.transforms import Normalize
 
-from deepfake.boxes import Face
-from deepfake.detectors.build import build_detector
-from deepfake.face_recipes import CropRecipe
+from deepfake.faces.boxes import Face
+from deepfake.faces.detectors.build import build_detector
+from deepfake.faces.recipes import CropRecipe
 from deepfake.images import IMAGENET, center_pad, fit_square, isotropic_resize
 from deepfake.lanes import shared_lanes
 from deepfake.names import one_line, printable

@@ -17,7 +17,7 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 
 from deepfake.backends.registry import FILE_FORMATS
 from deepfake.commandline import EXIT_INTERRUPTED, EXIT_SOME_FAILED, EXIT_USAGE, positive_int, run_guarded
-from deepfake.detectors.base import ALIGNING
+from deepfake.faces.detectors.base import ALIGNING
 from deepfake.finding import find_videos
 from deepfake.journal import begun_run
 from deepfake.locks import writing_file, writing_folder

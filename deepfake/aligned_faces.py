@@ -20,7 +20,7 @@ from typing import Any, get_type_hints
 import pandas as pd
 
 from deepfake import atomic
-from deepfake.face_recipes import AlignRecipe, recipe_from_dict, recipe_to_dict
+from deepfake.faces.recipes import AlignRecipe, recipe_from_dict, recipe_to_dict
 from deepfake.mappings import parse_json
 from deepfake.names import is_plain_name
 from deepfake.own_folders import RECIPE_JSON, RUNS_DIR

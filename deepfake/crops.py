@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from deepfake.boxes import Face, crop_face
+from deepfake.faces.boxes import Face, crop_face
 from deepfake.images import read_image
 from deepfake.paths import list_crops, parse_crop_name
 from deepfake.video import Frame

@@ -14,10 +14,10 @@ import cv2
 import numpy as np
 from scipy.fft import dstn, idstn
 
-from deepfake.align import TEMPLATE, similarity, transform_points
-from deepfake.boxes import Face, crop_window
-from deepfake.detectors import FaceDetector
 from deepfake.encode import write_video
+from deepfake.faces.align import TEMPLATE, similarity, transform_points
+from deepfake.faces.boxes import Face, crop_window
+from deepfake.faces.detectors import FaceDetector
 from deepfake.video import LIMITS, Frame, ReadLimits, iter_every, iter_spread, probe
 
 SOURCE_FRAMES = 16

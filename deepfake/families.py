@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from deepfake.crops import Crops
-from deepfake.detectors.build import PortableDetector
 from deepfake.disk_full import OutOfSpace
+from deepfake.faces.detectors.build import PortableDetector
 from deepfake.metadata import Dataset, VideoRecord
 from deepfake.paths import DataRoot
 from deepfake.processes import portable

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from deepfake.commandline import positive_int
-from deepfake.detectors.base import ALIGNING
+from deepfake.faces.detectors.base import ALIGNING
 from deepfake.prediction.ensemble import Member, listed_ensembles, named_ensemble, weighted_members
 from deepfake.prediction.face_collector import FRAMES
 from deepfake.video import FrameChoice, ReadLimits

@@ -10,8 +10,8 @@ import numpy as np
 
 from deepfake.backends.facts import ExportError
 from deepfake.checkpoints.spec import ModelSpec
-from deepfake.detectors.base import AnySettings
-from deepfake.face_recipes import AlignRecipe
+from deepfake.faces.detectors.base import AnySettings
+from deepfake.faces.recipes import AlignRecipe
 from deepfake.images import ImageError
 from deepfake.portraits import PERSONS, read_portrait
 from deepfake.prediction.face_collector import FaceCollector, FaceSource, FaceView

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deepfake.commandline import EXIT_INTERRUPTED, EXIT_USAGE, index_int, positive_float, positive_int, run_guarded
-from deepfake.detectors.base import ALIGNING
+from deepfake.faces.detectors.base import ALIGNING
 from deepfake.memory import keep_freed_memory
 from deepfake.prediction.ensemble import Member
 from deepfake.published import check_present

@@ -12,8 +12,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from deepfake import atomic
-from deepfake.boxes import first_settings
 from deepfake.commandline import index_int, positive_float, positive_int, run_guarded
+from deepfake.faces.boxes import first_settings
 from deepfake.folds import SEED, read_folds
 from deepfake.paths import DataRoot
 from federated.descriptions import describe

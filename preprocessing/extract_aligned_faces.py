@@ -16,14 +16,14 @@ from pathlib import Path
 import numpy as np
 
 from deepfake import atomic
-from deepfake.align import TEMPLATE_SIZE, align_largest, largest_face
 from deepfake.aligned_faces import Extraction, claim_folder, extraction_to_dict, face_name, name_folders
-from deepfake.boxes import Face
 from deepfake.commandline import positive_float, positive_int
-from deepfake.detectors import ALIGNING, FaceDetector
-from deepfake.detectors.build import PortableDetector
-from deepfake.detectors.stream import detect_videos
-from deepfake.face_recipes import AlignRecipe
+from deepfake.faces.align import TEMPLATE_SIZE, align_largest, largest_face
+from deepfake.faces.boxes import Face
+from deepfake.faces.detectors import ALIGNING, FaceDetector
+from deepfake.faces.detectors.build import PortableDetector
+from deepfake.faces.detectors.stream import detect_videos
+from deepfake.faces.recipes import AlignRecipe
 from deepfake.finding import FoundVideos, find_videos
 from deepfake.images import write_image
 from deepfake.locks import writing_folder

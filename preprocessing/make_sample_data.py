@@ -19,8 +19,8 @@ import numpy as np
 
 from deepfake import atomic
 from deepfake.commandline import positive_int
-from deepfake.detectors import FaceDetector, get_preset
 from deepfake.encode import write_video
+from deepfake.faces.detectors import FaceDetector, get_preset
 from deepfake.faceswap import NoFaceError, swap_video
 from deepfake.locks import writing_file, writing_folder
 from deepfake.metadata import FAKE, REAL
@@ -214,7 +214,7 @@ def _check_settings(file: Path, settings: dict[str, int], overwrite: bool) -> No
 
 
 def _make_detector() -> FaceDetector:
-    from deepfake.detectors.mtcnn import MTCNN
+    from deepfake.faces.detectors.mtcnn import MTCNN
 
     return MTCNN(replace(get_preset("training"), min_face=MIN_FACE))
 

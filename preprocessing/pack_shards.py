@@ -14,8 +14,8 @@ from pathlib import Path
 import pandas as pd
 
 from deepfake import atomic
-from deepfake.boxes import first_settings
 from deepfake.commandline import positive_int
+from deepfake.faces.boxes import first_settings
 from deepfake.folds import CropFiles, FoldRow, read_folds
 from deepfake.locks import writing_folder
 from deepfake.paths import DataRoot

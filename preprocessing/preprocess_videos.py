@@ -15,7 +15,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from deepfake.detectors.build import PortableDetector
+from deepfake.faces.detectors.build import PortableDetector
 from deepfake.families import Ending, Family, Output, Recipe, families, output_path
 from deepfake.locks import writing_folder
 from deepfake.metadata import VideoRecord, read_dataset

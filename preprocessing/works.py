@@ -8,11 +8,11 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from deepfake.boxes import MARGIN, BoxFile, write_boxes
 from deepfake.commandline import positive_float, positive_int
-from deepfake.detectors import PRESETS, DetectorSettings, FaceDetector, get_preset
-from deepfake.detectors.build import PortableDetector
-from deepfake.detectors.stream import detect_videos
+from deepfake.faces.boxes import MARGIN, BoxFile, write_boxes
+from deepfake.faces.detectors import PRESETS, DetectorSettings, FaceDetector, get_preset
+from deepfake.faces.detectors.build import PortableDetector
+from deepfake.faces.detectors.stream import detect_videos
 from deepfake.metadata import VideoRecord, read_dataset
 from deepfake.paths import CROP_SUFFIXES, DataRoot
 from deepfake.reading_options import add_limits, chosen_limits

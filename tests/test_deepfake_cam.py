@@ -12,7 +12,7 @@ from PIL import Image
 import deepfake_cam
 from deepfake.checkpoints.checkpoint import save_checkpoint
 from deepfake.checkpoints.spec import OUTPUT_SOFTMAX, ModelSpec
-from deepfake.face_recipes import AlignRecipe
+from deepfake.faces.recipes import AlignRecipe
 from deepfake.images import SECOND_PLACE, fit_square, read_image, write_image
 from deepfake.prediction.ensemble import Member
 from deepfake.prediction.face_scorer import FaceScorer

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from deepfake.boxes import BoxFile, Face, write_boxes
+from deepfake.faces.boxes import BoxFile, Face, write_boxes
 from deepfake.parts import PartError, has_videos, listed_size, remove_done_videos, unpack_part
 from deepfake.paths import DataRoot, part_folder
 from tests.clips import draw, gradient, write_metadata

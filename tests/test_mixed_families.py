@@ -14,9 +14,9 @@ import torch
 from torch.nn import functional
 
 import predict_folder
-from deepfake.align import align_face
-from deepfake.detectors.base import RetinaFaceSettings
-from deepfake.detectors.retinaface import RetinaFace
+from deepfake.faces.align import align_face
+from deepfake.faces.detectors.base import RetinaFaceSettings
+from deepfake.faces.detectors.retinaface import RetinaFace
 from deepfake.models import build_model, published_to_own
 from deepfake.published import SECOND_PLACE_NAMES
 from deepfake.video import iter_frames

@@ -16,8 +16,8 @@ import torch
 from PIL import Image
 
 import predict_folder
-from deepfake.detectors import PRESETS
-from deepfake.face_recipes import CropRecipe
+from deepfake.faces.detectors import PRESETS
+from deepfake.faces.recipes import CropRecipe
 from deepfake.precision import fastest_precision
 from deepfake.video import iter_frames
 from tests.clips import cut, draw, gradient

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 import predict_folder
+from deepfake.faces.tracking import MIN_PERSON_FACES
 from deepfake.locks import writing_file, writing_folder
-from deepfake.persons import MIN_PERSON_FACES
 from deepfake.scoring.calibration import Calibration, calibrate_scores, kept_of_models, write_calibration
 from deepfake.scoring.results import read_details
 from deepfake.video import VideoError

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from deepfake.boxes import first_settings
+from deepfake.faces.boxes import first_settings
 from deepfake.folds import read_folds
 from deepfake.paths import DataRoot
 from deepfake.shard_reading import CACHE_GIB, ShardCache, ShardReader, default_cache_dir, is_packed, open_index

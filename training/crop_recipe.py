@@ -6,9 +6,9 @@ import logging
 from dataclasses import replace
 from typing import Any
 
-from deepfake.boxes import MARGIN
-from deepfake.detectors.base import PRESETS, PUBLISHED_SCALE, DetectorSettings
-from deepfake.face_recipes import CropRecipe
+from deepfake.faces.boxes import MARGIN
+from deepfake.faces.detectors.base import PRESETS, PUBLISHED_SCALE, DetectorSettings
+from deepfake.faces.recipes import CropRecipe
 
 log = logging.getLogger(__name__)
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Event, Lock
 
-from deepfake.detectors.base import ALIGNING, AnySettings
+from deepfake.faces.detectors.base import ALIGNING, AnySettings
 from deepfake.precision import AUTO, choose_device
 from deepfake.prediction.ensemble import Member
 from deepfake.prediction.loading import NoUseForDetector, load_predictor

@@ -18,7 +18,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from deepfake import atomic
-from deepfake.boxes import read_boxes
+from deepfake.faces.boxes import read_boxes
 from deepfake.folds import read_folds
 from deepfake.metadata import Dataset, VideoRecord
 from deepfake.paths import FAILURES_DIR, DataRoot, list_crops, parse_crop_name

@@ -11,9 +11,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from deepfake.align import alignment, transform_points, whole_landmarks
-from deepfake.boxes import crop_window
-from deepfake.face_recipes import AlignRecipe, FaceRecipe
+from deepfake.faces.align import alignment, transform_points, whole_landmarks
+from deepfake.faces.boxes import crop_window
+from deepfake.faces.recipes import AlignRecipe, FaceRecipe
 from deepfake.image_files import read_still
 from deepfake.images import ImageError, fit_square, fitted_part
 from deepfake.prediction.face_collector import FaceCollector, FaceSource, FaceView, FoundFace, VideoFaces

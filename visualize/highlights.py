@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from torch import nn
 
-from deepfake.align import align_face, whole_landmarks
-from deepfake.boxes import Face, crop_face
 from deepfake.checkpoints.checkpoint import load_model
-from deepfake.face_recipes import AlignRecipe, FaceRecipe
+from deepfake.faces.align import align_face, whole_landmarks
+from deepfake.faces.boxes import Face, crop_face
+from deepfake.faces.recipes import AlignRecipe, FaceRecipe
 from deepfake.images import fit_square
 from deepfake.prediction.scoring_model import ScoringModel
 from deepfake.processes import apart

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from deepfake import atomic
-from deepfake.face_recipes import FaceRecipe
+from deepfake.faces.recipes import FaceRecipe
 from deepfake.images import encode_image, write_image
 from deepfake.mappings import parse_json
 from deepfake.own_folders import MAPS_JSON

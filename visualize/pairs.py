@@ -6,7 +6,7 @@ import random
 from dataclasses import dataclass
 from difflib import get_close_matches
 
-from deepfake.boxes import BoxFile, read_boxes
+from deepfake.faces.boxes import BoxFile, read_boxes
 from deepfake.metadata import Dataset, VideoRecord
 from deepfake.paths import DataRoot, list_crops, parse_crop_name
 

@@ -17,14 +17,14 @@ import cv2
 import numpy as np
 
 from deepfake import atomic
-from deepfake.boxes import crop_face
 from deepfake.disk_full import OutOfSpace
+from deepfake.faces.boxes import crop_face
+from deepfake.faces.quality import SMALL_FACE, bits_per_pixel, reasons_for_doubt, sharpness
+from deepfake.faces.tracking import can_judge
 from deepfake.images import fit_square
 from deepfake.names import MOST_BYTES, escape, file_name
-from deepfake.persons import can_judge
 from deepfake.precision import PrecisionCheck
 from deepfake.processes import WorkerDied, apart, portable, stream
-from deepfake.quality import SMALL_FACE, bits_per_pixel, reasons_for_doubt, sharpness
 from deepfake.scoring.aggregation import MAX_PERSON, ensemble_score
 from deepfake.scoring.calibration import Judge
 from deepfake.scoring.results import PersonScore, ScoredFace, VideoResult, judged, video_to_json

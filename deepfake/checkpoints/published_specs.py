@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from deepfake.checkpoints.spec import OUTPUT_SOFTMAX, ModelSpec
-from deepfake.face_recipes import AlignRecipe
+from deepfake.faces.recipes import AlignRecipe
 from deepfake.images import SECOND_PLACE, SYMMETRIC, Normalization
 from deepfake.published import WSDAN_EFFICIENTNET_B3, WSDAN_XCEPTION, XCEPTION
 

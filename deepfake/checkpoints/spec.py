@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from deepfake.face_recipes import CropRecipe, FaceRecipe, recipe_from_dict, recipe_to_dict
+from deepfake.faces.recipes import CropRecipe, FaceRecipe, recipe_from_dict, recipe_to_dict
 from deepfake.images import IMAGENET, Normalization
 from deepfake.models.registry import build_model
 from deepfake.ranges import check_numbers, check_whole_number, within

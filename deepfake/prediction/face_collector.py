@@ -13,11 +13,11 @@ from pathlib import Path
 
 import numpy as np
 
-from deepfake.align import align_largest
-from deepfake.boxes import Face, crop_face
-from deepfake.detectors.base import AnySettings, FaceDetector
-from deepfake.detectors.build import build_detector
-from deepfake.face_recipes import AlignRecipe, CropRecipe, FaceRecipe
+from deepfake.faces.align import align_largest
+from deepfake.faces.boxes import Face, crop_face
+from deepfake.faces.detectors.base import AnySettings, FaceDetector
+from deepfake.faces.detectors.build import build_detector
+from deepfake.faces.recipes import AlignRecipe, CropRecipe, FaceRecipe
 from deepfake.images import fit_square
 from deepfake.scoring.aggregation import FRAMES_PER_VIDEO
 from deepfake.video import LIMITS, Frame, FrameChoice, ReadLimits, SpreadFrames, chosen_frames, chunked, open_video

@@ -10,7 +10,7 @@ from queue import Queue
 from threading import Thread
 from typing import Any
 
-from deepfake.detectors.stream import CHUNK_FRAMES
+from deepfake.faces.detectors.stream import CHUNK_FRAMES
 from deepfake.prediction.bounded_memory import bounded_memory
 from deepfake.prediction.face_collector import FaceCollection, FaceCollector, VideoFaces
 from deepfake.processes import Unwanted, stream

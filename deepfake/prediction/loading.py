@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from deepfake.checkpoints.checkpoint import load_model
-from deepfake.detectors.base import AnySettings
-from deepfake.face_recipes import AlignRecipe, CropRecipe
+from deepfake.faces.detectors.base import AnySettings
+from deepfake.faces.recipes import AlignRecipe, CropRecipe
 from deepfake.precision import AUTO, choose_device
 from deepfake.prediction.ensemble import Member
 from deepfake.prediction.face_collector import FaceSource

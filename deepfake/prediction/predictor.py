@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from deepfake.persons import drop_strays, link_persons
+from deepfake.faces.tracking import drop_strays, link_persons
 from deepfake.precision import (
     AUTO,
     FLOAT32,

@@ -10,7 +10,7 @@ from typing import Any
 from torch import nn
 
 from deepfake.checkpoints.spec import ModelSpec
-from deepfake.face_recipes import recipe_to_dict
+from deepfake.faces.recipes import recipe_to_dict
 from deepfake.images import Normalization
 from deepfake.precision import AUTO, FLOAT32, PrecisionCheck
 from deepfake.prediction.face_collector import FaceSource, FaceView

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from deepfake.persons import can_judge
+from deepfake.faces.tracking import can_judge
 
 FAKE_THRESHOLD = 0.8
 REAL_THRESHOLD = 0.2

@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from deepfake import atomic
-from deepfake.boxes import FRAME_SPACE
 from deepfake.disk_full import out_of_space
+from deepfake.faces.boxes import FRAME_SPACE
 from deepfake.finding import FoundVideos
 from deepfake.journal import Journal
 from deepfake.mappings import read_mapping
@@ -64,8 +64,8 @@ class ScoredFace:
         crop_size: (height, width) of the crop that was scored.
         recipe: which of the run's crop recipes found it.
         scores: probability of fake by model; empty for faces beyond those that are scored.
-        person: whose face it is, counted from 0 (`deepfake.persons`); None for what is probably no face.
-        landmarks: its five landmarks in full-frame pixels, if the detector gives them (`deepfake.boxes.Face`).
+        person: whose face it is, counted from 0 (`deepfake.faces.tracking`); None for what is probably no face.
+        landmarks: its five landmarks in full-frame pixels, if the detector gives them (`deepfake.faces.boxes.Face`).
     """
 
     frame: int

@@ -28,8 +28,8 @@ from deepfake.aligned_faces import (
     write_extraction,
     write_face_list,
 )
-from deepfake.detectors import ALIGNING
-from deepfake.face_recipes import AlignRecipe
+from deepfake.faces.detectors import ALIGNING
+from deepfake.faces.recipes import AlignRecipe
 from deepfake.names import is_plain_name
 from deepfake.paths import CROP_SUFFIXES
 from deepfake.tables import TableError

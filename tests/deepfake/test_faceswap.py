@@ -6,9 +6,9 @@ import cv2
 import numpy as np
 import pytest
 
-from deepfake.align import TEMPLATE, TEMPLATE_SIZE, transform_points
-from deepfake.boxes import Face
 from deepfake.encode import write_video
+from deepfake.faces.align import TEMPLATE, TEMPLATE_SIZE, transform_points
+from deepfake.faces.boxes import Face
 from deepfake.faceswap import (
     FACE_OUTLINE,
     FacePicture,

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from deepfake import crops, video_steps
-from deepfake.boxes import Face, as_stored
 from deepfake.crops import CropFolder, KeptCrops, cut_out
-from deepfake.detectors import PRESETS
-from deepfake.detectors.build import PortableDetector
+from deepfake.faces.boxes import Face, as_stored
+from deepfake.faces.detectors import PRESETS
+from deepfake.faces.detectors.build import PortableDetector
 from deepfake.families import Ending, Family, Recipe, families, output_path
 from deepfake.images import as_written, encode_image, read_image, write_image
 from deepfake.metadata import Dataset, read_dataset

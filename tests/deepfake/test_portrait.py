@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from deepfake.align import TEMPLATE
+from deepfake.faces.align import TEMPLATE
 from deepfake.portrait import Portrait, Strength, animate
 
 STILL = Strength(yaw=0, pitch=0, roll=0, sway=0, pan=0, zoom=0, light=0, noise=0)

@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from deepfake.boxes import read_boxes
+from deepfake.faces.boxes import read_boxes
 from deepfake.folds import read_folds
 from deepfake.paths import DataRoot
 from tests.clips import cut, draw, ffmpeg, gradient, write_metadata

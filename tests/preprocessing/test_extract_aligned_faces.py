@@ -11,12 +11,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from deepfake.align import TEMPLATE, align_largest
 from deepfake.aligned_faces import RECIPE_JSON, Extraction, list_faces, list_folders, read_extraction
-from deepfake.detectors import ALIGNING
-from deepfake.detectors.build import build_detector
-from deepfake.detectors.retinaface import weights_path
-from deepfake.face_recipes import AlignRecipe
+from deepfake.faces.align import TEMPLATE, align_largest
+from deepfake.faces.detectors import ALIGNING
+from deepfake.faces.detectors.build import build_detector
+from deepfake.faces.detectors.retinaface import weights_path
+from deepfake.faces.recipes import AlignRecipe
 from deepfake.frames import FRAMES_AT_ONCE
 from deepfake.images import read_image
 from deepfake.own_folders import RUNS_DIR

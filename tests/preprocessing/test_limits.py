@@ -7,8 +7,8 @@ import sys
 
 import pytest
 
-from deepfake.boxes import BoxFile, Face, write_boxes
 from deepfake.encode import transcode
+from deepfake.faces.boxes import BoxFile, Face, write_boxes
 from deepfake.paths import DataRoot
 from deepfake.reading_options import add_limits, chosen_limits, limit_arguments
 from deepfake.stages import CROPS, DETECT, STAGES

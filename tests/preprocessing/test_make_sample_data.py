@@ -39,8 +39,8 @@ def sample(project_root, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def detector():
-    from deepfake.detectors import get_preset
-    from deepfake.detectors.mtcnn import MTCNN
+    from deepfake.faces.detectors import get_preset
+    from deepfake.faces.detectors.mtcnn import MTCNN
 
     return MTCNN(get_preset("training"))
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from deepfake.boxes import BoxFile, Face, read_boxes, write_boxes
+from deepfake.faces.boxes import BoxFile, Face, read_boxes, write_boxes
 from deepfake.folds import read_folds
 from deepfake.paths import DataRoot
 from tests.clips import draw, gradient, write_metadata

@@ -8,10 +8,10 @@ import sys
 import numpy as np
 import pytest
 
-from deepfake.boxes import read_boxes
+from deepfake.faces.boxes import read_boxes
+from deepfake.faces.landmarks import read_landmarks
 from deepfake.folds import COLUMNS, read_folds
 from deepfake.images import read_gray, read_image
-from deepfake.landmarks import read_landmarks
 from deepfake.paths import DataRoot
 
 PUBLISHED_FACES = 2

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from deepfake.aligned_faces import FACES_CSV, Extraction, FaceListRow, face_name, write_extraction, write_face_list
-from deepfake.face_recipes import AlignRecipe
+from deepfake.faces.recipes import AlignRecipe
 
 IDENTITIES = 4
 FRAMES = (0, 10, 20, 30)

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from deepfake.boxes import crop_face
+from deepfake.faces.boxes import crop_face
 from training.transforms.padding import narrow_margin
 
 

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 import torch
 
-from deepfake.boxes import BoxFile, first_settings, write_boxes
 from deepfake.checkpoints.checkpoint import load_model, read_checkpoint
-from deepfake.detectors.base import PRESETS
+from deepfake.faces.boxes import BoxFile, first_settings, write_boxes
+from deepfake.faces.detectors.base import PRESETS
 from deepfake.folds import read_folds
 from deepfake.locks import Locked
 from deepfake.losslog import parse_losses

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 import pytest
 
-from deepfake.boxes import BoxFile, Face, read_boxes, write_boxes
+from deepfake.faces.boxes import BoxFile, Face, read_boxes, write_boxes
 from deepfake.folds import read_folds
 from deepfake.metadata import Dataset, VideoRecord, read_dataset
 from deepfake.paths import DataRoot

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from deepfake.align import TEMPLATE, align_face
-from deepfake.boxes import Face, crop_face, crop_window
-from deepfake.face_recipes import AlignRecipe, CropRecipe
+from deepfake.faces.align import TEMPLATE, align_face
+from deepfake.faces.boxes import Face, crop_face, crop_window
+from deepfake.faces.recipes import AlignRecipe, CropRecipe
 from deepfake.prediction.face_collector import FoundFace
 from visualize.activation import overlay
 from visualize.face_maps import MappedFace, in_frame, outline

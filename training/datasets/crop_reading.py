@@ -10,9 +10,9 @@ from typing import Any, Protocol
 import numpy as np
 import pandas as pd
 
+from deepfake.faces.landmarks import parse_landmarks, read_landmarks
 from deepfake.folds import CropFiles, FoldRow
 from deepfake.images import ImageError, decode_gray, decode_image, read_gray, read_image
-from deepfake.landmarks import parse_landmarks, read_landmarks
 from deepfake.paths import DataRoot, diff_name, landmark_name, parse_crop_name
 from deepfake.shard_reading import ShardReader, first_uses
 from deepfake.shards import ShardRow

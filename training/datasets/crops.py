@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from deepfake.diffs import CHANGED
+from deepfake.faces.ssim_mask import CHANGED
 from deepfake.images import ImageError, fit_square
 from training.datasets.batch import Sample
 from training.datasets.crop_reading import CropReader, as_rows

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from deepfake.boxes import MARGIN
+from deepfake.faces.boxes import MARGIN
 
 BOX_SHARE = MARGIN / (MARGIN + 2)
 """A crop is its box and a third of it on both sides: the box is the middle 3/5."""

@@ -9,8 +9,8 @@ import torch
 
 from deepfake.checkpoints.published_specs import legacy_spec
 from deepfake.checkpoints.spec import ModelSpec, fake_probability
-from deepfake.detectors import PRESETS, RetinaFaceSettings
-from deepfake.face_recipes import AlignRecipe, CropRecipe, recipe_to_dict
+from deepfake.faces.detectors import PRESETS, RetinaFaceSettings
+from deepfake.faces.recipes import AlignRecipe, CropRecipe, recipe_to_dict
 from deepfake.images import Normalization
 from deepfake.published import NAMES
 

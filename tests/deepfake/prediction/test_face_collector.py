@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from deepfake.boxes import Face
-from deepfake.detectors import PRESETS, RetinaFaceSettings
-from deepfake.face_recipes import AlignRecipe, CropRecipe
+from deepfake.faces.boxes import Face
+from deepfake.faces.detectors import PRESETS, RetinaFaceSettings
+from deepfake.faces.recipes import AlignRecipe, CropRecipe
 from deepfake.prediction import face_collector as module
 from deepfake.prediction.face_collector import FaceCollector, FaceSource, FaceView
 from deepfake.video import EveryFrames, Frame, SpreadFrames

@@ -16,10 +16,10 @@ import cv2
 import numpy as np
 import torch
 
-from deepfake.boxes import Face
-from deepfake.detectors import retinaface_network
-from deepfake.detectors.base import RetinaFaceSettings, auto_scale
-from deepfake.detectors.nms import nms
+from deepfake.faces.boxes import Face
+from deepfake.faces.detectors import retinaface_network
+from deepfake.faces.detectors.base import RetinaFaceSettings, auto_scale
+from deepfake.faces.detectors.nms import nms
 from deepfake.models.inference import Network, for_inference
 from deepfake.precision import FLOAT32
 from deepfake.published import SECOND_PLACE_SOURCE

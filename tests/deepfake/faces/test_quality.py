@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from deepfake.quality import BLURRED, HEAVILY_COMPRESSED, bits_per_pixel, reasons_for_doubt, sharpness
+from deepfake.faces.quality import BLURRED, HEAVILY_COMPRESSED, bits_per_pixel, reasons_for_doubt, sharpness
 from deepfake.video import iter_every, probe
 from tests.clips import cut, ffmpeg
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from deepfake.boxes import Face
+from deepfake.faces.boxes import Face
 
 TEMPLATE_SIZE = 320
 """Side of the square picture that `TEMPLATE` is given for (second place)."""

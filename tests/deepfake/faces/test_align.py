@@ -1,11 +1,11 @@
-"""deepfake/align.py: the least-squares similarity, and agreement with the published alignment."""
+"""deepfake/faces/align.py: the least-squares similarity, and agreement with the published alignment."""
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from deepfake.align import (
+from deepfake.faces.align import (
     TEMPLATE,
     TEMPLATE_SIZE,
     align_face,
@@ -14,7 +14,7 @@ from deepfake.align import (
     similarity,
     transform_points,
 )
-from deepfake.boxes import Face
+from deepfake.faces.boxes import Face
 
 
 def _matrix(angle: float, scale: float, shift_x: float, shift_y: float) -> np.ndarray:

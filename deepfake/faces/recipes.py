@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from deepfake.align import TEMPLATE_SIZE
-from deepfake.boxes import MARGIN
-from deepfake.detectors.base import PRESETS, SECOND_PLACE, SETTINGS, AnySettings
+from deepfake.faces.align import TEMPLATE_SIZE
+from deepfake.faces.boxes import MARGIN
+from deepfake.faces.detectors.base import PRESETS, SECOND_PLACE, SETTINGS, AnySettings
 from deepfake.ranges import check_whole_number, within
 
 MOST_MARGIN = 1000
@@ -40,7 +40,7 @@ class CropRecipe:
 
 @dataclass(frozen=True)
 class AlignRecipe:
-    """The largest face of a frame, moved onto the landmark template (`deepfake.align`).
+    """The largest face of a frame, moved onto the landmark template (`deepfake.faces.align`).
 
     Attributes:
         settings: the detector's; their type says which detector.

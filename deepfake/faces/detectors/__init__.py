@@ -1,6 +1,6 @@
 """Face detectors: one protocol, named settings, one file per detector."""
 
-from deepfake.detectors.base import (
+from deepfake.faces.detectors.base import (
     ALIGNING,
     PRESETS,
     AnySettings,

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from deepfake.boxes import MARGIN, BoxFile, Face, crop_face, crop_window, read_boxes, write_boxes
+from deepfake.faces.boxes import MARGIN, BoxFile, Face, crop_face, crop_window, read_boxes, write_boxes
 
 SIZE = st.integers(1, 300)
 COORDINATE = st.floats(-400, 700, allow_nan=False, width=32)

@@ -4,9 +4,9 @@ import numpy as np
 import psutil
 import pytest
 
-from deepfake.boxes import Face
-from deepfake.detectors import PRESETS
-from deepfake.detectors.stream import detect_videos
+from deepfake.faces.boxes import Face
+from deepfake.faces.detectors import PRESETS
+from deepfake.faces.detectors.stream import detect_videos
 from deepfake.video import Frame, VideoError, iter_every
 
 
@@ -61,7 +61,7 @@ def test_a_caller_that_stops_early_leaves_no_process_behind():
 
 
 def test_real_videos_give_the_boxes_of_one_by_one(mini_dfdc):
-    from deepfake.detectors.mtcnn import MTCNN
+    from deepfake.faces.detectors.mtcnn import MTCNN
 
     detector = MTCNN(PRESETS["published"])
     videos = [mini_dfdc / "dfdc_train_part_1" / "d0.mp4", mini_dfdc / "dfdc_train_part_3" / "s18.mp4"]

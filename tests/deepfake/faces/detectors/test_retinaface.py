@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from deepfake.boxes import Face
-from deepfake.detectors.base import RetinaFaceSettings
-from deepfake.detectors.retinaface import (
+from deepfake.faces.boxes import Face
+from deepfake.faces.detectors.base import RetinaFaceSettings
+from deepfake.faces.detectors.retinaface import (
     VARIANTS,
     RetinaFace,
     anchors,

@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
-from deepfake.boxes import Face
-from deepfake.detectors.base import FaceDetector
+from deepfake.faces.boxes import Face
+from deepfake.faces.detectors.base import FaceDetector
 from deepfake.processes import stream
 from deepfake.video import Frame, chunked
 

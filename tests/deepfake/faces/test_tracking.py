@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deepfake.persons import SURE, drop_strays, link_persons
+from deepfake.faces.tracking import SURE, drop_strays, link_persons
 from deepfake.prediction.face_collector import FaceCollector, FaceSource, FaceView
 from deepfake.video import SpreadFrames, iter_spread
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from deepfake.boxes import Face
-from deepfake.detectors.base import AnySettings, DetectorSettings, FaceDetector
+from deepfake.faces.boxes import Face
+from deepfake.faces.detectors.base import AnySettings, DetectorSettings, FaceDetector
 
 
 def build_detector(settings: AnySettings, device: str = "cpu", weights_dir: Path = Path("weights")) -> FaceDetector:
@@ -25,10 +25,10 @@ def build_detector(settings: AnySettings, device: str = "cpu", weights_dir: Path
     """
     # Each takes torch, which takes seconds: only the one that is needed.
     if isinstance(settings, DetectorSettings):
-        from deepfake.detectors.mtcnn import MTCNN
+        from deepfake.faces.detectors.mtcnn import MTCNN
 
         return MTCNN(settings, device)
-    from deepfake.detectors.retinaface import RetinaFace, weights_path
+    from deepfake.faces.detectors.retinaface import RetinaFace, weights_path
 
     return RetinaFace(settings, weights_path(weights_dir, settings.network), device)
 

@@ -16,9 +16,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from deepfake.boxes import Face
-from deepfake.detectors.base import DetectorSettings, auto_scale
-from deepfake.detectors.nms import nms
+from deepfake.faces.boxes import Face
+from deepfake.faces.detectors.base import DetectorSettings, auto_scale
+from deepfake.faces.detectors.nms import nms
 
 PNET_CELL, PNET_STRIDE = 12, 2
 PNET_WIDTH = 16

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from deepfake.landmarks import LEFT_EYE, MOUTH_LEFT, MOUTH_RIGHT, NOSE, RIGHT_EYE, read_landmarks, write_landmarks
+from deepfake.faces.landmarks import LEFT_EYE, MOUTH_LEFT, MOUTH_RIGHT, NOSE, RIGHT_EYE, read_landmarks, write_landmarks
 
 POINTS = hnp.arrays(np.float64, (5, 2), elements=st.floats(-2000, 9000))
 

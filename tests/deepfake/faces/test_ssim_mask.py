@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from skimage.metrics import structural_similarity
 
-from deepfake.diffs import WINDOW, difference_mask, ssim_map
+from deepfake.faces.ssim_mask import WINDOW, difference_mask, ssim_map
 
 
 def pair(height: int, width: int, seed: int, change: float) -> tuple[np.ndarray, np.ndarray]:
