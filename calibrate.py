@@ -17,7 +17,7 @@ import numpy as np
 
 from deepfake.atomic import atomic_file
 from deepfake.commandline import EXIT_USAGE, positive_int, run_guarded
-from deepfake.labels import MatchedLabels, match_labels, read_labels
+from deepfake.datasets.labels import MatchedLabels, match_labels, read_labels
 from deepfake.names import escape
 from deepfake.scoring import calibration_fit as fit
 from deepfake.scoring.calibration import (

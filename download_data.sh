@@ -51,13 +51,13 @@ for number in "${numbers[@]}"; do
     fi
 done
 
-parts() { # FUNCTION ARGUMENT...: prints what deepfake.parts tells
+parts() { # FUNCTION ARGUMENT...: prints what deepfake.datasets.dfdc_parts tells
     run "$python" - "$@" <<'PYTHON'
 import sys
 from pathlib import Path
-from deepfake import parts
+from deepfake.datasets import dfdc_parts
 from deepfake.locks import writing_folder
-from deepfake.paths import part_folder
+from deepfake.datasets.layout import part_folder
 from deepfake.disk_full import OutOfSpace
 
 function, root, number, *rest = sys.argv[1:]
@@ -66,15 +66,15 @@ folder = part_folder(root, number)
 try:
     if function == "state":
         there = (folder / "metadata.json").is_file()
-        print("missing" if not there else "videos" if parts.has_videos(root, number) else "removed")
+        print("missing" if not there else "videos" if dfdc_parts.has_videos(root, number) else "removed")
     elif function == "unpack":
         archive, listing = rest
-        size = parts.listed_size(Path(listing).read_text(encoding="utf-8"), Path(archive).name)
+        size = dfdc_parts.listed_size(Path(listing).read_text(encoding="utf-8"), Path(archive).name)
         told = "size not listed" if size is None else f"{size} bytes as listed"
-        print(f"{folder.name}: {parts.unpack_part(Path(archive), folder, size)} videos, {told}")
+        print(f"{folder.name}: {dfdc_parts.unpack_part(Path(archive), folder, size)} videos, {told}")
     else:
         with writing_folder(root):
-            removed, left = parts.remove_done_videos(root, number)
+            removed, left = dfdc_parts.remove_done_videos(root, number)
         print(f"{folder.name}: {removed} videos removed, {left} left that are not done")
 except OutOfSpace as error:
     sys.exit(f"error: {error}; free some space and run the same command again to continue")

@@ -20,9 +20,9 @@ import pandas as pd
 
 from bench.first_augmentation import FirstAugmentation
 from deepfake.commandline import positive_int, run_guarded
-from deepfake.folds import CropFiles, FoldRow, read_folds, write_folds
+from deepfake.datasets.folds import CropFiles, FoldRow, read_folds, write_folds
+from deepfake.datasets.layout import CROP_SUFFIXES, DataRoot
 from deepfake.images import encode_image, read_image
-from deepfake.paths import CROP_SUFFIXES, DataRoot
 from deepfake.processes import cap_threads
 from preprocessing import pack_shards
 from training.crop_data import CropData, open_folder, open_shards

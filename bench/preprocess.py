@@ -19,10 +19,10 @@ from pathlib import Path
 
 from bench.measuring import pauses, tree_memory
 from deepfake.commandline import positive_int
+from deepfake.datasets.layout import part_folder
+from deepfake.datasets.metadata import Dataset, VideoRecord, read_dataset
 from deepfake.encode import write_video
-from deepfake.metadata import Dataset, VideoRecord, read_dataset
 from deepfake.own_folders import METADATA_NAME
-from deepfake.paths import part_folder
 from deepfake.processes import default_workers
 from deepfake.video import count_frames, iter_frames
 

@@ -26,9 +26,9 @@ from torch import nn
 from torch.nn.utils import clip_grad_norm_
 from torch.utils.flop_counter import FlopCounterMode
 
-from deepfake.folds import FoldRow, read_folds
+from deepfake.datasets.folds import FoldRow, read_folds
+from deepfake.datasets.layout import DataRoot
 from deepfake.models import build_model
-from deepfake.paths import DataRoot
 from deepfake.processes import default_workers
 from training import distributed
 from training.config import TrainConfig, read_config

@@ -14,13 +14,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from deepfake.crops import Crops
+from deepfake.datasets.crops import Crops
+from deepfake.datasets.layout import DataRoot
+from deepfake.datasets.metadata import Dataset, VideoRecord
+from deepfake.datasets.stages import CROPS, DETECT, DIFFS, LANDMARKS, Stage
 from deepfake.disk_full import OutOfSpace
 from deepfake.faces.detectors.build import PortableDetector
-from deepfake.metadata import Dataset, VideoRecord
-from deepfake.paths import DataRoot
 from deepfake.processes import portable
-from deepfake.stages import CROPS, DETECT, DIFFS, LANDMARKS, Stage
 from deepfake.video import LIMITS, ReadLimits
 from deepfake.video_steps import compare_crops, cut_crops, detect_boxes, find_landmarks
 from deepfake.workers import UNMEASURED, Cost, output_bytes

@@ -11,14 +11,14 @@ from typing import Any
 import numpy as np
 
 from deepfake import atomic
-from deepfake.crops import CropFolder, CropName, Crops, KeptCrops, cut_out
+from deepfake.datasets.crops import CropFolder, CropName, Crops, KeptCrops, cut_out
+from deepfake.datasets.layout import DataRoot, crop_name, diff_name, landmark_name
+from deepfake.datasets.metadata import VideoRecord
 from deepfake.faces.boxes import BoxFile, Face, as_stored, read_boxes, write_boxes
 from deepfake.faces.detectors import FaceDetector
 from deepfake.faces.landmarks import write_landmarks
 from deepfake.faces.ssim_mask import difference_mask
 from deepfake.images import as_written, encode_image, write_image
-from deepfake.metadata import VideoRecord
-from deepfake.paths import DataRoot, crop_name, diff_name, landmark_name
 from deepfake.video import LIMITS, ReadLimits, VideoError, chunked, iter_every, iter_frames
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from deepfake.folds import COLUMNS, FoldRow
+from deepfake.datasets.folds import COLUMNS, FoldRow
 from federated.samples import OwnerData
 from federated.splitting import TRAIN
 

@@ -19,10 +19,10 @@ import numpy as np
 import pandas as pd
 
 from deepfake import atomic
-from deepfake.folds import COLUMNS, CropFiles, read_folds
+from deepfake.datasets.folds import COLUMNS, CropFiles, read_folds
+from deepfake.datasets.layout import DataRoot
 from deepfake.mappings import read_mapping
 from deepfake.names import is_plain_name
-from deepfake.paths import DataRoot
 from deepfake.tables import write_table
 from federated.splitting import KINDS
 from training.datasets.crop_reading import CropReader, FolderCrops, as_rows

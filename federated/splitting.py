@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from deepfake.folds import SEED, FoldError, families_of
+from deepfake.datasets.folds import SEED, FoldError, families_of
 
 TRAIN, TEST = "train", "test"
 KINDS = (TRAIN, TEST)
@@ -20,7 +20,7 @@ def split_by_owner(
     """Deals a fold table out.
 
     Args:
-        table: of `deepfake.folds.read_folds`.
+        table: of `deepfake.datasets.folds.read_folds`.
         fold: its videos are what owners test with, all others what they train on.
         shares: the owners' parts of the crops; None: the same for all.
         seed: of which originals go where.

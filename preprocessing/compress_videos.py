@@ -12,11 +12,11 @@ from operator import attrgetter
 from pathlib import Path
 
 from deepfake import atomic
+from deepfake.datasets.layout import DataRoot
+from deepfake.datasets.metadata import VideoRecord, read_dataset
 from deepfake.encode import transcode
 from deepfake.locks import writing_folder
-from deepfake.metadata import VideoRecord, read_dataset
 from deepfake.own_folders import METADATA_NAME
-from deepfake.paths import DataRoot
 from deepfake.reading_options import add_limits, chosen_limits
 from deepfake.video import LIMITS, ReadLimits
 from deepfake.workers import Task

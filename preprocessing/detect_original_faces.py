@@ -8,7 +8,7 @@ import deepfake.interrupts
 import argparse
 from pathlib import Path
 
-from deepfake.paths import DataRoot
+from deepfake.datasets.layout import DataRoot
 from preprocessing.step import choose_device, make_parser, run_main, run_work, seen_by_all
 from preprocessing.works import add_detection, detection_work
 

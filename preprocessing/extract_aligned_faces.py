@@ -16,8 +16,9 @@ from pathlib import Path
 import numpy as np
 
 from deepfake import atomic
-from deepfake.aligned_faces import Extraction, claim_folder, extraction_to_dict, face_name, name_folders
 from deepfake.commandline import positive_float, positive_int
+from deepfake.datasets.aligned_faces import Extraction, claim_folder, extraction_to_dict, face_name, name_folders
+from deepfake.datasets.layout import CROP_SUFFIXES
 from deepfake.faces.align import TEMPLATE_SIZE, align_largest, largest_face
 from deepfake.faces.boxes import Face
 from deepfake.faces.detectors import ALIGNING, FaceDetector
@@ -27,7 +28,6 @@ from deepfake.faces.recipes import AlignRecipe
 from deepfake.finding import FoundVideos, find_videos
 from deepfake.images import write_image
 from deepfake.locks import writing_folder
-from deepfake.paths import CROP_SUFFIXES
 from deepfake.reading_options import add_limits, chosen_limits
 from deepfake.video import LIMITS, Frame, ReadLimits, chunked, iter_every, iter_frames
 from deepfake.workers import Outcome, Task, outcomes

@@ -11,11 +11,11 @@ from pathlib import Path
 
 from deepfake import atomic
 from deepfake.commandline import positive_int
+from deepfake.datasets.layout import CROP_SUFFIXES, DataRoot, image_name
+from deepfake.datasets.metadata import VideoRecord
+from deepfake.datasets.stages import IMAGES
 from deepfake.images import write_image
-from deepfake.metadata import VideoRecord
-from deepfake.paths import CROP_SUFFIXES, DataRoot, image_name
 from deepfake.reading_options import add_limits, chosen_limits
-from deepfake.stages import IMAGES
 from deepfake.video import LIMITS, ReadLimits, iter_every
 from preprocessing.step import make_parser, run_main, run_work, seen_by_all, stage_work
 

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from deepfake.aligned_faces import (
+from deepfake.datasets.aligned_faces import (
     FACES_CSV,
     TRAIN,
     VALIDATION,
@@ -19,9 +19,9 @@ from deepfake.aligned_faces import (
     list_folders,
     write_face_list,
 )
-from deepfake.folds import SEED, check_leaks, describe_unattributed, draw_share, families
+from deepfake.datasets.folds import SEED, check_leaks, describe_unattributed, draw_share, families
+from deepfake.datasets.metadata import LABEL_VALUES, Dataset, read_dataset
 from deepfake.locks import writing_table
-from deepfake.metadata import LABEL_VALUES, Dataset, read_dataset
 from preprocessing.step import make_bare_parser, run_main
 
 STEP = Path(__file__).stem

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from deepfake.commandline import positive_int
-from deepfake.folds import (
+from deepfake.datasets.folds import (
     DFDC_PARTS,
     N_SPLITS,
     SEED,
@@ -24,10 +24,10 @@ from deepfake.folds import (
     folds_by_part,
     write_folds,
 )
+from deepfake.datasets.layout import DataRoot, is_there, list_crops, parse_crop_name
+from deepfake.datasets.metadata import Dataset, VideoRecord, read_dataset
 from deepfake.locks import writing_table
-from deepfake.metadata import Dataset, VideoRecord, read_dataset
 from deepfake.names import escape
-from deepfake.paths import DataRoot, is_there, list_crops, parse_crop_name
 from preprocessing.step import add_crops_dir, make_root_parser, run_main
 
 STEP = Path(__file__).stem

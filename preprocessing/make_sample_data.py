@@ -19,11 +19,11 @@ import numpy as np
 
 from deepfake import atomic
 from deepfake.commandline import positive_int
+from deepfake.datasets.metadata import FAKE, REAL
 from deepfake.encode import write_video
 from deepfake.faces.detectors import FaceDetector, get_preset
 from deepfake.faceswap import NoFaceError, swap_video
 from deepfake.locks import writing_file, writing_folder
-from deepfake.metadata import FAKE, REAL
 from deepfake.own_folders import METADATA_NAME
 from deepfake.portrait import Portrait, animate
 from deepfake.portraits import PERSONS, read_portrait

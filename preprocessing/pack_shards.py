@@ -15,11 +15,9 @@ import pandas as pd
 
 from deepfake import atomic
 from deepfake.commandline import positive_int
-from deepfake.faces.boxes import first_settings
-from deepfake.folds import CropFiles, FoldRow, read_folds
-from deepfake.locks import writing_folder
-from deepfake.paths import DataRoot
-from deepfake.shards import (
+from deepfake.datasets.folds import CropFiles, FoldRow, read_folds
+from deepfake.datasets.layout import DataRoot
+from deepfake.datasets.shards import (
     FORMAT,
     INDEX_CSV,
     SAMPLES,
@@ -36,6 +34,8 @@ from deepfake.shards import (
     scan_shard,
     write_shard,
 )
+from deepfake.faces.boxes import first_settings
+from deepfake.locks import writing_folder
 from deepfake.workers import Failure, run_over
 from preprocessing.step import add_crops_dir, finish, make_parser, run_main
 

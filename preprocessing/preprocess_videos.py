@@ -15,14 +15,14 @@ from typing import Any
 
 from tqdm import tqdm
 
+from deepfake.datasets.layout import DataRoot, is_there
+from deepfake.datasets.metadata import VideoRecord, read_dataset
+from deepfake.datasets.run_records import Record
+from deepfake.datasets.stages import CROPS, DETECT
 from deepfake.faces.detectors.build import PortableDetector
 from deepfake.families import Ending, Family, Output, Recipe, families, output_path
 from deepfake.locks import writing_folder
-from deepfake.metadata import VideoRecord, read_dataset
-from deepfake.paths import DataRoot, is_there
 from deepfake.reading_options import chosen_limits, limit_arguments
-from deepfake.runs import Record
-from deepfake.stages import CROPS, DETECT
 from deepfake.workers import Cost, Failure, Outcome, Summary, Task, output_bytes
 from preprocessing.step import (
     Plan,

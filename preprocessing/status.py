@@ -15,11 +15,11 @@ from operator import itemgetter
 from pathlib import Path
 
 from deepfake.commandline import EXIT_INTERRUPTED, EXIT_SOME_FAILED, EXIT_USAGE
-from deepfake.metadata import Dataset, read_dataset
+from deepfake.datasets.layout import DataRoot, is_there
+from deepfake.datasets.metadata import Dataset, read_dataset
+from deepfake.datasets.run_records import DONE, FAILED, Run, last_entries, read_runs
+from deepfake.datasets.stages import STAGES, Stage
 from deepfake.names import one_line
-from deepfake.paths import DataRoot, is_there
-from deepfake.runs import DONE, FAILED, Run, last_entries, read_runs
-from deepfake.stages import STAGES, Stage
 from deepfake.workers import output_bytes
 from preprocessing.step import add_crops_dir, run_main
 

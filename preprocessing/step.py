@@ -14,14 +14,14 @@ from typing import Any, Generic, TypeVar
 
 from deepfake import cluster
 from deepfake.commandline import EXIT_INTERRUPTED, EXIT_SOME_FAILED, EXIT_USAGE, positive_int, run_guarded
+from deepfake.datasets.layout import FAILURES_DIR, DataRoot, failures_file, is_there
+from deepfake.datasets.metadata import Dataset, VideoRecord, read_dataset
+from deepfake.datasets.run_records import FAILED, Header, Record, Run, find_change, last_entries, new_header, read_runs
+from deepfake.datasets.stages import Stage
 from deepfake.locks import writing_folder
-from deepfake.metadata import Dataset, VideoRecord, read_dataset
 from deepfake.names import one_line
 from deepfake.own_folders import RUNS_DIR
-from deepfake.paths import FAILURES_DIR, DataRoot, failures_file, is_there
 from deepfake.processes import default_workers
-from deepfake.runs import FAILED, Header, Record, Run, find_change, last_entries, new_header, read_runs
-from deepfake.stages import Stage
 from deepfake.workers import Failure, Outcome, Summary, Task, outcomes, output_bytes, run_stream, write_failures
 
 Item = TypeVar("Item")

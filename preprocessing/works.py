@@ -9,14 +9,14 @@ from functools import partial
 from typing import Any
 
 from deepfake.commandline import positive_float, positive_int
+from deepfake.datasets.layout import CROP_SUFFIXES, DataRoot
+from deepfake.datasets.metadata import VideoRecord, read_dataset
+from deepfake.datasets.stages import CROPS, DETECT, DIFFS, LANDMARKS
 from deepfake.faces.boxes import MARGIN, BoxFile, write_boxes
 from deepfake.faces.detectors import PRESETS, DetectorSettings, FaceDetector, get_preset
 from deepfake.faces.detectors.build import PortableDetector
 from deepfake.faces.detectors.stream import detect_videos
-from deepfake.metadata import VideoRecord, read_dataset
-from deepfake.paths import CROP_SUFFIXES, DataRoot
 from deepfake.reading_options import add_limits, chosen_limits
-from deepfake.stages import CROPS, DETECT, DIFFS, LANDMARKS
 from deepfake.video import LIMITS, ReadLimits, iter_every
 from deepfake.video_steps import compare_crops, cut_crops, detect_boxes, find_landmarks
 from deepfake.workers import Outcome

@@ -129,7 +129,13 @@ def test_it_runs_as_the_given_user(instructions):
 
 def test_the_image_holds_what_it_runs_and_no_more(copied):
     needed = {"requirements.txt", "pyproject.toml", "README.md", "LICENSE", "kernel_utils.py", "predict_folder.py"}
-    needed |= {"preprocess_data.sh", "train.sh", "predict_submission.sh", "configs/b7.json", "deepfake/paths.py"}
+    needed |= {
+        "preprocess_data.sh",
+        "train.sh",
+        "predict_submission.sh",
+        "configs/b7.json",
+        "deepfake/datasets/layout.py",
+    }
     needed |= {"preprocessing/step.py", "training/pipelines/train_classifier.py"}
     assert needed <= copied
     assert not {name for name in copied if name.split("/")[0] in (".git", ".venv", "weights", "demo_data", ".ci")}
@@ -143,7 +149,7 @@ def test_the_image_holds_what_it_runs_and_no_more(copied):
         ("x.egg-info/PKG-INFO", True),
         (".mypy_cache/3.10/a.json", True),
         ("weights/final_111", True),
-        ("deepfake/paths.py", False),
+        ("deepfake/datasets/layout.py", False),
         ("training/weights.py", False),
     ],
 )

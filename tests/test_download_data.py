@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from deepfake.datasets.dfdc_parts import PartError, has_videos, listed_size, remove_done_videos, unpack_part
+from deepfake.datasets.layout import DataRoot, part_folder
 from deepfake.faces.boxes import BoxFile, Face, write_boxes
-from deepfake.parts import PartError, has_videos, listed_size, remove_done_videos, unpack_part
-from deepfake.paths import DataRoot, part_folder
 from tests.clips import draw, gradient, write_metadata
 
 # Serves FILES; a file named in FAIL_ONCE is cut off in the middle at first, and goes on from there.

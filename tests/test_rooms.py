@@ -163,7 +163,7 @@ def test_what_breaks_a_rule_is_found(tmp_path, file, code, fault):
 @pytest.mark.parametrize(
     "file, code",
     [
-        ("deepfake/a.py", "from deepfake.paths import DataRoot\ndef f():\n    import onnxruntime"),
+        ("deepfake/a.py", "from deepfake.datasets.layout import DataRoot\ndef f():\n    import onnxruntime"),
         ("deepfake/a.py", "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import onnx"),
         ("preprocessing/a.py", "from preprocessing.step import run_main\nimport deepfake.faces.boxes"),
         ("preprocessing/a.py", "print('done')"),

@@ -13,8 +13,8 @@ import pandas as pd
 import torch
 from torch import nn
 
-from deepfake.aligned_faces import TRAIN, VALIDATION
 from deepfake.checkpoints.spec import OUTPUT_SOFTMAX, fake_probability
+from deepfake.datasets.aligned_faces import TRAIN, VALIDATION
 from training.config import RecipeConfig
 from training.datasets.batch import Batch
 from training.datasets.face_sampling import even_rows, faces_of_set

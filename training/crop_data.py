@@ -8,10 +8,10 @@ from typing import Any
 
 import pandas as pd
 
+from deepfake.datasets.folds import read_folds
+from deepfake.datasets.layout import DataRoot
+from deepfake.datasets.shard_reader import CACHE_GIB, ShardCache, ShardReader, default_cache_dir, is_packed, open_index
 from deepfake.faces.boxes import first_settings
-from deepfake.folds import read_folds
-from deepfake.paths import DataRoot
-from deepfake.shard_reading import CACHE_GIB, ShardCache, ShardReader, default_cache_dir, is_packed, open_index
 from training.datasets.crop_reading import CropReader, FolderCrops, ShardCrops
 from training.datasets.shard_sampling import WINDOW
 

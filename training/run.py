@@ -8,7 +8,7 @@ from pathlib import Path
 from torch import nn
 
 from deepfake.checkpoints.spec import ModelSpec
-from deepfake.shard_reading import CACHE_GIB
+from deepfake.datasets.shard_reader import CACHE_GIB
 from training.checkpointing import RunFiles
 from training.classifier import ClassifierRecipe
 from training.config import TrainConfig, read_config

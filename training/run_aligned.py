@@ -11,9 +11,9 @@ from typing import Any, cast
 import pandas as pd
 from torch import nn
 
-from deepfake.aligned_faces import FACES_CSV, RECIPE_JSON, read_extraction, read_face_list
 from deepfake.checkpoints.checkpoint import read_checkpoint
 from deepfake.checkpoints.spec import OUTPUT_SOFTMAX, ModelSpec
+from deepfake.datasets.aligned_faces import FACES_CSV, RECIPE_JSON, read_extraction, read_face_list
 from deepfake.faces.recipes import AlignRecipe
 from deepfake.models.wsdan import WSDAN
 from deepfake.weight_files import CheckpointError, load_state

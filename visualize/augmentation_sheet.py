@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from deepfake.datasets.layout import DataRoot
 from deepfake.images import read_image
-from deepfake.paths import DataRoot
 from visualize.sheets import Cell, Row, Sheet
 
 VARIANTS = 16

@@ -13,10 +13,10 @@ import numpy as np
 
 from deepfake import atomic
 from deepfake.commandline import EXIT_INTERRUPTED, EXIT_SOME_FAILED, EXIT_USAGE, index_int, positive_int, run_guarded
-from deepfake.folds import read_folds
+from deepfake.datasets.folds import read_folds
+from deepfake.datasets.layout import DataRoot
+from deepfake.datasets.metadata import Dataset, read_dataset
 from deepfake.images import encode_image
-from deepfake.metadata import Dataset, read_dataset
-from deepfake.paths import DataRoot
 from deepfake.reading_options import add_limits, chosen_limits
 from deepfake.video import LIMITS, ReadLimits
 from visualize.augmentation_sheet import Crop, make_augmentation_sheet

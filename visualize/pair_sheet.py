@@ -12,12 +12,20 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from deepfake.datasets.layout import (
+    CROP_SUFFIXES,
+    DataRoot,
+    crop_name,
+    diff_name,
+    landmark_name,
+    list_crops,
+    parse_crop_name,
+)
+from deepfake.datasets.metadata import VideoRecord
 from deepfake.faces.boxes import MARGIN, BoxFile, Face, crop_window
 from deepfake.faces.landmarks import read_landmarks
 from deepfake.faces.ssim_mask import CHANGED
 from deepfake.images import read_gray, read_image
-from deepfake.metadata import VideoRecord
-from deepfake.paths import CROP_SUFFIXES, DataRoot, crop_name, diff_name, landmark_name, list_crops, parse_crop_name
 from deepfake.video import LIMITS, ReadLimits, VideoError, frame_times, iter_frames
 from deepfake.workers import read_failures
 from visualize.pairs import Pair

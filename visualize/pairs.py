@@ -6,9 +6,9 @@ import random
 from dataclasses import dataclass
 from difflib import get_close_matches
 
+from deepfake.datasets.layout import DataRoot, list_crops, parse_crop_name
+from deepfake.datasets.metadata import Dataset, VideoRecord
 from deepfake.faces.boxes import BoxFile, read_boxes
-from deepfake.metadata import Dataset, VideoRecord
-from deepfake.paths import DataRoot, list_crops, parse_crop_name
 
 MOST_FAKES = 3
 """Of an original that many fakes are shown, the first by id."""

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
+from deepfake.datasets.run_records import plain
 from deepfake.faces.tracking import drop_strays, link_persons
 from deepfake.precision import (
     AUTO,
@@ -38,7 +39,6 @@ from deepfake.prediction.precision_check import (
 )
 from deepfake.prediction.scoring_model import ScoringModel, describe_run, exported_precision, make_scorer
 from deepfake.processes import Unwanted, WorkerDied, check_wanted
-from deepfake.runs import plain
 from deepfake.scoring.aggregation import AGGREGATIONS, MAX_PERSON, OF_FAMILY, ensemble_score, max_person_score
 from deepfake.scoring.results import (
     CRASHED,

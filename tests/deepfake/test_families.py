@@ -7,16 +7,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from deepfake import crops, video_steps
-from deepfake.crops import CropFolder, KeptCrops, cut_out
+from deepfake import video_steps
+from deepfake.datasets import crops
+from deepfake.datasets.crops import CropFolder, KeptCrops, cut_out
+from deepfake.datasets.layout import DataRoot
+from deepfake.datasets.metadata import Dataset, read_dataset
+from deepfake.datasets.stages import CROPS, DETECT, DIFFS, LANDMARKS
 from deepfake.faces.boxes import Face, as_stored
 from deepfake.faces.detectors import PRESETS
 from deepfake.faces.detectors.build import PortableDetector
 from deepfake.families import Ending, Family, Recipe, families, output_path
 from deepfake.images import as_written, encode_image, read_image, write_image
-from deepfake.metadata import Dataset, read_dataset
-from deepfake.paths import DataRoot
-from deepfake.stages import CROPS, DETECT, DIFFS, LANDMARKS
 from deepfake.video import Frame
 from deepfake.video_steps import compare_crops, cut_crops, detect_boxes, find_landmarks
 from tests.clips import cut, write_metadata

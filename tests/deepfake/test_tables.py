@@ -2,7 +2,7 @@
 
 import pytest
 
-from deepfake.folds import FoldRow, read_folds, write_folds
+from deepfake.datasets.folds import FoldRow, read_folds, write_folds
 from deepfake.tables import TableError, read_table, write_table
 
 COLUMNS = {"name": str, "number": int}

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from deepfake.folds import read_folds
+from deepfake.datasets.folds import read_folds
 from federated.fake_data import fake_data
 from federated.generate_data_samples import main as generate_main
 from federated.samples import SAMPLE_JSON, SampleError, open_samples

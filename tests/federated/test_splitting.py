@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from deepfake.folds import COLUMNS, FoldError
+from deepfake.datasets.folds import COLUMNS, FoldError
 from federated.splitting import KINDS, TEST, TRAIN, split_by_owner
 
 

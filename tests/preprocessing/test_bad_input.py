@@ -9,9 +9,9 @@ import sys
 
 import pytest
 
+from deepfake.datasets.folds import read_folds
+from deepfake.datasets.layout import DataRoot
 from deepfake.faces.boxes import read_boxes
-from deepfake.folds import read_folds
-from deepfake.paths import DataRoot
 from tests.clips import cut, draw, ffmpeg, gradient, write_metadata
 from tests.preprocessing.conftest import assert_stopped_by_a_full_disk, on_small_disk, step_command
 

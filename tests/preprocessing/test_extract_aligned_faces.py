@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from deepfake.aligned_faces import RECIPE_JSON, Extraction, list_faces, list_folders, read_extraction
+from deepfake.datasets.aligned_faces import RECIPE_JSON, Extraction, list_faces, list_folders, read_extraction
 from deepfake.faces.align import TEMPLATE, align_largest
 from deepfake.faces.detectors import ALIGNING
 from deepfake.faces.detectors.build import build_detector

@@ -7,11 +7,11 @@ import sys
 
 import pytest
 
+from deepfake.datasets.layout import DataRoot
+from deepfake.datasets.stages import CROPS, DETECT, STAGES
 from deepfake.encode import transcode
 from deepfake.faces.boxes import BoxFile, Face, write_boxes
-from deepfake.paths import DataRoot
 from deepfake.reading_options import add_limits, chosen_limits, limit_arguments
-from deepfake.stages import CROPS, DETECT, STAGES
 from deepfake.video import LIMITS, ReadLimits, VideoError
 from preprocessing import preprocess_videos
 from preprocessing.preprocess_videos import step_arguments

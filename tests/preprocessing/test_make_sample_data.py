@@ -7,9 +7,9 @@ import sys
 import numpy as np
 import pytest
 
+from deepfake.datasets.folds import check_leaks, folds_by_original, folds_by_part
+from deepfake.datasets.metadata import read_dataset
 from deepfake.finding import find_videos
-from deepfake.folds import check_leaks, folds_by_original, folds_by_part
-from deepfake.metadata import read_dataset
 from deepfake.video import iter_every, probe
 from tests.clips import cut, draw, gradient
 from tests.preprocessing.conftest import tree

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from deepfake.folds import FoldRow, write_folds
+from deepfake.datasets.folds import FoldRow, write_folds
 from preprocessing import (
     compress_videos,
     detect_original_faces,

@@ -4,9 +4,9 @@ import json
 
 import pytest
 
+from deepfake.datasets.folds import read_folds
+from deepfake.datasets.layout import DataRoot
 from deepfake.faces.boxes import BoxFile, Face, read_boxes, write_boxes
-from deepfake.folds import read_folds
-from deepfake.paths import DataRoot
 from tests.clips import draw, gradient, write_metadata
 
 

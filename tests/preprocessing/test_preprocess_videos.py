@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from deepfake.datasets.layout import DataRoot
+from deepfake.datasets.metadata import read_dataset
+from deepfake.datasets.run_records import last_entries, read_runs
+from deepfake.datasets.stages import CROPS, DETECT, DIFFS, LANDMARKS
 from deepfake.families import Ending, Family, families, output_path
-from deepfake.metadata import read_dataset
-from deepfake.paths import DataRoot
-from deepfake.runs import last_entries, read_runs
-from deepfake.stages import CROPS, DETECT, DIFFS, LANDMARKS
 from deepfake.workers import Task, outcomes
 from preprocessing.preprocess_videos import family_endings
 from preprocessing.status import COLUMNS

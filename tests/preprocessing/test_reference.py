@@ -8,11 +8,11 @@ import sys
 import numpy as np
 import pytest
 
+from deepfake.datasets.folds import COLUMNS, read_folds
+from deepfake.datasets.layout import DataRoot
 from deepfake.faces.boxes import read_boxes
 from deepfake.faces.landmarks import read_landmarks
-from deepfake.folds import COLUMNS, read_folds
 from deepfake.images import read_gray, read_image
-from deepfake.paths import DataRoot
 
 PUBLISHED_FACES = 2
 """The published landmark, diff and fold steps ignore faces beyond the second."""

@@ -8,7 +8,14 @@ import cv2
 import numpy as np
 import pytest
 
-from deepfake.aligned_faces import FACES_CSV, Extraction, FaceListRow, face_name, write_extraction, write_face_list
+from deepfake.datasets.aligned_faces import (
+    FACES_CSV,
+    Extraction,
+    FaceListRow,
+    face_name,
+    write_extraction,
+    write_face_list,
+)
 from deepfake.faces.recipes import AlignRecipe
 
 IDENTITIES = 4

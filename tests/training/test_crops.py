@@ -4,9 +4,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from deepfake.folds import CropFiles, read_folds
+from deepfake.datasets.folds import CropFiles, read_folds
+from deepfake.datasets.layout import DataRoot
 from deepfake.images import read_image
-from deepfake.paths import DataRoot
 from training.datasets.batch import collate
 from training.datasets.crop_reading import FolderCrops
 from training.datasets.crops import SampleOptions, TrainingCrops, ValidationCrops

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deepfake.aligned_faces import FACES_CSV, read_face_list
+from deepfake.datasets.aligned_faces import FACES_CSV, read_face_list
 from deepfake.images import read_image
 from deepfake.tables import TableError
 from training.datasets.batch import collate

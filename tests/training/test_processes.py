@@ -13,10 +13,10 @@ import pytest
 import torch
 
 from deepfake.checkpoints.checkpoint import load_weights, read_checkpoint
-from deepfake.folds import read_folds
+from deepfake.datasets.folds import read_folds
+from deepfake.datasets.layout import DataRoot
 from deepfake.losslog import parse_losses
 from deepfake.models import build_model
-from deepfake.paths import DataRoot
 from tests.training.conftest import TINY, second_place_config, write_endless
 from training import distributed
 from training.classifier import ClassifierRecipe

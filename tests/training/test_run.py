@@ -12,12 +12,12 @@ import pytest
 import torch
 
 from deepfake.checkpoints.checkpoint import load_model, read_checkpoint
+from deepfake.datasets.folds import read_folds
+from deepfake.datasets.layout import DataRoot
 from deepfake.faces.boxes import BoxFile, first_settings, write_boxes
 from deepfake.faces.detectors.base import PRESETS
-from deepfake.folds import read_folds
 from deepfake.locks import Locked
 from deepfake.losslog import parse_losses
-from deepfake.paths import DataRoot
 from deepfake.weight_files import CheckpointError
 from tests.training.conftest import TINY, make_data_root
 from training import engine

@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from deepfake.folds import FoldError
+from deepfake.datasets.folds import FoldError
 from training.datasets.sampling import check_folds, steps_per_epoch, training_rows, validation_rows
 
 

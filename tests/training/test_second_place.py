@@ -12,9 +12,9 @@ import pytest
 import torch
 from torch.nn.functional import normalize
 
-from deepfake.aligned_faces import FACES_CSV, read_face_list
 from deepfake.checkpoints.checkpoint import load_model, read_checkpoint, save_checkpoint
 from deepfake.checkpoints.spec import ModelSpec, fake_probability
+from deepfake.datasets.aligned_faces import FACES_CSV, read_face_list
 from deepfake.losslog import parse_losses
 from deepfake.models import build_model, wsdan, xception
 from deepfake.scoring.metrics import video_metrics
@@ -293,7 +293,7 @@ def test_a_run_logs_both_kinds_of_figures_and_its_checkpoint_tells_everything(sm
 
 def test_validation_metric_is_that_of_the_frames(small, options, shared_faces_root):
     """Xception's figures in the checkpoint, computed anew from its weights alone."""
-    from deepfake.aligned_faces import list_faces
+    from deepfake.datasets.aligned_faces import list_faces
     from deepfake.images import read_image
 
     chosen = options("xception", "run", epochs=1)

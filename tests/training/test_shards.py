@@ -11,9 +11,9 @@ import pytest
 import torch
 
 from deepfake.checkpoints.checkpoint import read_checkpoint
-from deepfake.folds import read_folds
-from deepfake.paths import DataRoot
-from deepfake.shards import ShardError
+from deepfake.datasets.folds import read_folds
+from deepfake.datasets.layout import DataRoot
+from deepfake.datasets.shards import ShardError
 from tests.sharding import pack, serve
 from training.crop_data import open_data, open_shards
 from training.datasets.crop_reading import FolderCrops

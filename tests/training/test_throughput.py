@@ -10,10 +10,10 @@ import torch
 import torch.distributed as dist
 from torch import nn
 
-from deepfake.aligned_faces import read_face_list
 from deepfake.checkpoints.checkpoint import read_checkpoint
-from deepfake.folds import read_folds
-from deepfake.paths import DataRoot
+from deepfake.datasets.aligned_faces import read_face_list
+from deepfake.datasets.folds import read_folds
+from deepfake.datasets.layout import DataRoot
 from tests.training.conftest import TINY, second_place_config
 from training.classifier import ClassifierRecipe
 from training.config import ConfigError, OptimizerConfig, ScheduleConfig, XceptionConfig, parse_config, read_config

@@ -13,10 +13,10 @@ import cv2
 import numpy as np
 import pytest
 
+from deepfake.datasets.folds import read_folds
+from deepfake.datasets.layout import DataRoot
+from deepfake.datasets.metadata import Dataset, VideoRecord, read_dataset
 from deepfake.faces.boxes import BoxFile, Face, read_boxes, write_boxes
-from deepfake.folds import read_folds
-from deepfake.metadata import Dataset, VideoRecord, read_dataset
-from deepfake.paths import DataRoot
 from deepfake.workers import Failure, write_failures
 from tests.clips import cut, draw, gradient, write_metadata
 from visualize import data_sheets, dataset_facts, sheets

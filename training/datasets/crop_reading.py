@@ -10,12 +10,12 @@ from typing import Any, Protocol
 import numpy as np
 import pandas as pd
 
+from deepfake.datasets.folds import CropFiles, FoldRow
+from deepfake.datasets.layout import DataRoot, diff_name, landmark_name, parse_crop_name
+from deepfake.datasets.shard_reader import ShardReader, first_uses
+from deepfake.datasets.shards import ShardRow
 from deepfake.faces.landmarks import parse_landmarks, read_landmarks
-from deepfake.folds import CropFiles, FoldRow
 from deepfake.images import ImageError, decode_gray, decode_image, read_gray, read_image
-from deepfake.paths import DataRoot, diff_name, landmark_name, parse_crop_name
-from deepfake.shard_reading import ShardReader, first_uses
-from deepfake.shards import ShardRow
 
 
 def as_rows(table: pd.DataFrame) -> list[FoldRow]:
@@ -90,7 +90,7 @@ class FolderCrops:
 
 
 class ShardCrops:
-    """A `CropReader` of shards; rows have the columns of `deepfake.shards.ShardRow`."""
+    """A `CropReader` of shards; rows have the columns of `deepfake.datasets.shards.ShardRow`."""
 
     def __init__(self, reader: ShardReader) -> None:
         self._reader = reader

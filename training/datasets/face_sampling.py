@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from deepfake.aligned_faces import TRAIN, VALIDATION
+from deepfake.datasets.aligned_faces import TRAIN, VALIDATION
 from deepfake.tables import TableError
 
 _ANY = 2**31

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pandas as pd
 
-from deepfake.folds import FoldError
+from deepfake.datasets.folds import FoldError
 
 VALIDATION_STEP = 2
 """Validation looks at every second kept frame."""

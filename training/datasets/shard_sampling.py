@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from deepfake.shards import ShardError
+from deepfake.datasets.shards import ShardError
 from training.datasets.loading import training_positions
 from training.datasets.sampling import training_rows
 

@@ -16,10 +16,10 @@ import pandas as pd
 
 from deepfake import atomic
 from deepfake.commandline import EXIT_INTERRUPTED, EXIT_USAGE, index_int, positive_int, run_guarded
-from deepfake.folds import FoldRow
+from deepfake.datasets.folds import FoldRow
+from deepfake.datasets.layout import DataRoot, list_crops, parse_crop_name
+from deepfake.datasets.metadata import read_dataset
 from deepfake.images import encode_image
-from deepfake.metadata import read_dataset
-from deepfake.paths import DataRoot, list_crops, parse_crop_name
 from training.config import TrainConfig, read_config
 
 EPILOG = f"""files in DIR:

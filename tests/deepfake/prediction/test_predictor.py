@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from deepfake.checkpoints.checkpoint import load_model
+from deepfake.datasets.run_records import plain
 from deepfake.precision import AUTO, FLOAT32, REDUCED_TOLERANCE, PrecisionCheck, fastest_precision
 from deepfake.prediction import face_collector as faces
 from deepfake.prediction import precision_check
@@ -22,7 +23,6 @@ from deepfake.prediction.loading import load_models
 from deepfake.prediction.predictor import Predictor
 from deepfake.prediction.scoring_model import ScoringModel
 from deepfake.processes import stream
-from deepfake.runs import plain
 from deepfake.scoring.aggregation import confident_score
 from deepfake.scoring.results import ScoreCheck, VideoResult, with_checks
 from deepfake.video import iter_spread

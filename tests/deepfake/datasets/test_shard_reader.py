@@ -7,9 +7,8 @@ import threading
 import pandas as pd
 import pytest
 
-from deepfake.remote import Folder, RemoteError
-from deepfake.shard_reading import ShardCache, ShardReader, is_packed, open_index, split_location
-from deepfake.shards import (
+from deepfake.datasets.shard_reader import ShardCache, ShardReader, is_packed, open_index, split_location
+from deepfake.datasets.shards import (
     INDEX_CSV,
     SHARDS_JSON,
     Shard,
@@ -20,6 +19,7 @@ from deepfake.shards import (
     format_shards,
     format_table,
 )
+from deepfake.remote import Folder, RemoteError
 from tests.sharding import serve
 
 SIZE = 1000

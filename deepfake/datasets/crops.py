@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
+from deepfake.datasets.layout import list_crops, parse_crop_name
 from deepfake.faces.boxes import Face, crop_face
 from deepfake.images import read_image
-from deepfake.paths import list_crops, parse_crop_name
 from deepfake.video import Frame
 
 CropName = tuple[int, int]

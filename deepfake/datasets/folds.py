@@ -11,9 +11,9 @@ from typing import Any, get_type_hints
 import numpy as np
 import pandas as pd
 
-from deepfake.metadata import SPLIT_BY_ORIGINAL, Dataset, VideoRecord
+from deepfake.datasets.layout import DataRoot, diff_name, landmark_name, parse_crop_name
+from deepfake.datasets.metadata import SPLIT_BY_ORIGINAL, Dataset, VideoRecord
 from deepfake.names import is_plain_name
-from deepfake.paths import DataRoot, diff_name, landmark_name, parse_crop_name
 from deepfake.tables import read_table, write_table
 
 N_SPLITS = 16

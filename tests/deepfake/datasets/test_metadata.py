@@ -5,7 +5,7 @@ import json
 import pytest
 
 from deepfake.atomic import write_bytes
-from deepfake.metadata import LONGEST_ID, MetadataError, parse_label, read_dataset, read_metadata
+from deepfake.datasets.metadata import LONGEST_ID, MetadataError, parse_label, read_dataset, read_metadata
 
 REAL = {"label": "REAL", "split": "train"}
 

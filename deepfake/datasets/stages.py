@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from deepfake.metadata import Dataset, VideoRecord
-from deepfake.paths import DataRoot
-from deepfake.runs import read_runs
+from deepfake.datasets.layout import DataRoot
+from deepfake.datasets.metadata import Dataset, VideoRecord
+from deepfake.datasets.run_records import read_runs
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deepfake.aligned_faces import (
+from deepfake.datasets.aligned_faces import (
     COLUMNS,
     FACES_CSV,
     RECIPE_JSON,
@@ -28,10 +28,10 @@ from deepfake.aligned_faces import (
     write_extraction,
     write_face_list,
 )
+from deepfake.datasets.layout import CROP_SUFFIXES
 from deepfake.faces.detectors import ALIGNING
 from deepfake.faces.recipes import AlignRecipe
 from deepfake.names import is_plain_name
-from deepfake.paths import CROP_SUFFIXES
 from deepfake.tables import TableError
 
 MTCNN = Extraction(AlignRecipe(ALIGNING["mtcnn"]), every=10)

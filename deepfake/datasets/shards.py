@@ -22,11 +22,11 @@ from typing import Any, BinaryIO, cast, get_type_hints
 import numpy as np
 import pandas as pd
 
-from deepfake import folds
-from deepfake.folds import CropFiles, FoldRow
+from deepfake.datasets import folds
+from deepfake.datasets.folds import CropFiles, FoldRow
+from deepfake.datasets.layout import parse_crop_name
 from deepfake.mappings import parse_json
 from deepfake.names import is_plain_name
-from deepfake.paths import parse_crop_name
 from deepfake.tables import parse_table, to_csv
 
 SHARDS_JSON = "shards.json"

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from deepfake.labels import LabelError, Labels, VideoLabel, match_labels, read_labels
+from deepfake.datasets.labels import LabelError, Labels, VideoLabel, match_labels, read_labels
 
 META = {"r.mp4": {"label": "REAL"}, "f.mp4": {"label": "FAKE", "original": "r.mp4"}}
 KNOWN = {"r.mp4": VideoLabel(0, "r"), "f.mp4": VideoLabel(1, "r")}

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from deepfake.folds import CropFiles, FoldRow
-from deepfake.shards import (
+from deepfake.datasets.folds import CropFiles, FoldRow
+from deepfake.datasets.shards import (
     Shard,
     ShardError,
     ShardIndex,

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from deepfake.folds import (
+from deepfake.datasets.folds import (
     COLUMNS,
     FoldError,
     FoldRow,
@@ -20,7 +20,7 @@ from deepfake.folds import (
     read_folds,
     write_folds,
 )
-from deepfake.metadata import VideoRecord
+from deepfake.datasets.metadata import VideoRecord
 from deepfake.tables import TableError
 
 

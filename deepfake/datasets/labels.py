@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from deepfake.metadata import (
+from deepfake.datasets.metadata import (
     LABEL_KEYS,
     LABEL_WORDS,
     NAME_KEYS,

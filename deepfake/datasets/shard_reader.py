@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from deepfake import atomic
+from deepfake.datasets.shards import INDEX_CSV, SHARDS_JSON, SUFFIX, Shard, ShardError, ShardIndex, parse_index
 from deepfake.remote import Folder
-from deepfake.shards import INDEX_CSV, SHARDS_JSON, SUFFIX, Shard, ShardError, ShardIndex, parse_index
 
 CACHE_GIB = 50.0
 _OPEN_SHARDS = 16

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from deepfake.runs import Record, find_change, new_header, read_runs
+from deepfake.datasets.run_records import Record, find_change, new_header, read_runs
 from deepfake.workers import Summary
 
 

@@ -13,12 +13,12 @@ import zipfile
 from pathlib import Path, PurePosixPath
 
 from deepfake import atomic
+from deepfake.datasets.layout import DataRoot, is_there, part_folder
+from deepfake.datasets.metadata import MetadataError, read_dataset, read_metadata
+from deepfake.datasets.stages import STAGES
 from deepfake.disk_full import out_of_space
-from deepfake.metadata import MetadataError, read_dataset, read_metadata
 from deepfake.names import is_plain_name
 from deepfake.own_folders import METADATA_NAME
-from deepfake.paths import DataRoot, is_there, part_folder
-from deepfake.stages import STAGES
 
 
 class PartError(ValueError):

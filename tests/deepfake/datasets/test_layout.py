@@ -6,8 +6,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from deepfake.datasets.layout import (
+    CROP_SUFFIXES,
+    DataRoot,
+    crop_name,
+    diff_name,
+    landmark_name,
+    list_crops,
+    parse_crop_name,
+)
 from deepfake.names import is_plain_name
-from deepfake.paths import CROP_SUFFIXES, DataRoot, crop_name, diff_name, landmark_name, list_crops, parse_crop_name
 
 INDEX = st.integers(0, 10**6)
 
