@@ -18,9 +18,10 @@ from tqdm import tqdm
 
 from deepfake.commandline import EXIT_INTERRUPTED, EXIT_SOME_FAILED, EXIT_USAGE, positive_int, run_guarded
 from deepfake.faces.detectors.base import ALIGNING
-from deepfake.finding import is_picture, is_video
-from deepfake.image_files import TooManyPixels, image_format, probe_image, read_still
-from deepfake.images import ImageError
+from deepfake.media.files import is_picture, is_video
+from deepfake.media.image_files import TooManyPixels, image_format, probe_image, read_still
+from deepfake.media.images import ImageError
+from deepfake.media.video import EveryFrames, ReadLimits, SpreadFrames, VideoError, begins_as_video
 from deepfake.memory import keep_freed_memory
 from deepfake.names import fit, printable
 from deepfake.prediction.ensemble import Member
@@ -28,7 +29,6 @@ from deepfake.prediction.face_collector import MAX_FACES
 from deepfake.published import check_present
 from deepfake.reading_options import add_limits, chosen_limits
 from deepfake.scoring_options import add_networks
-from deepfake.video import EveryFrames, ReadLimits, SpreadFrames, VideoError, begins_as_video
 
 if TYPE_CHECKING:
     from visualize.face_maps import FaceMapper, MappedFace
@@ -251,8 +251,8 @@ def find_faces(
 
 def write_frames(path: Path, out: Path, mapper: FaceMapper, step: int, limits: ReadLimits) -> None:
     """Writes a video with the maps over its frames."""
-    from deepfake.encode import write_video
-    from deepfake.video import probe
+    from deepfake.media.encode import write_video
+    from deepfake.media.video import probe
     from visualize.face_maps import frame_rate
     from visualize.map_pictures import paint_frame
 

@@ -24,14 +24,14 @@ from torchvision.transforms import Normalize
 from deepfake.faces.boxes import Face
 from deepfake.faces.detectors.build import build_detector
 from deepfake.faces.recipes import CropRecipe
-from deepfake.images import IMAGENET, center_pad, fit_square, isotropic_resize
 from deepfake.lanes import shared_lanes
+from deepfake.media.images import IMAGENET, center_pad, fit_square, isotropic_resize
+from deepfake.media.video import Frame, SpreadFrames, VideoError, chosen_frames, chunked, open_video
 from deepfake.names import one_line, printable
 from deepfake.prediction.face_collector import crop_faces
 from deepfake.prediction.face_scorer import FaceScorer
 from deepfake.processes import Part, portable, stream
 from deepfake.scoring.aggregation import FAKE_THRESHOLD, FRAMES_PER_VIDEO, Aggregation, confident_score, ensemble_score
-from deepfake.video import Frame, SpreadFrames, VideoError, chosen_frames, chunked, open_video
 
 log = logging.getLogger(__name__)
 
@@ -55,7 +55,7 @@ class VideoReader:
     def read_frames(self, path: str | Path, num_frames: int = FRAMES_PER_VIDEO) -> tuple[np.ndarray, list[int]]:
         """Return (n, H, W, 3) uint8 RGB frames from the first to the last, n <= num_frames, and their indices.
 
-        What is missing in the file (`deepfake.video.Video.doubts`) is logged as a warning.
+        What is missing in the file (`deepfake.media.video.Video.doubts`) is logged as a warning.
 
         Raises:
             VideoError: unreadable, or not one frame in it.
@@ -135,7 +135,7 @@ class FaceExtractor:
 def isotropically_resize_image(
     img: np.ndarray, size: int, interpolation_down: int = cv2.INTER_AREA, interpolation_up: int = cv2.INTER_CUBIC
 ) -> np.ndarray:
-    """`deepfake.images.isotropic_resize` under its published name."""
+    """`deepfake.media.images.isotropic_resize` under its published name."""
     return isotropic_resize(img, size, interpolation_down, interpolation_up)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from deepfake.images import center_pad, isotropic_resize
+from deepfake.media.images import center_pad, isotropic_resize
 from training.transforms.augment import (
     BLUR_KERNEL,
     BLUR_SIGMA,

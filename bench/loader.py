@@ -22,7 +22,7 @@ from bench.first_augmentation import FirstAugmentation
 from deepfake.commandline import positive_int, run_guarded
 from deepfake.datasets.folds import CropFiles, FoldRow, read_folds, write_folds
 from deepfake.datasets.layout import CROP_SUFFIXES, DataRoot
-from deepfake.images import encode_image, read_image
+from deepfake.media.images import encode_image, read_image
 from deepfake.processes import cap_threads
 from preprocessing import pack_shards
 from training.crop_data import CropData, open_folder, open_shards

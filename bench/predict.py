@@ -19,13 +19,13 @@ from typing import TYPE_CHECKING, Any
 
 from bench.measuring import pauses, processor, tree_memory
 from deepfake.commandline import positive_int, run_guarded
-from deepfake.finding import find_videos
+from deepfake.media.files import find_videos
+from deepfake.media.video import SpreadFrames
 from deepfake.memory import keep_freed_memory
 from deepfake.prediction.ensemble import Member, weighted_members
 from deepfake.processes import default_workers
 from deepfake.scoring.aggregation import FRAMES_PER_VIDEO
 from deepfake.scoring.results import VideoResult, name_videos
-from deepfake.video import SpreadFrames
 
 if TYPE_CHECKING:
     from deepfake.prediction.face_scorer import Scorer
@@ -324,7 +324,7 @@ class Stages:
     processes that read ahead; networks have all."""
 
     def __init__(self, models: Sequence[ScoringModel], job: Job, frames_at_once: int | None = None) -> None:
-        from deepfake.frames import FRAMES_AT_ONCE
+        from deepfake.media.frames import FRAMES_AT_ONCE
         from deepfake.prediction.face_collector import FaceCollector
 
         self._models = models
@@ -336,8 +336,8 @@ class Stages:
     def run(self, video: Path, networks: Mapping[str, Scorer]) -> VideoResult:
         import torch
 
+        from deepfake.media.video import chunked, iter_chosen
         from deepfake.prediction.predictor import score_video
-        from deepfake.video import chunked, iter_chosen
 
         threads = torch.get_num_threads()
         torch.set_num_threads(1)

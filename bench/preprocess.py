@@ -21,10 +21,10 @@ from bench.measuring import pauses, tree_memory
 from deepfake.commandline import positive_int
 from deepfake.datasets.layout import part_folder
 from deepfake.datasets.metadata import Dataset, VideoRecord, read_dataset
-from deepfake.encode import write_video
+from deepfake.media.encode import write_video
+from deepfake.media.video import count_frames, iter_frames
 from deepfake.own_folders import METADATA_NAME
 from deepfake.processes import default_workers
-from deepfake.video import count_frames, iter_frames
 
 PASS = "preprocess_videos"
 STEPS = ("detect_original_faces", "extract_crops", "generate_landmarks", "generate_diffs")

@@ -14,11 +14,11 @@ import cv2
 import numpy as np
 from scipy.fft import dstn, idstn
 
-from deepfake.encode import write_video
 from deepfake.faces.align import TEMPLATE, similarity, transform_points
 from deepfake.faces.boxes import Face, crop_window
 from deepfake.faces.detectors import FaceDetector
-from deepfake.video import LIMITS, Frame, ReadLimits, iter_every, iter_spread, probe
+from deepfake.media.encode import write_video
+from deepfake.media.video import LIMITS, Frame, ReadLimits, iter_every, iter_spread, probe
 
 SOURCE_FRAMES = 16
 """Frames of the source that its faces are taken from: bounds memory, and gives several poses to choose from."""

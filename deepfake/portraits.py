@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from deepfake.images import read_image
+from deepfake.media.images import read_image
 
 PERSONS = ("collins", "hopper")
 """Eileen Collins and Grace Hopper, of NASA and the US Navy; scikit-image and matplotlib carry them."""

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from deepfake.commandline import positive_float, positive_int
-from deepfake.video import LIMITS, ReadLimits
+from deepfake.media.video import LIMITS, ReadLimits
 
 
 def add_limits(add: Callable[..., object]) -> None:

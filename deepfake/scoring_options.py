@@ -11,9 +11,9 @@ from typing import Any
 
 from deepfake.commandline import positive_int
 from deepfake.faces.detectors.base import ALIGNING
+from deepfake.media.video import FrameChoice, ReadLimits
 from deepfake.prediction.ensemble import Member, listed_ensembles, named_ensemble, weighted_members
 from deepfake.prediction.face_collector import FRAMES
-from deepfake.video import FrameChoice, ReadLimits
 
 LOOPBACK = "127.0.0.1"
 UPLOAD_PIXELS = 2**24

@@ -8,9 +8,9 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
+from deepfake.media.video import LIMITS, ReadLimits, length_of
 from deepfake.prediction.bounded_memory import bounded_memory
 from deepfake.processes import Unwanted, apart
-from deepfake.video import LIMITS, ReadLimits, length_of
 
 
 class TooLong(ValueError):

@@ -18,8 +18,8 @@ from deepfake.faces.boxes import BoxFile, Face, as_stored, read_boxes, write_box
 from deepfake.faces.detectors import FaceDetector
 from deepfake.faces.landmarks import write_landmarks
 from deepfake.faces.ssim_mask import difference_mask
-from deepfake.images import as_written, encode_image, write_image
-from deepfake.video import LIMITS, ReadLimits, VideoError, chunked, iter_every, iter_frames
+from deepfake.media.images import as_written, encode_image, write_image
+from deepfake.media.video import LIMITS, ReadLimits, VideoError, chunked, iter_every, iter_frames
 
 
 def detect_boxes(

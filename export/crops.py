@@ -12,10 +12,10 @@ from deepfake.backends.facts import ExportError
 from deepfake.checkpoints.spec import ModelSpec
 from deepfake.faces.detectors.base import AnySettings
 from deepfake.faces.recipes import AlignRecipe
-from deepfake.images import ImageError
+from deepfake.media.images import ImageError
+from deepfake.media.video import Frame, SpreadFrames, VideoError, iter_chosen
 from deepfake.portraits import PERSONS, read_portrait
 from deepfake.prediction.face_collector import FaceCollector, FaceSource, FaceView
-from deepfake.video import Frame, SpreadFrames, VideoError, iter_chosen
 
 FRAMES = SpreadFrames(8)
 """Of each video: many videos tell more than many frames of one."""

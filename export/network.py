@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from deepfake.backends.facts import ExportFacts
-from deepfake.images import Normalization
+from deepfake.media.images import Normalization
 from deepfake.prediction.face_scorer import FaceInput
 
 

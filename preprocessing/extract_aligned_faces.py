@@ -25,11 +25,11 @@ from deepfake.faces.detectors import ALIGNING, FaceDetector
 from deepfake.faces.detectors.build import PortableDetector
 from deepfake.faces.detectors.stream import detect_videos
 from deepfake.faces.recipes import AlignRecipe
-from deepfake.finding import FoundVideos, find_videos
-from deepfake.images import write_image
 from deepfake.locks import writing_folder
+from deepfake.media.files import FoundVideos, find_videos
+from deepfake.media.images import write_image
+from deepfake.media.video import LIMITS, Frame, ReadLimits, chunked, iter_every, iter_frames
 from deepfake.reading_options import add_limits, chosen_limits
-from deepfake.video import LIMITS, Frame, ReadLimits, chunked, iter_every, iter_frames
 from deepfake.workers import Outcome, Task, outcomes
 from preprocessing.step import (
     Work,

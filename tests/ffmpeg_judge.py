@@ -8,7 +8,7 @@ from pathlib import Path
 import imageio_ffmpeg
 import numpy as np
 
-from deepfake.frames import Frame
+from deepfake.media.frames import Frame
 
 # Interlaced frames made whole, then square pixels, the longer way of each kept.
 AS_SHOWN = "bwdif=mode=send_frame:deint=interlaced,scale=round(iw*max(sar\\,1)):round(ih*max(1/sar\\,1)),showinfo"

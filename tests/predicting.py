@@ -37,8 +37,8 @@ def tiny_checkpoint(path: Path, seed: int = 0, input_size: int = 64, **spec) -> 
 
 def on_frames(model, count: int):
     """A `ScoringModel` that looks at other frames: `count` spread over a video."""
+    from deepfake.media.video import SpreadFrames
     from deepfake.prediction.face_collector import FaceSource
-    from deepfake.video import SpreadFrames
 
     return replace(model, source=FaceSource(frames=SpreadFrames(count)))
 

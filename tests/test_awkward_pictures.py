@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from deepfake.finding import find_videos
-from deepfake.frames import SpreadFrames
-from deepfake.image_files import iter_image
-from deepfake.images import ImageError, read_image
-from deepfake.video import chosen_frames, open_video
+from deepfake.media.files import find_videos
+from deepfake.media.frames import SpreadFrames
+from deepfake.media.image_files import iter_image
+from deepfake.media.images import ImageError, read_image
+from deepfake.media.video import chosen_frames, open_video
 
 UNREAD = {
     "heic_named.jpg": "damaged or truncated HEIC",

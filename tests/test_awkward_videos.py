@@ -2,10 +2,10 @@
 
 import pytest
 
-from deepfake.containers import shown_track
-from deepfake.frames import SpreadFrames
+from deepfake.media.containers import shown_track
+from deepfake.media.frames import SpreadFrames
+from deepfake.media.video import chosen_frames, open_video
 from deepfake.scoring.aggregation import FRAMES_PER_VIDEO
-from deepfake.video import chosen_frames, open_video
 from tests.ffmpeg_judge import difference, shown_by_ffmpeg
 
 CASES = [

@@ -13,12 +13,12 @@ import deepfake_cam
 from deepfake.checkpoints.checkpoint import save_checkpoint
 from deepfake.checkpoints.spec import OUTPUT_SOFTMAX, ModelSpec
 from deepfake.faces.recipes import AlignRecipe
-from deepfake.images import SECOND_PLACE, fit_square, read_image, write_image
+from deepfake.media.images import SECOND_PLACE, fit_square, read_image, write_image
+from deepfake.media.video import SpreadFrames, iter_every, probe
 from deepfake.prediction.ensemble import Member
 from deepfake.prediction.face_scorer import FaceScorer
 from deepfake.prediction.loading import load_models
 from deepfake.prediction.predictor import Predictor
-from deepfake.video import SpreadFrames, iter_every, probe
 from tests.clips import cut, draw, gradient
 from tests.predicting import tiny_checkpoint
 from visualize.activation import METHODS

@@ -8,10 +8,10 @@ import pytest
 import torch
 from torch import nn
 
+from deepfake.media.video import VideoError
 from deepfake.prediction.ensemble import Member
 from deepfake.prediction.loading import load_models
 from deepfake.prediction.predictor import Predictor
-from deepfake.video import VideoError
 from kernel_utils import (
     FaceExtractor,
     VideoReader,

@@ -17,9 +17,9 @@ import predict_folder
 from deepfake.faces.align import align_face
 from deepfake.faces.detectors.base import RetinaFaceSettings
 from deepfake.faces.detectors.retinaface import RetinaFace
+from deepfake.media.video import iter_frames
 from deepfake.models import build_model, published_to_own
 from deepfake.published import SECOND_PLACE_NAMES
-from deepfake.video import iter_frames
 from tests.clips import cut, draw, gradient
 from tests.predicting import tiny_checkpoint
 

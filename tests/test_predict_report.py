@@ -12,9 +12,9 @@ import pytest
 import predict_folder
 from deepfake.faces.tracking import MIN_PERSON_FACES
 from deepfake.locks import writing_file, writing_folder
+from deepfake.media.video import VideoError
 from deepfake.scoring.calibration import Calibration, calibrate_scores, kept_of_models, write_calibration
 from deepfake.scoring.results import read_details
-from deepfake.video import VideoError
 from tests.clips import cut, draw, gradient
 from tests.predicting import tiny_checkpoint
 
@@ -99,8 +99,8 @@ def test_a_folder_gets_a_page_for_each_video_and_a_table(run, videos, tmp_path):
 
 
 def test_pictures_are_judged_too(run, videos, tmp_path):
-    from deepfake.images import write_image
-    from deepfake.video import iter_spread
+    from deepfake.media.images import write_image
+    from deepfake.media.video import iter_spread
 
     (frame,) = iter_spread(videos / "one.mp4", 1)
     write_image(tmp_path / "portrait.png", frame.image)

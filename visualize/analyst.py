@@ -10,6 +10,7 @@ from pathlib import Path
 from threading import Event, Lock
 
 from deepfake.faces.detectors.base import ALIGNING, AnySettings
+from deepfake.media.video import LIMITS, ReadLimits
 from deepfake.precision import AUTO, choose_device
 from deepfake.prediction.ensemble import Member
 from deepfake.prediction.loading import NoUseForDetector, load_predictor
@@ -18,7 +19,6 @@ from deepfake.processes import Unwanted
 from deepfake.scoring.calibration import choose_judge, read_calibration
 from deepfake.scoring.results import VideoResult
 from deepfake.uploads import check_length, named_as_uploaded
-from deepfake.video import LIMITS, ReadLimits
 from visualize.highlights import Highlights
 from visualize.report import Reporter
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from deepfake.datasets.layout import DataRoot
-from deepfake.images import read_image
+from deepfake.media.images import read_image
 from visualize.sheets import Cell, Row, Sheet
 
 VARIANTS = 16

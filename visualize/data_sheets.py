@@ -16,9 +16,9 @@ from deepfake.commandline import EXIT_INTERRUPTED, EXIT_SOME_FAILED, EXIT_USAGE,
 from deepfake.datasets.folds import read_folds
 from deepfake.datasets.layout import DataRoot
 from deepfake.datasets.metadata import Dataset, read_dataset
-from deepfake.images import encode_image
+from deepfake.media.images import encode_image
+from deepfake.media.video import LIMITS, ReadLimits
 from deepfake.reading_options import add_limits, chosen_limits
-from deepfake.video import LIMITS, ReadLimits
 from visualize.augmentation_sheet import Crop, make_augmentation_sheet
 from visualize.dataset_facts import gather_facts
 from visualize.pair_sheet import Source, make_pair_sheet

@@ -14,11 +14,11 @@ import numpy as np
 from deepfake.faces.align import alignment, transform_points, whole_landmarks
 from deepfake.faces.boxes import crop_window
 from deepfake.faces.recipes import AlignRecipe, FaceRecipe
-from deepfake.image_files import read_still
-from deepfake.images import ImageError, fit_square, fitted_part
+from deepfake.media.image_files import read_still
+from deepfake.media.images import ImageError, fit_square, fitted_part
+from deepfake.media.video import LIMITS, EveryFrames, Frame, ReadLimits, chunked, iter_chosen, probe
 from deepfake.prediction.face_collector import FaceCollector, FaceSource, FaceView, FoundFace, VideoFaces
 from deepfake.prediction.scoring_model import ScoringModel
-from deepfake.video import LIMITS, EveryFrames, Frame, ReadLimits, chunked, iter_chosen, probe
 from visualize.activation import ActivationMapper
 
 DEFAULT_RATE, MAX_RATE = 25.0, 1000.0

@@ -13,7 +13,7 @@ from deepfake.checkpoints.checkpoint import load_model
 from deepfake.faces.align import align_face, whole_landmarks
 from deepfake.faces.boxes import Face, crop_face
 from deepfake.faces.recipes import AlignRecipe, FaceRecipe
-from deepfake.images import fit_square
+from deepfake.media.images import fit_square
 from deepfake.prediction.scoring_model import ScoringModel
 from deepfake.processes import apart
 from visualize.activation import ActivationMapper, overlay

@@ -11,8 +11,8 @@ import numpy as np
 
 from deepfake import atomic
 from deepfake.faces.recipes import FaceRecipe
-from deepfake.images import encode_image, write_image
 from deepfake.mappings import parse_json
+from deepfake.media.images import encode_image, write_image
 from deepfake.own_folders import MAPS_JSON
 from visualize.activation import METHODS, overlay
 from visualize.face_maps import MappedFace, in_frame, outline

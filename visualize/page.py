@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from deepfake.images import encode_image
+from deepfake.media.images import encode_image
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

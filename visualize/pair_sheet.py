@@ -25,8 +25,8 @@ from deepfake.datasets.metadata import VideoRecord
 from deepfake.faces.boxes import MARGIN, BoxFile, Face, crop_window
 from deepfake.faces.landmarks import read_landmarks
 from deepfake.faces.ssim_mask import CHANGED
-from deepfake.images import read_gray, read_image
-from deepfake.video import LIMITS, ReadLimits, VideoError, frame_times, iter_frames
+from deepfake.media.images import read_gray, read_image
+from deepfake.media.video import LIMITS, ReadLimits, VideoError, frame_times, iter_frames
 from deepfake.workers import read_failures
 from visualize.pairs import Pair
 from visualize.sheets import Cell, Colour, Dot, Outline, Row, Sheet

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup, escape
 
-from deepfake.finding import PICTURE_SUFFIXES, VIDEO_SUFFIXES
-from deepfake.images import fit_square, write_image
+from deepfake.media.files import PICTURE_SUFFIXES, VIDEO_SUFFIXES
+from deepfake.media.images import fit_square, write_image
+from deepfake.media.video import iter_spread
 from deepfake.portraits import PERSONS, read_portrait
 from deepfake.processes import GivenUp, WorkerDied
 from deepfake.uploads import named_as_uploaded
-from deepfake.video import iter_spread
 from visualize.analyst import Analyst
 from visualize.page_app import JUDGE
 from visualize.page_uploads import PageUploads

@@ -6,7 +6,7 @@ import re
 
 from deepfake.checkpoints.spec import OUTPUT_SOFTMAX, ModelSpec
 from deepfake.faces.recipes import AlignRecipe
-from deepfake.images import SECOND_PLACE, SYMMETRIC, Normalization
+from deepfake.media.images import SECOND_PLACE, SYMMETRIC, Normalization
 from deepfake.published import WSDAN_EFFICIENTNET_B3, WSDAN_XCEPTION, XCEPTION
 
 PUBLISHED_INPUT_SIZE = 380

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from deepfake.faces.recipes import CropRecipe, FaceRecipe, recipe_from_dict, recipe_to_dict
-from deepfake.images import IMAGENET, Normalization
+from deepfake.media.images import IMAGENET, Normalization
 from deepfake.models.registry import build_model
 from deepfake.ranges import check_numbers, check_whole_number, within
 

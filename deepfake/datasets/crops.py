@@ -9,8 +9,8 @@ import numpy as np
 
 from deepfake.datasets.layout import list_crops, parse_crop_name
 from deepfake.faces.boxes import Face, crop_face
-from deepfake.images import read_image
-from deepfake.video import Frame
+from deepfake.media.images import read_image
+from deepfake.media.video import Frame
 
 CropName = tuple[int, int]
 """Index of the frame, index of the face in it."""

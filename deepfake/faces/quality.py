@@ -8,7 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from deepfake.video import VideoInfo
+from deepfake.media.video import VideoInfo
 
 SMALL_FACE = 80
 """Pixels: a face whose box is narrower or lower holds too little detail for networks that see 300 pixels and more."""

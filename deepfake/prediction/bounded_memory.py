@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from deepfake.containers import ReadLimits, VideoError
+from deepfake.media.containers import ReadLimits, VideoError
 from deepfake.memory import is_out_of_memory, limit_growth, return_freed_memory
 
 

@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import Any
 
 from deepfake.mappings import read_mapping
+from deepfake.media.video import EveryFrames, FrameChoice, SpreadFrames
 from deepfake.names import is_plain_name
 from deepfake.prediction.face_collector import FRAMES, MAX_FACES
 from deepfake.scoring.aggregation import AGGREGATIONS
-from deepfake.video import EveryFrames, FrameChoice, SpreadFrames
 
 SUFFIX = ".json"
 

@@ -18,9 +18,18 @@ from deepfake.faces.boxes import Face, crop_face
 from deepfake.faces.detectors.base import AnySettings, FaceDetector
 from deepfake.faces.detectors.build import build_detector
 from deepfake.faces.recipes import AlignRecipe, CropRecipe, FaceRecipe
-from deepfake.images import fit_square
+from deepfake.media.images import fit_square
+from deepfake.media.video import (
+    LIMITS,
+    Frame,
+    FrameChoice,
+    ReadLimits,
+    SpreadFrames,
+    chosen_frames,
+    chunked,
+    open_video,
+)
 from deepfake.scoring.aggregation import FRAMES_PER_VIDEO
-from deepfake.video import LIMITS, Frame, FrameChoice, ReadLimits, SpreadFrames, chosen_frames, chunked, open_video
 
 MAX_FACES = 127
 """First place scores at most 127 faces a video: in the order of frames, the largest face of a frame first."""

@@ -11,8 +11,8 @@ from torch import nn
 from torch.nn import functional
 
 from deepfake.checkpoints.spec import OUTPUT_LOGIT, fake_probability
-from deepfake.images import IMAGENET, Normalization
 from deepfake.lanes import shared_lanes
+from deepfake.media.images import IMAGENET, Normalization
 from deepfake.models.inference import Network, check_can_compile, for_inference
 from deepfake.precision import FLOAT32
 

@@ -12,12 +12,12 @@ from typing import Any
 from deepfake.checkpoints.checkpoint import load_model
 from deepfake.faces.detectors.base import AnySettings
 from deepfake.faces.recipes import AlignRecipe, CropRecipe
+from deepfake.media.video import LIMITS, ReadLimits
 from deepfake.precision import AUTO, choose_device
 from deepfake.prediction.ensemble import Member
 from deepfake.prediction.face_collector import FaceSource
 from deepfake.prediction.predictor import Predictor, warm_up
 from deepfake.prediction.scoring_model import TORCH, TRITON, ExportedFile, ScoringModel
-from deepfake.video import LIMITS, ReadLimits
 from deepfake.weight_files import file_hash
 
 log = logging.getLogger(__name__)

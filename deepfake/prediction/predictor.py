@@ -16,6 +16,7 @@ from tqdm import tqdm
 
 from deepfake.datasets.run_records import plain
 from deepfake.faces.tracking import drop_strays, link_persons
+from deepfake.media.video import LIMITS, ReadLimits, VideoError
 from deepfake.precision import (
     AUTO,
     FLOAT32,
@@ -52,7 +53,6 @@ from deepfake.scoring.results import (
     VideoResult,
     most_scored,
 )
-from deepfake.video import LIMITS, ReadLimits, VideoError
 
 log = logging.getLogger(__name__)
 

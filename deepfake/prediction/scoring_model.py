@@ -11,7 +11,7 @@ from torch import nn
 
 from deepfake.checkpoints.spec import ModelSpec
 from deepfake.faces.recipes import recipe_to_dict
-from deepfake.images import Normalization
+from deepfake.media.images import Normalization
 from deepfake.precision import AUTO, FLOAT32, PrecisionCheck
 from deepfake.prediction.face_collector import FaceSource, FaceView
 from deepfake.prediction.face_scorer import FaceScorer

@@ -20,9 +20,9 @@ from typing import Any
 from deepfake import atomic
 from deepfake.disk_full import out_of_space
 from deepfake.faces.boxes import FRAME_SPACE
-from deepfake.finding import FoundVideos
 from deepfake.journal import Journal
 from deepfake.mappings import read_mapping
+from deepfake.media.files import FoundVideos
 from deepfake.names import escape, one_line, to_cell
 from deepfake.scoring.aggregation import NEUTRAL_SCORE
 from deepfake.scoring.calibration import Judge, Uncalibrated

@@ -6,7 +6,6 @@ import cv2
 import numpy as np
 import pytest
 
-from deepfake.encode import write_video
 from deepfake.faces.align import TEMPLATE, TEMPLATE_SIZE, transform_points
 from deepfake.faces.boxes import Face
 from deepfake.faceswap import (
@@ -19,7 +18,8 @@ from deepfake.faceswap import (
     swap_face,
     swap_video,
 )
-from deepfake.video import VideoError, iter_every, probe
+from deepfake.media.encode import write_video
+from deepfake.media.video import VideoError, iter_every, probe
 
 MARK = (200, 30, 30)
 """Colour of the dot that the test detector takes for a nose."""

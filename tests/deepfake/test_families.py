@@ -17,8 +17,8 @@ from deepfake.faces.boxes import Face, as_stored
 from deepfake.faces.detectors import PRESETS
 from deepfake.faces.detectors.build import PortableDetector
 from deepfake.families import Ending, Family, Recipe, families, output_path
-from deepfake.images import as_written, encode_image, read_image, write_image
-from deepfake.video import Frame
+from deepfake.media.images import as_written, encode_image, read_image, write_image
+from deepfake.media.video import Frame
 from deepfake.video_steps import compare_crops, cut_crops, detect_boxes, find_landmarks
 from tests.clips import cut, write_metadata
 

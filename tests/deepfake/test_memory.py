@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
-from deepfake.containers import ReadLimits, VideoError
+from deepfake.media.containers import ReadLimits, VideoError
 from deepfake.memory import is_out_of_memory
 from deepfake.prediction.bounded_memory import bounded_memory
 from deepfake.processes import apart

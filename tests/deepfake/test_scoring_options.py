@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from deepfake.media.video import SpreadFrames
 from deepfake.precision import AUTO, PRECISIONS
 from deepfake.prediction.ensemble import EnsembleError, Member, named_ensemble
 from deepfake.scoring_options import (
@@ -15,7 +16,6 @@ from deepfake.scoring_options import (
     chosen_members,
     upload_limits,
 )
-from deepfake.video import SpreadFrames
 
 
 def members(*arguments: str, **options) -> list[Member]:

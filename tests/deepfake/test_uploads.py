@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from deepfake.images import write_image
+from deepfake.media.images import write_image
+from deepfake.media.video import VideoError
 from deepfake.processes import GivenUp, apart
 from deepfake.uploads import TooLong, check_length, named_as_uploaded
-from deepfake.video import VideoError
 from tests.clips import draw, gradient
 
 

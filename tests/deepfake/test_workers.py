@@ -14,8 +14,8 @@ import pytest
 
 from deepfake import atomic
 from deepfake.disk_full import OutOfSpace
+from deepfake.media.video import VideoError
 from deepfake.processes import DIED, WorkerDied, apart
-from deepfake.video import VideoError
 from deepfake.workers import Failure, Outcome, Summary, read_failures, run_over, run_stream, write_failures
 
 WORKERS = pytest.mark.parametrize("workers", [1, 2])

@@ -141,7 +141,7 @@ def test_what_cannot_be_exported_is_told(run_main, checkpoint, tmp_path, argumen
 def test_pictures_without_a_face_are_told(run_main, checkpoint, tmp_path):
     import numpy as np
 
-    from deepfake.images import write_image
+    from deepfake.media.images import write_image
 
     write_image(tmp_path / "grey.png", np.full((64, 64, 3), 128, np.uint8))
     code, _, err = run_main(

@@ -10,7 +10,7 @@ from deepfake.backends.facts import ExportError, ExportFacts
 from deepfake.backends.formats.onnx import open_file
 from deepfake.backends.network import ExportedNetwork
 from deepfake.checkpoints.spec import OUTPUT_SOFTMAX, ModelSpec
-from deepfake.images import SECOND_PLACE, SYMMETRIC
+from deepfake.media.images import SECOND_PLACE, SYMMETRIC
 from deepfake.models import model_names
 from deepfake.prediction.face_scorer import ScoringError
 from export.checking import compare, export_checked, make_scorer

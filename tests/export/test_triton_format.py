@@ -18,7 +18,7 @@ from deepfake.backends.formats.onnx import open_file
 from deepfake.backends.network import ExportedNetwork
 from deepfake.backends.triton_models import MOST_NAME, model_name, parameters_of
 from deepfake.checkpoints.spec import OUTPUT_SOFTMAX
-from deepfake.images import SYMMETRIC
+from deepfake.media.images import SYMMETRIC
 from export import __main__ as command
 from export import triton_config, triton_model, triton_repository
 from export.checking import make_scorer

@@ -7,7 +7,7 @@ import pytest
 
 from deepfake.datasets.layout import DataRoot
 from deepfake.datasets.metadata import read_dataset
-from deepfake.video import count_frames, iter_every
+from deepfake.media.video import count_frames, iter_every
 from preprocessing.compress_videos import CRFS, draw_crf
 from tests.clips import draw, ffmpeg, gradient, write_metadata
 

@@ -17,8 +17,8 @@ from deepfake.faces.detectors import ALIGNING
 from deepfake.faces.detectors.build import build_detector
 from deepfake.faces.detectors.retinaface import weights_path
 from deepfake.faces.recipes import AlignRecipe
-from deepfake.frames import FRAMES_AT_ONCE
-from deepfake.images import read_image
+from deepfake.media.frames import FRAMES_AT_ONCE
+from deepfake.media.images import read_image
 from deepfake.own_folders import RUNS_DIR
 from preprocessing.extract_aligned_faces import Job, extract_on_cuda, extract_video
 from tests.clips import cut, draw, ffmpeg, gradient

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from deepfake.datasets.layout import DataRoot
-from deepfake.images import read_image
+from deepfake.media.images import read_image
 from tests.clips import draw, write_metadata
 
 LEVELS = [20, 50, 80, 110, 140, 170, 200]

@@ -9,10 +9,10 @@ import pytest
 
 from deepfake.datasets.layout import DataRoot
 from deepfake.datasets.stages import CROPS, DETECT, STAGES
-from deepfake.encode import transcode
 from deepfake.faces.boxes import BoxFile, Face, write_boxes
+from deepfake.media.encode import transcode
+from deepfake.media.video import LIMITS, ReadLimits, VideoError
 from deepfake.reading_options import add_limits, chosen_limits, limit_arguments
-from deepfake.video import LIMITS, ReadLimits, VideoError
 from preprocessing import preprocess_videos
 from preprocessing.preprocess_videos import step_arguments
 from tests.clips import draw, gradient, write_metadata

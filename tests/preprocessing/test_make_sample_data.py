@@ -9,8 +9,8 @@ import pytest
 
 from deepfake.datasets.folds import check_leaks, folds_by_original, folds_by_part
 from deepfake.datasets.metadata import read_dataset
-from deepfake.finding import find_videos
-from deepfake.video import iter_every, probe
+from deepfake.media.files import find_videos
+from deepfake.media.video import iter_every, probe
 from tests.clips import cut, draw, gradient
 from tests.preprocessing.conftest import tree
 

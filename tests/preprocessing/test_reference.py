@@ -12,7 +12,7 @@ from deepfake.datasets.folds import COLUMNS, read_folds
 from deepfake.datasets.layout import DataRoot
 from deepfake.faces.boxes import read_boxes
 from deepfake.faces.landmarks import read_landmarks
-from deepfake.images import read_gray, read_image
+from deepfake.media.images import read_gray, read_image
 
 PUBLISHED_FACES = 2
 """The published landmark, diff and fold steps ignore faces beyond the second."""

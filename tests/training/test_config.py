@@ -3,7 +3,7 @@ import json
 
 import pytest
 
-from deepfake.images import SECOND_PLACE, SYMMETRIC
+from deepfake.media.images import SECOND_PLACE, SYMMETRIC
 from deepfake.models import model_names
 from tests.training.conftest import TINY
 from training.config import (

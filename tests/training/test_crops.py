@@ -6,7 +6,7 @@ import pytest
 
 from deepfake.datasets.folds import CropFiles, read_folds
 from deepfake.datasets.layout import DataRoot
-from deepfake.images import read_image
+from deepfake.media.images import read_image
 from training.datasets.batch import collate
 from training.datasets.crop_reading import FolderCrops
 from training.datasets.crops import SampleOptions, TrainingCrops, ValidationCrops
@@ -118,7 +118,7 @@ def test_validity_follows_from_the_mask(data_root):
 
 
 def test_a_mask_of_another_size_is_broken(data_root):
-    from deepfake.images import write_image
+    from deepfake.media.images import write_image
 
     for file in (data_root / "diffs").rglob("*.png"):
         write_image(file, np.full((30, 30), 200, np.uint8))

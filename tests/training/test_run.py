@@ -309,7 +309,7 @@ def test_shipped_configs_name_networks_that_there_are(project_root, name):
 
 def test_validation_metric_is_that_of_the_frames(finished, shared_data_root):
     """The figures in the checkpoint, computed anew from its weights alone."""
-    from deepfake.images import fit_square, read_image
+    from deepfake.media.images import fit_square, read_image
     from deepfake.scoring.metrics import video_metrics
     from training.classifier import InputNormalizer
 

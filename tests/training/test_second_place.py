@@ -294,7 +294,7 @@ def test_a_run_logs_both_kinds_of_figures_and_its_checkpoint_tells_everything(sm
 def test_validation_metric_is_that_of_the_frames(small, options, shared_faces_root):
     """Xception's figures in the checkpoint, computed anew from its weights alone."""
     from deepfake.datasets.aligned_faces import list_faces
-    from deepfake.images import read_image
+    from deepfake.media.images import read_image
 
     chosen = options("xception", "run", epochs=1)
     run_xception(chosen)

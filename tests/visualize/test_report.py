@@ -13,10 +13,10 @@ import cv2
 import numpy as np
 import pytest
 
+from deepfake.media.video import ReadLimits, probe
 from deepfake.precision import VIDEOS, PrecisionCheck
 from deepfake.scoring.calibration import Uncalibrated
 from deepfake.scoring.results import NO_FACE, OK, UNREADABLE, PersonScore, ScoreCheck, ScoredFace, VideoResult
-from deepfake.video import ReadLimits, probe
 from tests.clips import draw, gradient
 from visualize.report import COUNTS, STRAY, TOO_FEW, Highlight, Reporter, draw_poster
 

@@ -15,7 +15,7 @@ from deepfake.datasets.layout import DataRoot, diff_name, landmark_name, parse_c
 from deepfake.datasets.shard_reader import ShardReader, first_uses
 from deepfake.datasets.shards import ShardRow
 from deepfake.faces.landmarks import parse_landmarks, read_landmarks
-from deepfake.images import ImageError, decode_gray, decode_image, read_gray, read_image
+from deepfake.media.images import ImageError, decode_gray, decode_image, read_gray, read_image
 
 
 def as_rows(table: pd.DataFrame) -> list[FoldRow]:

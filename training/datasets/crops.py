@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from deepfake.faces.ssim_mask import CHANGED
-from deepfake.images import ImageError, fit_square
+from deepfake.media.images import ImageError, fit_square
 from training.datasets.batch import Sample
 from training.datasets.crop_reading import CropReader, as_rows
 from training.datasets.replacing import read_or_replace

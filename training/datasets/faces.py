@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from deepfake.datasets.aligned_faces import list_faces
-from deepfake.images import ImageError, read_image
+from deepfake.media.images import ImageError, read_image
 from training.datasets.batch import Sample
 from training.datasets.replacing import read_or_replace
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from deepfake.images import ImageError
+from deepfake.media.images import ImageError
 from training.datasets.batch import Sample
 
 MAX_REPLACEMENTS = 100

@@ -19,7 +19,7 @@ from deepfake.commandline import EXIT_INTERRUPTED, EXIT_USAGE, index_int, positi
 from deepfake.datasets.folds import FoldRow
 from deepfake.datasets.layout import DataRoot, list_crops, parse_crop_name
 from deepfake.datasets.metadata import read_dataset
-from deepfake.images import encode_image
+from deepfake.media.images import encode_image
 from training.config import TrainConfig, read_config
 
 EPILOG = f"""files in DIR:

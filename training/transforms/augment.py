@@ -14,7 +14,7 @@ import math
 import cv2
 import numpy as np
 
-from deepfake.images import center_pad, isotropic_resize, isotropic_size
+from deepfake.media.images import center_pad, isotropic_resize, isotropic_size
 from training.transforms.area import area_resize
 
 P_JPEG = 0.5

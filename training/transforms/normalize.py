@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from deepfake.images import Normalization
+from deepfake.media.images import Normalization
 
 
 class InputNormalizer(nn.Module):

@@ -11,7 +11,7 @@ from deepfake.checkpoints.published_specs import legacy_spec
 from deepfake.checkpoints.spec import ModelSpec, fake_probability
 from deepfake.faces.detectors import PRESETS, RetinaFaceSettings
 from deepfake.faces.recipes import AlignRecipe, CropRecipe, recipe_to_dict
-from deepfake.images import Normalization
+from deepfake.media.images import Normalization
 from deepfake.published import NAMES
 
 SPEC = ModelSpec(

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from deepfake.faces.quality import BLURRED, HEAVILY_COMPRESSED, bits_per_pixel, reasons_for_doubt, sharpness
-from deepfake.video import iter_every, probe
+from deepfake.media.video import iter_every, probe
 from tests.clips import cut, ffmpeg
 
 GOOD = {"sizes": [200.0] * 20, "sharpnesses": [150.0] * 20, "bits": 0.1, "frames": 20}

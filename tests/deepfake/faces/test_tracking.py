@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deepfake.faces.tracking import SURE, drop_strays, link_persons
+from deepfake.media.video import SpreadFrames, iter_spread
 from deepfake.prediction.face_collector import FaceCollector, FaceSource, FaceView
-from deepfake.video import SpreadFrames, iter_spread
 
 
 def box(x: float, y: float, size: float = 100):

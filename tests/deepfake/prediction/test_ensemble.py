@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from deepfake.media.video import EveryFrames, SpreadFrames
 from deepfake.prediction.ensemble import EnsembleError, Member, read_ensemble
 from deepfake.published import NAMES, SECOND_PLACE_NAMES
-from deepfake.video import EveryFrames, SpreadFrames
 
 GOOD = {"frames": {"every": 5}, "max_faces": 7, "aggregation": "mean", "models": {"a": 1, "b": 3}}
 WEIGHTS = Path("weights")

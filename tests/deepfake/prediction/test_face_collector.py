@@ -6,9 +6,9 @@ import pytest
 from deepfake.faces.boxes import Face
 from deepfake.faces.detectors import PRESETS, RetinaFaceSettings
 from deepfake.faces.recipes import AlignRecipe, CropRecipe
+from deepfake.media.video import EveryFrames, Frame, SpreadFrames
 from deepfake.prediction import face_collector as module
 from deepfake.prediction.face_collector import FaceCollector, FaceSource, FaceView
-from deepfake.video import EveryFrames, Frame, SpreadFrames
 
 RETINA = RetinaFaceSettings("mobilenet0.25", nms=None)
 SMALL = Face((10, 10, 30, 30), 0.9, ((14, 16), (26, 16), (20, 20), (16, 25), (24, 25)))

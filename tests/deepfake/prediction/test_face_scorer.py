@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from deepfake.checkpoints.checkpoint import load_model
-from deepfake.images import IMAGENET
+from deepfake.media.images import IMAGENET
 from deepfake.prediction import face_scorer
 from deepfake.prediction.face_scorer import SCORE_BATCH, FaceScorer, even_parts
 from tests.predicting import tiny_checkpoint

@@ -12,6 +12,7 @@ from torch import nn
 
 from deepfake.checkpoints.checkpoint import load_model
 from deepfake.datasets.run_records import plain
+from deepfake.media.video import iter_spread
 from deepfake.precision import AUTO, FLOAT32, REDUCED_TOLERANCE, PrecisionCheck, fastest_precision
 from deepfake.prediction import face_collector as faces
 from deepfake.prediction import precision_check
@@ -25,7 +26,6 @@ from deepfake.prediction.scoring_model import ScoringModel
 from deepfake.processes import stream
 from deepfake.scoring.aggregation import confident_score
 from deepfake.scoring.results import ScoreCheck, VideoResult, with_checks
-from deepfake.video import iter_spread
 from tests.clips import cut
 from tests.predicting import on_frames
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from deepfake.finding import find_videos
 from deepfake.journal import Journal, begun_run
+from deepfake.media.files import find_videos
 from deepfake.scoring.results import (
     CRASHED,
     NO_FACE,

@@ -13,7 +13,7 @@ from deepfake.faces.boxes import Face
 from deepfake.faces.detectors import PRESETS, DetectorSettings, auto_scale, get_preset
 from deepfake.faces.detectors.mtcnn import MTCNN, PNET_CELL, _area_pool, _area_resize, _scale_frame, pyramid_scales
 from deepfake.faces.detectors.nms import BEST_AT_ONCE, nms
-from deepfake.video import iter_frames
+from deepfake.media.video import iter_frames
 
 FRAMES_TO_COMPARE = [("d0", 0), ("d0", 50), ("s18", 20), ("s18", 140), ("video", 0), ("video", 30)]
 

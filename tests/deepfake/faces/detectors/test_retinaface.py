@@ -18,7 +18,7 @@ from deepfake.faces.detectors.retinaface import (
     decode_landmarks,
     weights_path,
 )
-from deepfake.video import iter_frames
+from deepfake.media.video import iter_frames
 from deepfake.weight_files import CheckpointError
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -7,7 +7,7 @@ import pytest
 from deepfake.faces.boxes import Face
 from deepfake.faces.detectors import PRESETS
 from deepfake.faces.detectors.stream import detect_videos
-from deepfake.video import Frame, VideoError, iter_every
+from deepfake.media.video import Frame, VideoError, iter_every
 
 
 class Brightness:

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms, features
 
-from deepfake.image_files import _PILLOW, ImageInfo, image_format, iter_image, probe_image, sniff_image
-from deepfake.images import ImageError
+from deepfake.media.image_files import _PILLOW, ImageInfo, image_format, iter_image, probe_image, sniff_image
+from deepfake.media.images import ImageError
 from deepfake.portraits import read_portrait
-from tests.deepfake.heic import write_heic
+from tests.data.heic import write_heic
 
 HEIGHT, WIDTH = 400, 320
 NEED_AVIF = pytest.mark.skipif(not features.check("avif"), reason="this build of Pillow reads no AVIF")
@@ -454,8 +454,8 @@ def test_files_that_are_no_pictures(tmp_path, read):
 LIMITED = """
 import resource, sys, time
 from pathlib import Path
-from deepfake.images import ImageError, read_image
-from deepfake.image_files import iter_image, probe_image
+from deepfake.media.images import ImageError, read_image
+from deepfake.media.image_files import iter_image, probe_image
 statm = Path("/proc/self/statm")
 if statm.exists():  # memory that is reserved and not touched shows nowhere else
     used = int(statm.read_text().split()[0]) * resource.getpagesize()

@@ -18,7 +18,7 @@ from typing import Protocol
 
 from av.video.frame import VideoFrame
 
-from deepfake.containers import (
+from deepfake.media.containers import (
     LIMITS,
     NOT_A_VIDEO,
     ReadLimits,
@@ -33,13 +33,13 @@ from deepfake.containers import (
     shown_stream,
     stream_at,
 )
-from deepfake.decoding import Damage, DecodedFrame, Decoding, StreamSource
-from deepfake.display import Display, DisplayError
-from deepfake.frames import EveryFrames, Frame, FrameChoice, SpreadFrames, chunked, spread_indices
-from deepfake.image_files import TooManyPixels, iter_image, probe_image, sniff_image
-from deepfake.image_headers import is_web_page
-from deepfake.images import ImageError
-from deepfake.timeline import read_timeline
+from deepfake.media.decoding import Damage, DecodedFrame, Decoding, StreamSource
+from deepfake.media.display import Display, DisplayError
+from deepfake.media.frames import EveryFrames, Frame, FrameChoice, SpreadFrames, chunked, spread_indices
+from deepfake.media.image_files import TooManyPixels, iter_image, probe_image, sniff_image
+from deepfake.media.image_headers import is_web_page
+from deepfake.media.images import ImageError
+from deepfake.media.timeline import read_timeline
 
 __all__ = [
     "LIMITS",

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image, features
 
 from deepfake.portraits import read_portrait
-from tests.deepfake.heic import write_heic
+from tests.data.heic import write_heic
 
 ROOT = Path(__file__).resolve().parents[2]
 SECONDS = 900
@@ -18,8 +18,8 @@ SECONDS = 900
 READ = """
 import resource, sys
 from pathlib import Path
-from deepfake.images import ImageError, read_image
-from deepfake.image_files import iter_image, probe_image
+from deepfake.media.images import ImageError, read_image
+from deepfake.media.image_files import iter_image, probe_image
 from tests.mutations import mutated
 
 resource.setrlimit(resource.RLIMIT_AS, (3 << 30, 3 << 30))

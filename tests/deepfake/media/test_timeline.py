@@ -4,8 +4,8 @@ import struct
 
 import pytest
 
-from deepfake.frames import SpreadFrames
-from deepfake.video import chosen_frames, iter_every, open_video
+from deepfake.media.frames import SpreadFrames
+from deepfake.media.video import chosen_frames, iter_every, open_video
 from tests.ffmpeg_judge import difference, shown_by_ffmpeg
 
 TWENTY = "testsrc2=size=96x64:rate=10:duration=2"

@@ -11,7 +11,7 @@ from av.sidedata.sidedata import Type as SideDataType
 from av.video.frame import VideoFrame
 from av.video.reformatter import ColorPrimaries, ColorTrc, Interpolation, VideoReformatter
 
-from deepfake.containers import ReadLimits
+from deepfake.media.containers import ReadLimits
 
 DEINTERLACER = "bwdif"
 """FFmpeg's filter; it looks at the frame before and the one behind."""

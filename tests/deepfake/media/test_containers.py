@@ -7,8 +7,8 @@ import sys
 
 import pytest
 
-from deepfake.containers import ReadLimits, VideoError, demuxer_of, shown_track
-from deepfake.video import SpreadFrames, begins_as_video, chosen_frames, count_frames, iter_frames, open_video
+from deepfake.media.containers import ReadLimits, VideoError, demuxer_of, shown_track
+from deepfake.media.video import SpreadFrames, begins_as_video, chosen_frames, count_frames, iter_frames, open_video
 
 RED, BLUE = "color=red:size=64x48:rate=10:duration=1", "color=blue:size=128x96:rate=10:duration=1"
 
@@ -157,7 +157,7 @@ def test_a_codec_without_a_decoder_is_named_with_the_cure(tmp_path, numbered_cli
 LIMITED = """
 import resource, sys
 from pathlib import Path
-import deepfake.video as video
+import deepfake.media.video as video
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 try:
     list(video.iter_every(Path(sys.argv[1]), 1, threads=1, limits=video.ReadLimits(pixels=2**20)))

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from deepfake.containers import shown_track
+from deepfake.media.containers import shown_track
+from deepfake.media.video import SpreadFrames, VideoError, chosen_frames, open_video
 from deepfake.processes import stream
-from deepfake.video import SpreadFrames, VideoError, chosen_frames, open_video
 from tests.clips import ffmpeg
 from tests.ffmpeg_judge import shown_by_ffmpeg
 from tests.mutations import mutated

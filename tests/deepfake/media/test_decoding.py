@@ -7,9 +7,9 @@ import sys
 import numpy as np
 import pytest
 
-from deepfake.decoding import Damage
-from deepfake.frames import EveryFrames, SpreadFrames
-from deepfake.video import MIN_READABLE_SHARE, VideoError, chosen_frames, iter_every, iter_frames, open_video
+from deepfake.media.decoding import Damage
+from deepfake.media.frames import EveryFrames, SpreadFrames
+from deepfake.media.video import MIN_READABLE_SHARE, VideoError, chosen_frames, iter_every, iter_frames, open_video
 from tests.ffmpeg_judge import difference, shown_by_ffmpeg
 
 FRAMES = 60
@@ -141,7 +141,7 @@ def test_leaving_frames_out_of_decoding_changes_no_picture(tmp_path, ffmpeg, opt
 POISONED = """
 import hashlib, sys
 from pathlib import Path
-from deepfake.video import SpreadFrames, VideoError, chosen_frames, open_video
+from deepfake.media.video import SpreadFrames, VideoError, chosen_frames, open_video
 for name in sys.argv[1:]:
     digest = hashlib.sha256()
     try:

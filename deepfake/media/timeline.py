@@ -18,7 +18,7 @@ import av.error
 from av.container import InputContainer
 from av.packet import Packet
 
-from deepfake.containers import ReadLimits, check_deadline, check_frames, stream_at
+from deepfake.media.containers import ReadLimits, check_deadline, check_frames, stream_at
 
 _RESTARTING = frozenset({"mpegts", "mpeg"})
 """Containers whose clock may start again in the middle, where recordings were joined."""

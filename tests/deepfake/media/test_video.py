@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deepfake.images import write_image
-from deepfake.video import (
+from deepfake.media.images import write_image
+from deepfake.media.video import (
     EveryFrames,
     Frame,
     SpreadFrames,
@@ -307,7 +307,7 @@ def test_playlists_are_not_followed(tmp_path, clips, ffmpeg, refused, kind, suff
 PEAK = """
 import resource, sys
 from pathlib import Path
-from deepfake.video import iter_every, iter_spread
+from deepfake.media.video import iter_every, iter_spread
 path = Path(sys.argv[1])
 frames = sum(1 for _ in iter_every(path, 1, threads=1)) + sum(1 for _ in iter_spread(path, 32, threads=1))
 print(frames, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)

@@ -19,7 +19,7 @@ from av.packet import Packet
 from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 
-from deepfake.containers import (
+from deepfake.media.containers import (
     ReadLimits,
     VideoError,
     check_deadline,
@@ -29,7 +29,7 @@ from deepfake.containers import (
     reason,
     stream_at,
 )
-from deepfake.timeline import Timeline
+from deepfake.media.timeline import Timeline
 
 UNUSED_CAN_BE_SKIPPED = frozenset({"h264", "mpeg1video", "mpeg2video", "mpeg4"})
 """Decoders that know from the stream itself that no other frame refers to one, whatever the container says. (HEVC's

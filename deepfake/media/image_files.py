@@ -2,7 +2,7 @@
 
 JPEG, PNG, WebP, BMP, TIFF, GIF, AVIF and HEIC, by content and not by name. A picture comes as a viewer shows it:
 upright, in sRGB, transparent parts on white, 16 bits scaled to 8, the frames of an animation composited. Crops and
-masks that the project writes itself are read by `deepfake.images`.
+masks that the project writes itself are read by `deepfake.media.images`.
 
 Of a TIFF with several pages the first one is read, and of HEIC, AVIF and multi-picture JPEG files the primary picture.
 """
@@ -33,7 +33,7 @@ from PIL.PngImagePlugin import PngImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
-from deepfake.image_headers import (
+from deepfake.media.image_headers import (
     HEAD_BYTES,
     MAX_IMAGE_PIXELS,
     FrameHeader,
@@ -44,7 +44,7 @@ from deepfake.image_headers import (
     sniff_image,
     webp_size,
 )
-from deepfake.images import ImageError, open_regular
+from deepfake.media.images import ImageError, open_regular
 
 __all__ = [
     "MAX_IMAGE_PIXELS",

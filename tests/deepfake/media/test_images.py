@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deepfake.image_headers import header_size
-from deepfake.images import (
+from deepfake.media.image_headers import header_size
+from deepfake.media.images import (
     ImageError,
     center_pad,
     decode_gray,

@@ -21,9 +21,9 @@ from av.stream import Disposition
 from av.video.stream import VideoStream
 
 from deepfake.file_errors import FileError
-from deepfake.image_files import READ_FORMATS
-from deepfake.image_headers import sniff_image
-from deepfake.images import ImageError, open_regular
+from deepfake.media.image_files import READ_FORMATS
+from deepfake.media.image_headers import sniff_image
+from deepfake.media.images import ImageError, open_regular
 
 HEAD_BYTES = 4096
 """What a container is known by lies in that many first bytes."""

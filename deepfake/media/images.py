@@ -13,7 +13,7 @@ from typing import BinaryIO
 import cv2
 import numpy as np
 
-from deepfake.image_headers import MAX_IMAGE_PIXELS, header_size
+from deepfake.media.image_headers import MAX_IMAGE_PIXELS, header_size
 
 JPEG_QUALITY = 95
 WEBP_QUALITY = 95
@@ -109,7 +109,7 @@ def open_regular(path: Path, max_bytes: int | None = None) -> BinaryIO:
 
 
 def read_image(path: Path) -> np.ndarray:
-    """Read a crop (PNG, JPEG or WebP) as RGB. `deepfake.image_files` reads the pictures that people have.
+    """Read a crop (PNG, JPEG or WebP) as RGB. `deepfake.media.image_files` reads the pictures that people have.
 
     Raises:
         ImageError: missing, no such picture, or more than `MAX_IMAGE_PIXELS`.

@@ -1,4 +1,4 @@
-"""deepfake/encode.py: frames and videos into H.264, whole or not at all."""
+"""deepfake/media/encode.py: frames and videos into H.264, whole or not at all."""
 
 import errno
 import io
@@ -6,8 +6,8 @@ import io
 import numpy as np
 import pytest
 
-from deepfake.encode import EncodeError, _check, transcode, write_video
-from deepfake.video import VideoError, iter_every, probe
+from deepfake.media.encode import EncodeError, _check, transcode, write_video
+from deepfake.media.video import VideoError, iter_every, probe
 
 
 def _frames(count: int, height: int = 48, width: int = 64):

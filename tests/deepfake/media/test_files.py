@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from deepfake.finding import PICTURE_SUFFIXES, VIDEO_SUFFIXES, find_videos
-from deepfake.images import write_image
+from deepfake.media.files import PICTURE_SUFFIXES, VIDEO_SUFFIXES, find_videos
+from deepfake.media.images import write_image
 
 
 def touch(folder: Path, *names: str) -> None:
