@@ -15,10 +15,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from deepfake.atomic import atomic_file
 from deepfake.commandline import EXIT_USAGE, positive_int, run_guarded
 from deepfake.datasets.labels import MatchedLabels, match_labels, read_labels
-from deepfake.names import escape
 from deepfake.scoring import calibration_fit as fit
 from deepfake.scoring.calibration import (
     PLATT,
@@ -33,6 +31,8 @@ from deepfake.scoring.calibration import (
 from deepfake.scoring.calibration_fit import Assessment, Choice, Sample, Thresholds
 from deepfake.scoring.reliability import BINS, CONFIDENCE, METRICS, Estimate, Share, reliability_bins
 from deepfake.scoring.results import Details, read_details
+from deepfake.storage.atomic import atomic_file
+from deepfake.storage.names import escape
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

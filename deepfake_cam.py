@@ -23,12 +23,12 @@ from deepfake.media.image_files import TooManyPixels, image_format, probe_image,
 from deepfake.media.images import ImageError
 from deepfake.media.video import EveryFrames, ReadLimits, SpreadFrames, VideoError, begins_as_video
 from deepfake.memory import keep_freed_memory
-from deepfake.names import fit, printable
 from deepfake.prediction.ensemble import Member
 from deepfake.prediction.face_collector import MAX_FACES
 from deepfake.published import check_present
 from deepfake.reading_options import add_limits, chosen_limits
 from deepfake.scoring_options import add_networks
+from deepfake.storage.names import fit, printable
 
 if TYPE_CHECKING:
     from visualize.face_maps import FaceMapper, MappedFace

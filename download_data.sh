@@ -56,9 +56,9 @@ parts() { # FUNCTION ARGUMENT...: prints what deepfake.datasets.dfdc_parts tells
 import sys
 from pathlib import Path
 from deepfake.datasets import dfdc_parts
-from deepfake.locks import writing_folder
+from deepfake.storage.locks import writing_folder
 from deepfake.datasets.layout import part_folder
-from deepfake.disk_full import OutOfSpace
+from deepfake.storage.disk_full import OutOfSpace
 
 function, root, number, *rest = sys.argv[1:]
 root, number = Path(root), int(number)

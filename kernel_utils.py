@@ -27,11 +27,11 @@ from deepfake.faces.recipes import CropRecipe
 from deepfake.lanes import shared_lanes
 from deepfake.media.images import IMAGENET, center_pad, fit_square, isotropic_resize
 from deepfake.media.video import Frame, SpreadFrames, VideoError, chosen_frames, chunked, open_video
-from deepfake.names import one_line, printable
 from deepfake.prediction.face_collector import crop_faces
 from deepfake.prediction.face_scorer import FaceScorer
 from deepfake.processes import Part, portable, stream
 from deepfake.scoring.aggregation import FAKE_THRESHOLD, FRAMES_PER_VIDEO, Aggregation, confident_score, ensemble_score
+from deepfake.storage.names import one_line, printable
 
 log = logging.getLogger(__name__)
 

@@ -65,7 +65,7 @@ be_one_writer() {
 import sys
 from pathlib import Path
 
-from deepfake.locks import exec_writing
+from deepfake.storage.locks import exec_writing
 
 folder, script, *arguments = sys.argv[1:]
 try:

@@ -23,8 +23,8 @@ from deepfake.datasets.layout import part_folder
 from deepfake.datasets.metadata import Dataset, VideoRecord, read_dataset
 from deepfake.media.encode import write_video
 from deepfake.media.video import count_frames, iter_frames
-from deepfake.own_folders import METADATA_NAME
 from deepfake.processes import default_workers
+from deepfake.storage.own_folders import METADATA_NAME
 
 PASS = "preprocess_videos"
 STEPS = ("detect_original_faces", "extract_crops", "generate_landmarks", "generate_diffs")

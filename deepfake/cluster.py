@@ -19,8 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from deepfake.disk_full import OutOfSpace
 from deepfake.processes import cap_threads, default_workers, portable
+from deepfake.storage.disk_full import OutOfSpace
 from deepfake.version import code_version
 from deepfake.workers import UNMEASURED, Cost, Outcome, Task
 

@@ -7,8 +7,8 @@ from deepfake.interrupts import EXIT_INTERRUPTED, MESSAGE
 import math
 from collections.abc import Callable
 
-from deepfake.disk_full import OutOfSpace
-from deepfake.names import printable
+from deepfake.storage.disk_full import OutOfSpace
+from deepfake.storage.names import printable
 
 EXIT_DIVERGED = 1
 """Training gave no numbers any more."""

@@ -18,10 +18,10 @@ from deepfake.datasets.crops import Crops
 from deepfake.datasets.layout import DataRoot
 from deepfake.datasets.metadata import Dataset, VideoRecord
 from deepfake.datasets.stages import CROPS, DETECT, DIFFS, LANDMARKS, Stage
-from deepfake.disk_full import OutOfSpace
 from deepfake.faces.detectors.build import PortableDetector
 from deepfake.media.video import LIMITS, ReadLimits
 from deepfake.processes import portable
+from deepfake.storage.disk_full import OutOfSpace
 from deepfake.video_steps import compare_crops, cut_crops, detect_boxes, find_landmarks
 from deepfake.workers import UNMEASURED, Cost, output_bytes
 

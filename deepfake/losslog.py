@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from deepfake.text_files import decode_text
+from deepfake.storage.text_files import decode_text
 
 FAKE_WEIGHT = 1.4
 """The published plot weighs fake videos 1.4 times as much as real ones."""

@@ -23,9 +23,9 @@ from typing import Any, Generic, TypeVar
 
 import cv2
 
-from deepfake.disk_full import OutOfSpace, is_disk_full
-from deepfake.file_errors import FileError
 from deepfake.memory import keep_freed_memory, return_freed_memory
+from deepfake.storage.disk_full import OutOfSpace, is_disk_full
+from deepfake.storage.file_errors import FileError
 
 Item = TypeVar("Item")
 

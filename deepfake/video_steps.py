@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from deepfake import atomic
 from deepfake.datasets.crops import CropFolder, CropName, Crops, KeptCrops, cut_out
 from deepfake.datasets.layout import DataRoot, crop_name, diff_name, landmark_name
 from deepfake.datasets.metadata import VideoRecord
@@ -20,6 +19,7 @@ from deepfake.faces.landmarks import write_landmarks
 from deepfake.faces.ssim_mask import difference_mask
 from deepfake.media.images import as_written, encode_image, write_image
 from deepfake.media.video import LIMITS, ReadLimits, VideoError, chunked, iter_every, iter_frames
+from deepfake.storage import atomic
 
 
 def detect_boxes(

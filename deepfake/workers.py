@@ -17,10 +17,10 @@ from typing import Any, Generic, TypeVar
 
 from tqdm import tqdm
 
-from deepfake import atomic
-from deepfake.disk_full import OutOfSpace
-from deepfake.names import from_cell, to_cell
 from deepfake.processes import WorkerDied, stream
+from deepfake.storage import atomic
+from deepfake.storage.disk_full import OutOfSpace
+from deepfake.storage.names import from_cell, to_cell
 
 Item = TypeVar("Item")
 

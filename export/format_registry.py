@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deepfake.backends.registry import FILE_FORMATS, FileFormat
-from deepfake.registry import Registry
+from deepfake.storage.registry import Registry
 
 if TYPE_CHECKING:  # takes torch, and the names alone must not
     from export.network import ExportJob

@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from deepfake import atomic
 from deepfake.backends.facts import ExportError, ExportFacts, missing_library
 from deepfake.backends.network import INPUT, OUTPUT
 from deepfake.backends.triton_models import ENSEMBLE, KIND, NETWORK, WEIGHTING, model_name, parameters_of
 from deepfake.checkpoints.spec import OUTPUT_LOGIT, ModelSpec
 from deepfake.faces.recipes import recipe_to_dict
+from deepfake.storage import atomic
 from deepfake.weight_files import file_hash
 from export import triton_config as configs
 from export import triton_model

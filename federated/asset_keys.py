@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from deepfake import atomic
-from deepfake.mappings import parse_json
+from deepfake.storage import atomic
+from deepfake.storage.json_files import parse_json
 from federated.plan import OwnerAssets
 from federated.samples import OwnerData
 

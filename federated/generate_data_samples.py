@@ -11,11 +11,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from deepfake import atomic
 from deepfake.commandline import index_int, positive_float, positive_int, run_guarded
 from deepfake.datasets.folds import SEED, read_folds
 from deepfake.datasets.layout import DataRoot
 from deepfake.faces.boxes import first_settings
+from deepfake.storage import atomic
 from federated.descriptions import describe
 from federated.options import SAMPLES
 from federated.plan import DESCRIPTION_MD

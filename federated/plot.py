@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from deepfake import atomic
+from deepfake.storage import atomic
 from federated.metrics import METRICS
 from federated.plan import FEDERATED
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from deepfake import atomic
+from deepfake.storage import atomic
 from federated.local_training import LocalTraining
 from federated.plan import FEDERATED, OwnerAssets, download_state
 from federated.plot import draw_rounds

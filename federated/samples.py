@@ -18,12 +18,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from deepfake import atomic
 from deepfake.datasets.folds import COLUMNS, CropFiles, read_folds
 from deepfake.datasets.layout import DataRoot
-from deepfake.mappings import read_mapping
-from deepfake.names import is_plain_name
-from deepfake.tables import write_table
+from deepfake.storage import atomic
+from deepfake.storage.json_files import read_mapping
+from deepfake.storage.names import is_plain_name
+from deepfake.storage.tables import write_table
 from federated.splitting import KINDS
 from training.datasets.crop_reading import CropReader, FolderCrops, as_rows
 

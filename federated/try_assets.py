@@ -12,8 +12,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from deepfake import atomic
 from deepfake.commandline import positive_int
+from deepfake.storage import atomic
 from federated.options import add_recipe, local_settings, run_program
 
 EXAMPLE = """example, with the samples of generate_data_samples.py:

@@ -11,14 +11,14 @@ from dataclasses import dataclass
 from operator import attrgetter
 from pathlib import Path
 
-from deepfake import atomic
 from deepfake.datasets.layout import DataRoot
 from deepfake.datasets.metadata import VideoRecord, read_dataset
-from deepfake.locks import writing_folder
 from deepfake.media.encode import transcode
 from deepfake.media.video import LIMITS, ReadLimits
-from deepfake.own_folders import METADATA_NAME
 from deepfake.reading_options import add_limits, chosen_limits
+from deepfake.storage import atomic
+from deepfake.storage.locks import writing_folder
+from deepfake.storage.own_folders import METADATA_NAME
 from deepfake.workers import Task
 from preprocessing.step import Work, excluded, make_parser, run_main, run_work, seen_by_all
 

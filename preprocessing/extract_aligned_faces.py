@@ -15,7 +15,6 @@ from pathlib import Path
 
 import numpy as np
 
-from deepfake import atomic
 from deepfake.commandline import positive_float, positive_int
 from deepfake.datasets.aligned_faces import Extraction, claim_folder, extraction_to_dict, face_name, name_folders
 from deepfake.datasets.layout import CROP_SUFFIXES
@@ -25,11 +24,12 @@ from deepfake.faces.detectors import ALIGNING, FaceDetector
 from deepfake.faces.detectors.build import PortableDetector
 from deepfake.faces.detectors.stream import detect_videos
 from deepfake.faces.recipes import AlignRecipe
-from deepfake.locks import writing_folder
 from deepfake.media.files import FoundVideos, find_videos
 from deepfake.media.images import write_image
 from deepfake.media.video import LIMITS, Frame, ReadLimits, chunked, iter_every, iter_frames
 from deepfake.reading_options import add_limits, chosen_limits
+from deepfake.storage import atomic
+from deepfake.storage.locks import writing_folder
 from deepfake.workers import Outcome, Task, outcomes
 from preprocessing.step import (
     Work,

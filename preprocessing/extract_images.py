@@ -9,7 +9,6 @@ import argparse
 from functools import partial
 from pathlib import Path
 
-from deepfake import atomic
 from deepfake.commandline import positive_int
 from deepfake.datasets.layout import CROP_SUFFIXES, DataRoot, image_name
 from deepfake.datasets.metadata import VideoRecord
@@ -17,6 +16,7 @@ from deepfake.datasets.stages import IMAGES
 from deepfake.media.images import write_image
 from deepfake.media.video import LIMITS, ReadLimits, iter_every
 from deepfake.reading_options import add_limits, chosen_limits
+from deepfake.storage import atomic
 from preprocessing.step import make_parser, run_main, run_work, seen_by_all, stage_work
 
 STEP = Path(__file__).stem

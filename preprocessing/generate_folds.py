@@ -26,8 +26,8 @@ from deepfake.datasets.folds import (
 )
 from deepfake.datasets.layout import DataRoot, is_there, list_crops, parse_crop_name
 from deepfake.datasets.metadata import Dataset, VideoRecord, read_dataset
-from deepfake.locks import writing_table
-from deepfake.names import escape
+from deepfake.storage.locks import writing_table
+from deepfake.storage.names import escape
 from preprocessing.step import add_crops_dir, make_root_parser, run_main
 
 STEP = Path(__file__).stem

@@ -13,7 +13,6 @@ from pathlib import Path
 
 import pandas as pd
 
-from deepfake import atomic
 from deepfake.commandline import positive_int
 from deepfake.datasets.folds import CropFiles, FoldRow, read_folds
 from deepfake.datasets.layout import DataRoot
@@ -35,7 +34,8 @@ from deepfake.datasets.shards import (
     write_shard,
 )
 from deepfake.faces.boxes import first_settings
-from deepfake.locks import writing_folder
+from deepfake.storage import atomic
+from deepfake.storage.locks import writing_folder
 from deepfake.workers import Failure, run_over
 from preprocessing.step import add_crops_dir, finish, make_parser, run_main
 

@@ -21,8 +21,8 @@ from deepfake.datasets.run_records import Record
 from deepfake.datasets.stages import CROPS, DETECT
 from deepfake.faces.detectors.build import PortableDetector
 from deepfake.families import Ending, Family, Output, Recipe, families, output_path
-from deepfake.locks import writing_folder
 from deepfake.reading_options import chosen_limits, limit_arguments
+from deepfake.storage.locks import writing_folder
 from deepfake.workers import Cost, Failure, Outcome, Summary, Task, output_bytes
 from preprocessing.step import (
     Plan,

@@ -19,7 +19,7 @@ from deepfake.datasets.layout import DataRoot, is_there
 from deepfake.datasets.metadata import Dataset, read_dataset
 from deepfake.datasets.run_records import DONE, FAILED, Run, last_entries, read_runs
 from deepfake.datasets.stages import STAGES, Stage
-from deepfake.names import one_line
+from deepfake.storage.names import one_line
 from deepfake.workers import output_bytes
 from preprocessing.step import add_crops_dir, run_main
 

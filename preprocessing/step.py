@@ -18,10 +18,10 @@ from deepfake.datasets.layout import FAILURES_DIR, DataRoot, failures_file, is_t
 from deepfake.datasets.metadata import Dataset, VideoRecord, read_dataset
 from deepfake.datasets.run_records import FAILED, Header, Record, Run, find_change, last_entries, new_header, read_runs
 from deepfake.datasets.stages import Stage
-from deepfake.locks import writing_folder
-from deepfake.names import one_line
-from deepfake.own_folders import RUNS_DIR
 from deepfake.processes import default_workers
+from deepfake.storage.locks import writing_folder
+from deepfake.storage.names import one_line
+from deepfake.storage.own_folders import RUNS_DIR
 from deepfake.workers import Failure, Outcome, Summary, Task, outcomes, output_bytes, run_stream, write_failures
 
 Item = TypeVar("Item")

@@ -15,7 +15,7 @@ import pytest
 
 from deepfake import published
 from deepfake.checkpoints import downloads
-from deepfake.locks import writing_folder
+from deepfake.storage.locks import writing_folder
 from tests.predicting import tiny_checkpoint
 
 GOOD, OTHER, BAD = "good", "other", "bad"

@@ -11,10 +11,10 @@ import pytest
 
 import predict_folder
 from deepfake.faces.tracking import MIN_PERSON_FACES
-from deepfake.locks import writing_file, writing_folder
 from deepfake.media.video import VideoError
 from deepfake.scoring.calibration import Calibration, calibrate_scores, kept_of_models, write_calibration
 from deepfake.scoring.results import read_details
+from deepfake.storage.locks import writing_file, writing_folder
 from tests.clips import cut, draw, gradient
 from tests.predicting import tiny_checkpoint
 

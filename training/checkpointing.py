@@ -16,11 +16,11 @@ from typing import Any
 import torch
 from torch import nn
 
-from deepfake import atomic
 from deepfake.checkpoints.checkpoint import Checkpoint, load_weights, read_checkpoint, save_checkpoint
 from deepfake.checkpoints.spec import ModelSpec
-from deepfake.locks import Locked, writing_file
 from deepfake.scoring.metrics import VideoMetrics
+from deepfake.storage import atomic
+from deepfake.storage.locks import Locked, writing_file
 from training import distributed
 from training.distributed import Ranks
 from training.engine import Trainer

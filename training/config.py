@@ -13,8 +13,8 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
-from deepfake.mappings import read_json
 from deepfake.media.images import IMAGENET, Normalization
+from deepfake.storage.json_files import read_json
 
 DEFAULT_SEED = 777
 """Of training, where nothing else is asked for."""

@@ -14,8 +14,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from deepfake import atomic
-from deepfake.mappings import parse_json
+from deepfake.storage import atomic
+from deepfake.storage.json_files import parse_json
 
 UNFINISHED = "unfinished_lines"
 """Attribute of a log record: its lines may be in the log already, or some of them."""

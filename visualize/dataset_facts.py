@@ -17,12 +17,12 @@ import pandas as pd
 from PIL import Image
 from tqdm import tqdm
 
-from deepfake import atomic
 from deepfake.datasets.folds import read_folds
 from deepfake.datasets.layout import FAILURES_DIR, DataRoot, list_crops, parse_crop_name
 from deepfake.datasets.metadata import Dataset, VideoRecord
 from deepfake.datasets.stages import CROPS, DETECT, DIFFS, LANDMARKS
 from deepfake.faces.boxes import read_boxes
+from deepfake.storage import atomic
 from deepfake.workers import Failure, read_failures
 
 MOST_HEADERS = 2000

@@ -9,11 +9,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from deepfake import atomic
 from deepfake.faces.recipes import FaceRecipe
-from deepfake.mappings import parse_json
 from deepfake.media.images import encode_image, write_image
-from deepfake.own_folders import MAPS_JSON
+from deepfake.storage import atomic
+from deepfake.storage.json_files import parse_json
+from deepfake.storage.own_folders import MAPS_JSON
 from visualize.activation import METHODS, overlay
 from visualize.face_maps import MappedFace, in_frame, outline
 from visualize.labels import INK, PAPER, paste, stacked, text_block

@@ -16,19 +16,19 @@ from typing import Any, Protocol
 import cv2
 import numpy as np
 
-from deepfake import atomic
-from deepfake.disk_full import OutOfSpace
 from deepfake.faces.boxes import crop_face
 from deepfake.faces.quality import SMALL_FACE, bits_per_pixel, reasons_for_doubt, sharpness
 from deepfake.faces.tracking import can_judge
 from deepfake.media.images import fit_square
 from deepfake.media.video import LIMITS, Frame, ReadLimits, VideoInfo, iter_frames, probe
-from deepfake.names import MOST_BYTES, escape, file_name
 from deepfake.precision import PrecisionCheck
 from deepfake.processes import WorkerDied, apart, portable, stream
 from deepfake.scoring.aggregation import MAX_PERSON, ensemble_score
 from deepfake.scoring.calibration import Judge
 from deepfake.scoring.results import PersonScore, ScoredFace, VideoResult, judged, video_to_json
+from deepfake.storage import atomic
+from deepfake.storage.disk_full import OutOfSpace
+from deepfake.storage.names import MOST_BYTES, escape, file_name
 from visualize.page import picture, render
 from visualize.timeline import Timeline, draw_timeline
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from deepfake.names import escape
+from deepfake.storage.names import escape
 from visualize.dataset_facts import Facts
 from visualize.page import plot, render
 

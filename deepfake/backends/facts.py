@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deepfake.checkpoints.spec import ModelSpec
-from deepfake.mappings import parse_json
 from deepfake.media.images import Normalization
+from deepfake.storage.json_files import parse_json
 
 FLOAT32, BF16, FP16, INT8 = "float32", "bf16", "fp16", "int8"
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from deepfake.registry import Registry
+from deepfake.storage.registry import Registry
 
 if TYPE_CHECKING:  # these take torch, and the names alone must not
     from deepfake.backends.facts import ExportFacts

@@ -11,10 +11,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from deepfake import atomic
 from deepfake.checkpoints.published_specs import SECOND_PLACE_SPECS, legacy_spec
 from deepfake.checkpoints.spec import OUTPUT_WIDTHS, ModelSpec
 from deepfake.models import published_to_own
+from deepfake.storage import atomic
 from deepfake.weight_files import (
     CheckpointError,
     check_tensors,

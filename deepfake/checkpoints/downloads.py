@@ -11,9 +11,9 @@ import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from deepfake import atomic
-from deepfake.names import is_plain_name
 from deepfake.published import NAMES, WeightsError
+from deepfake.storage import atomic
+from deepfake.storage.names import is_plain_name
 
 CHECKSUMS = "SHA256SUMS"
 

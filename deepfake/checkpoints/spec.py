@@ -15,7 +15,7 @@ from torch import nn
 from deepfake.faces.recipes import CropRecipe, FaceRecipe, recipe_from_dict, recipe_to_dict
 from deepfake.media.images import IMAGENET, Normalization
 from deepfake.models.registry import build_model
-from deepfake.ranges import check_numbers, check_whole_number, within
+from deepfake.storage.ranges import check_numbers, check_whole_number, within
 
 SPEC_FORMAT = 1
 MAX_INPUT_SIZE = 4096

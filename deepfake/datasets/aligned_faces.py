@@ -19,13 +19,13 @@ from typing import Any, get_type_hints
 
 import pandas as pd
 
-from deepfake import atomic
 from deepfake.datasets.layout import CROP_SUFFIXES, FAILURES_DIR
 from deepfake.faces.recipes import AlignRecipe, recipe_from_dict, recipe_to_dict
-from deepfake.mappings import parse_json
-from deepfake.names import is_plain_name
-from deepfake.own_folders import RECIPE_JSON, RUNS_DIR
-from deepfake.tables import TableError, read_table, write_table
+from deepfake.storage import atomic
+from deepfake.storage.json_files import parse_json
+from deepfake.storage.names import is_plain_name
+from deepfake.storage.own_folders import RECIPE_JSON, RUNS_DIR
+from deepfake.storage.tables import TableError, read_table, write_table
 
 FACES_CSV = "faces.csv"
 RECIPE_FORMAT = 1

@@ -12,13 +12,13 @@ import shutil
 import zipfile
 from pathlib import Path, PurePosixPath
 
-from deepfake import atomic
 from deepfake.datasets.layout import DataRoot, is_there, part_folder
 from deepfake.datasets.metadata import MetadataError, read_dataset, read_metadata
 from deepfake.datasets.stages import STAGES
-from deepfake.disk_full import out_of_space
-from deepfake.names import is_plain_name
-from deepfake.own_folders import METADATA_NAME
+from deepfake.storage import atomic
+from deepfake.storage.disk_full import out_of_space
+from deepfake.storage.names import is_plain_name
+from deepfake.storage.own_folders import METADATA_NAME
 
 
 class PartError(ValueError):

@@ -13,8 +13,8 @@ import pandas as pd
 
 from deepfake.datasets.layout import DataRoot, diff_name, landmark_name, parse_crop_name
 from deepfake.datasets.metadata import SPLIT_BY_ORIGINAL, Dataset, VideoRecord
-from deepfake.names import is_plain_name
-from deepfake.tables import read_table, write_table
+from deepfake.storage.names import is_plain_name
+from deepfake.storage.tables import read_table, write_table
 
 N_SPLITS = 16
 SEED = 777

@@ -23,10 +23,10 @@ from deepfake.datasets.metadata import (
     parse_label,
     read_entries,
 )
-from deepfake.names import escape, from_cell
-from deepfake.own_folders import METADATA_NAME
-from deepfake.tables import TableError
-from deepfake.text_files import decode_text
+from deepfake.storage.names import escape, from_cell
+from deepfake.storage.own_folders import METADATA_NAME
+from deepfake.storage.tables import TableError
+from deepfake.storage.text_files import decode_text
 
 TABLE_SUFFIXES = (".csv", ".tsv", ".txt")
 

@@ -19,8 +19,8 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from deepfake.names import is_plain_name
-from deepfake.own_folders import BOXES_DIR
+from deepfake.storage.names import is_plain_name
+from deepfake.storage.own_folders import BOXES_DIR
 
 CROP_SUFFIXES = (".png", ".jpg", ".webp")
 FAILURES_DIR = "failures"

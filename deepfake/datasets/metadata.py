@@ -18,9 +18,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from deepfake.names import MOST_BYTES, escape, is_plain_name
-from deepfake.own_folders import METADATA_NAME
-from deepfake.text_files import decode_text
+from deepfake.storage.names import MOST_BYTES, escape, is_plain_name
+from deepfake.storage.own_folders import METADATA_NAME
+from deepfake.storage.text_files import decode_text
 
 REAL, FAKE = "REAL", "FAKE"
 LABEL_VALUES = {REAL: 0, FAKE: 1}

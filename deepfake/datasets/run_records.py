@@ -19,11 +19,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from deepfake import atomic
-from deepfake.disk_full import out_of_space
-from deepfake.journal import append_line, whole_lines
-from deepfake.mappings import parse_json
-from deepfake.own_folders import RUNS_DIR
+from deepfake.storage import atomic
+from deepfake.storage.disk_full import out_of_space
+from deepfake.storage.journal import append_line, whole_lines
+from deepfake.storage.json_files import parse_json
+from deepfake.storage.own_folders import RUNS_DIR
 from deepfake.version import code_version
 from deepfake.workers import UNMEASURED, Cost, Summary
 

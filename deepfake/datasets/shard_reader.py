@@ -16,9 +16,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from deepfake import atomic
 from deepfake.datasets.shards import INDEX_CSV, SHARDS_JSON, SUFFIX, Shard, ShardError, ShardIndex, parse_index
-from deepfake.remote import Folder
+from deepfake.storage import atomic
+from deepfake.storage.remote import Folder
 
 CACHE_GIB = 50.0
 _OPEN_SHARDS = 16

@@ -25,9 +25,9 @@ import pandas as pd
 from deepfake.datasets import folds
 from deepfake.datasets.folds import CropFiles, FoldRow
 from deepfake.datasets.layout import parse_crop_name
-from deepfake.mappings import parse_json
-from deepfake.names import is_plain_name
-from deepfake.tables import parse_table, to_csv
+from deepfake.storage.json_files import parse_json
+from deepfake.storage.names import is_plain_name
+from deepfake.storage.tables import parse_table, to_csv
 
 SHARDS_JSON = "shards.json"
 INDEX_CSV = "index.csv"

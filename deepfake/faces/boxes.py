@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from deepfake import atomic
-from deepfake.mappings import parse_json
+from deepfake.storage import atomic
+from deepfake.storage.json_files import parse_json
 
 MARGIN = 3
 """A crop is wider than its box by `size // MARGIN` on each side (first place)."""

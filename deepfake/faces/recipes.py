@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 from deepfake.faces.align import TEMPLATE_SIZE
 from deepfake.faces.boxes import MARGIN
 from deepfake.faces.detectors.base import PRESETS, SECOND_PLACE, SETTINGS, AnySettings
-from deepfake.ranges import check_whole_number, within
+from deepfake.storage.ranges import check_whole_number, within
 
 MOST_MARGIN = 1000
 """Of faces of fewer pixels, the crop is the box."""

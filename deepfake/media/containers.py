@@ -20,10 +20,10 @@ from av.container import InputContainer
 from av.stream import Disposition
 from av.video.stream import VideoStream
 
-from deepfake.file_errors import FileError
 from deepfake.media.image_files import READ_FORMATS
 from deepfake.media.image_headers import sniff_image
 from deepfake.media.images import ImageError, open_regular
+from deepfake.storage.file_errors import FileError
 
 HEAD_BYTES = 4096
 """What a container is known by lies in that many first bytes."""

@@ -14,10 +14,10 @@ from typing import IO
 
 import numpy as np
 
-from deepfake.atomic import atomic_file
 from deepfake.media.containers import LIMITS, ReadLimits, decoder_options, shown_track, took_too_long
 from deepfake.media.display import DEINTERLACER
 from deepfake.media.video import length_of
+from deepfake.storage.atomic import atomic_file
 
 CRF_RANGE = range(52)
 """x264's constant rate factors: 0 is lossless, 51 the worst."""

@@ -11,8 +11,8 @@ from pathlib import Path
 from deepfake.media.image_files import image_format
 from deepfake.media.images import ImageError
 from deepfake.media.video import VideoError, begins_as_video
-from deepfake.names import one_line
-from deepfake.own_folders import MADE_HERE, METADATA_NAME, is_data_root
+from deepfake.storage.names import one_line
+from deepfake.storage.own_folders import MADE_HERE, METADATA_NAME, is_data_root
 
 VIDEO_SUFFIXES = (
     *(".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v", ".qt", ".3gp", ".3g2", ".mpg", ".mpeg", ".m2v", ".vob"),

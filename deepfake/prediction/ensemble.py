@@ -16,11 +16,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from deepfake.mappings import read_mapping
 from deepfake.media.video import EveryFrames, FrameChoice, SpreadFrames
-from deepfake.names import is_plain_name
 from deepfake.prediction.face_collector import FRAMES, MAX_FACES
 from deepfake.scoring.aggregation import AGGREGATIONS
+from deepfake.storage.json_files import read_mapping
+from deepfake.storage.names import is_plain_name
 
 SUFFIX = ".json"
 

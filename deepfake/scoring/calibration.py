@@ -18,9 +18,9 @@ from typing import Any, Protocol
 import numpy as np
 from scipy.special import expit, logit
 
-from deepfake import atomic
-from deepfake.mappings import read_mapping
 from deepfake.scoring.aggregation import FAKE_THRESHOLD, REAL_THRESHOLD
+from deepfake.storage import atomic
+from deepfake.storage.json_files import read_mapping
 
 FAKE, REAL, UNCERTAIN = "fake", "real", "uncertain"
 

@@ -17,16 +17,16 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from deepfake import atomic
-from deepfake.disk_full import out_of_space
 from deepfake.faces.boxes import FRAME_SPACE
-from deepfake.journal import Journal
-from deepfake.mappings import read_mapping
 from deepfake.media.files import FoundVideos
-from deepfake.names import escape, one_line, to_cell
 from deepfake.scoring.aggregation import NEUTRAL_SCORE
 from deepfake.scoring.calibration import Judge, Uncalibrated
-from deepfake.tables import read_table
+from deepfake.storage import atomic
+from deepfake.storage.disk_full import out_of_space
+from deepfake.storage.journal import Journal
+from deepfake.storage.json_files import read_mapping
+from deepfake.storage.names import escape, one_line, to_cell
+from deepfake.storage.tables import read_table
 
 OK = "ok"
 NO_FACE = "no_face"

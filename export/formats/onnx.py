@@ -11,7 +11,6 @@ from typing import Any
 
 import torch
 
-from deepfake import atomic
 from deepfake.backends.facts import (
     CHECKSUM,
     CHECKSUM_TO_COME,
@@ -23,6 +22,7 @@ from deepfake.backends.facts import (
 from deepfake.backends.formats.onnx import NAME
 from deepfake.backends.network import INPUT, OUTPUT
 from deepfake.models.rectifiers import SLOPE
+from deepfake.storage import atomic
 from export.format_registry import export_format
 from export.network import ExportedGraph, ExportJob
 

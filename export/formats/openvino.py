@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from deepfake import atomic
 from deepfake.backends.facts import (
     CHECKSUM,
     CHECKSUM_TO_COME,
@@ -16,6 +15,7 @@ from deepfake.backends.facts import (
     with_checksum,
 )
 from deepfake.backends.formats.openvino import NAME, SECTION, WEIGHTS_HASH, WEIGHTS_SUFFIX
+from deepfake.storage import atomic
 from deepfake.weight_files import file_hash
 from export.format_registry import export_format
 from export.formats import onnx

@@ -10,7 +10,7 @@ from deepfake.commandline import (
     positive_int,
     run_guarded,
 )
-from deepfake.disk_full import OutOfSpace
+from deepfake.storage.disk_full import OutOfSpace
 
 
 def _raising(error: BaseException):

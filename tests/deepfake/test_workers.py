@@ -12,10 +12,10 @@ import cv2
 import psutil
 import pytest
 
-from deepfake import atomic
-from deepfake.disk_full import OutOfSpace
 from deepfake.media.video import VideoError
 from deepfake.processes import DIED, WorkerDied, apart
+from deepfake.storage import atomic
+from deepfake.storage.disk_full import OutOfSpace
 from deepfake.workers import Failure, Outcome, Summary, read_failures, run_over, run_stream, write_failures
 
 WORKERS = pytest.mark.parametrize("workers", [1, 2])
@@ -309,7 +309,7 @@ def test_ctrl_c_reaches_a_worker_but_the_parent_decides(tmp_path):
 SLOW_RUN = """
 import sys, time
 from pathlib import Path
-from deepfake import atomic
+from deepfake.storage import atomic
 from deepfake.workers import run_over
 
 seconds = float(sys.argv[2])

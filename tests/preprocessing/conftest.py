@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from deepfake.own_folders import RUNS_DIR
+from deepfake.storage.own_folders import RUNS_DIR
 from tests.clips import cut, write_metadata
 
 FRAMES = 21

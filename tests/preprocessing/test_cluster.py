@@ -16,10 +16,11 @@ from pathlib import Path
 import psutil
 import pytest
 
-from deepfake import atomic, cluster
+from deepfake import cluster
 from deepfake.cluster import DIED, ClusterError, connected, outcomes
-from deepfake.disk_full import OutOfSpace
-from deepfake.own_folders import RUNS_DIR
+from deepfake.storage import atomic
+from deepfake.storage.disk_full import OutOfSpace
+from deepfake.storage.own_folders import RUNS_DIR
 from deepfake.workers import Outcome, Task
 from tests.clips import cut, write_metadata
 from tests.preprocessing.conftest import step_command, tree

@@ -19,7 +19,7 @@ from deepfake.faces.detectors.retinaface import weights_path
 from deepfake.faces.recipes import AlignRecipe
 from deepfake.media.frames import FRAMES_AT_ONCE
 from deepfake.media.images import read_image
-from deepfake.own_folders import RUNS_DIR
+from deepfake.storage.own_folders import RUNS_DIR
 from preprocessing.extract_aligned_faces import Job, extract_on_cuda, extract_video
 from tests.clips import cut, draw, ffmpeg, gradient
 from tests.preprocessing.conftest import assert_stopped_by_a_full_disk, killed, on_small_disk, tree

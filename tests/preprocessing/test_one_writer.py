@@ -27,7 +27,7 @@ from preprocessing import (
 HOLDER = """
 import sys, time
 from pathlib import Path
-from deepfake.locks import writing_folder
+from deepfake.storage.locks import writing_folder
 with writing_folder(Path(sys.argv[1])):
     print(flush=True)
     time.sleep(600)

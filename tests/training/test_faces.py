@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from deepfake.datasets.aligned_faces import FACES_CSV, read_face_list
 from deepfake.media.images import read_image
-from deepfake.tables import TableError
+from deepfake.storage.tables import TableError
 from training.datasets.batch import collate
 from training.datasets.face_sampling import (
     balanced_rows,

@@ -16,8 +16,8 @@ from deepfake.datasets.folds import read_folds
 from deepfake.datasets.layout import DataRoot
 from deepfake.faces.boxes import BoxFile, first_settings, write_boxes
 from deepfake.faces.detectors.base import PRESETS
-from deepfake.locks import Locked
 from deepfake.losslog import parse_losses
+from deepfake.storage.locks import Locked
 from deepfake.weight_files import CheckpointError
 from tests.training.conftest import TINY, make_data_root
 from training import engine
@@ -341,7 +341,7 @@ def test_the_command_lines_defaults_are_the_options_own(tmp_path):
 
 
 def test_two_trainings_into_the_same_files_are_refused(options, project_root, tmp_path):
-    program = "import sys, time; from pathlib import Path; from deepfake.locks import writing_file\n"
+    program = "import sys, time; from pathlib import Path; from deepfake.storage.locks import writing_file\n"
     program += "with writing_file(Path(sys.argv[1])): print(flush=True); time.sleep(60)"
     command = [sys.executable, "-c", program, str(tmp_path / "out" / NAME)]
     with subprocess.Popen(command, cwd=project_root, stdout=subprocess.PIPE) as first:

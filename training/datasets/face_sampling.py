@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from deepfake.datasets.aligned_faces import TRAIN, VALIDATION
-from deepfake.tables import TableError
+from deepfake.storage.tables import TableError
 
 _ANY = 2**31
 """`parts` of a picture drawn at random: so many that each picture has its share."""

@@ -14,12 +14,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from deepfake import atomic
 from deepfake.commandline import EXIT_INTERRUPTED, EXIT_USAGE, index_int, positive_int, run_guarded
 from deepfake.datasets.folds import FoldRow
 from deepfake.datasets.layout import DataRoot, list_crops, parse_crop_name
 from deepfake.datasets.metadata import read_dataset
 from deepfake.media.images import encode_image
+from deepfake.storage import atomic
 from training.config import TrainConfig, read_config
 
 EPILOG = f"""files in DIR:

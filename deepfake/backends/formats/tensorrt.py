@@ -10,7 +10,7 @@ import torch
 from deepfake.backends.facts import BF16, FLOAT32, FP16, ExportError, ExportFacts, again, missing_library
 from deepfake.backends.network import INPUT, OUTPUT, Run
 from deepfake.backends.registry import file_format
-from deepfake.mappings import parse_json
+from deepfake.storage.json_files import parse_json
 from deepfake.weight_files import file_hash
 
 NAME = "tensorrt"

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Protocol
 import numpy as np
 
 from deepfake.faces.boxes import Face
-from deepfake.ranges import check_number, check_numbers
+from deepfake.storage.ranges import check_number, check_numbers
 
 PUBLISHED_SCALE = 0.5
 

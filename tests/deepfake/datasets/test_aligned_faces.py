@@ -31,8 +31,8 @@ from deepfake.datasets.aligned_faces import (
 from deepfake.datasets.layout import CROP_SUFFIXES
 from deepfake.faces.detectors import ALIGNING
 from deepfake.faces.recipes import AlignRecipe
-from deepfake.names import is_plain_name
-from deepfake.tables import TableError
+from deepfake.storage.names import is_plain_name
+from deepfake.storage.tables import TableError
 
 MTCNN = Extraction(AlignRecipe(ALIGNING["mtcnn"]), every=10)
 SUFFIX = st.sampled_from(CROP_SUFFIXES)

@@ -21,7 +21,7 @@ from deepfake.datasets.folds import (
     write_folds,
 )
 from deepfake.datasets.metadata import VideoRecord
-from deepfake.tables import TableError
+from deepfake.storage.tables import TableError
 
 
 def video(name: str, original: str | None = None, part: int = 0) -> VideoRecord:

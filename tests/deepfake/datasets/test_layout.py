@@ -15,7 +15,7 @@ from deepfake.datasets.layout import (
     list_crops,
     parse_crop_name,
 )
-from deepfake.names import is_plain_name
+from deepfake.storage.names import is_plain_name
 
 INDEX = st.integers(0, 10**6)
 

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from deepfake.atomic import write_bytes
 from deepfake.datasets.metadata import LONGEST_ID, MetadataError, parse_label, read_dataset, read_metadata
+from deepfake.storage.atomic import write_bytes
 
 REAL = {"label": "REAL", "split": "train"}
 

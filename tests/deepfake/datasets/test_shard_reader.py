@@ -19,7 +19,7 @@ from deepfake.datasets.shards import (
     format_shards,
     format_table,
 )
-from deepfake.remote import Folder, RemoteError
+from deepfake.storage.remote import Folder, RemoteError
 from tests.sharding import serve
 
 SIZE = 1000

@@ -25,7 +25,7 @@ from deepfake.datasets.shards import (
     scan_shard,
     write_shard,
 )
-from deepfake.tables import TableError
+from deepfake.storage.tables import TableError
 
 LETTERS = st.characters(codec="utf-8", exclude_categories=("C", "Z"), exclude_characters="/\\")
 IDS = st.text(LETTERS, min_size=1, max_size=60).filter(lambda name: name[0] != ".")

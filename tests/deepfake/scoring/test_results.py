@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from deepfake.journal import Journal, begun_run
 from deepfake.media.files import find_videos
 from deepfake.scoring.results import (
     CRASHED,
@@ -25,6 +24,7 @@ from deepfake.scoring.results import (
     write_details,
     write_submission,
 )
+from deepfake.storage.journal import Journal, begun_run
 
 FACE = ScoredFace(7, (1.25, -2.5, 30.0, 40.0), 0.99, (50, 40), 0, {"m": 0.1 + 0.2}, 1, ((1.0, 2.0),) * 5)
 RESULT = VideoResult(OK, 0.1 + 0.2, "", {"m": 0.1 + 0.2}, [0, 7], (480, 640), [FACE], 1.5)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deepfake.text_files import decode_text
+from deepfake.storage.text_files import decode_text
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
 

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from deepfake import locks
-from deepfake.locks import Locked, writing_file, writing_folder
+from deepfake.storage import locks
+from deepfake.storage.locks import Locked, writing_file, writing_folder
 
 HOLDER = """
 import multiprocessing, sys, time
 from pathlib import Path
-from deepfake.locks import writing_file, writing_folder
+from deepfake.storage.locks import writing_file, writing_folder
 
 def sleep():
     print("forked", flush=True)
@@ -122,7 +122,7 @@ def test_of_many_at_once_exactly_one_has_it(tmp_path, project_root):
     program = """
 import sys, time
 from pathlib import Path
-from deepfake.locks import Locked, writing_folder
+from deepfake.storage.locks import Locked, writing_folder
 folder, end, entered = Path(sys.argv[1]), time.monotonic() + 2, 0
 while time.monotonic() < end:
     try:
@@ -165,7 +165,7 @@ def test_a_script_that_holds_the_lock(tmp_path, project_root):
     """The lock of `exec_writing` is the script's, and that of what it starts, which may outlive it."""
     script = tmp_path / "script.sh"
     script.write_text("sleep 60 & echo $$ $!; wait\n")
-    program = "import sys; from pathlib import Path; from deepfake.locks import exec_writing as run\n"
+    program = "import sys; from pathlib import Path; from deepfake.storage.locks import exec_writing as run\n"
     program += "run(Path(sys.argv[1]), Path(sys.argv[2]), [])"
     folder = tmp_path / "weights"
     command = [sys.executable, "-c", program, str(folder), str(script)]

@@ -3,7 +3,7 @@
 import pytest
 
 from deepfake.datasets.folds import FoldRow, read_folds, write_folds
-from deepfake.tables import TableError, read_table, write_table
+from deepfake.storage.tables import TableError, read_table, write_table
 
 COLUMNS = {"name": str, "number": int}
 HOSTILE = ["=1+1", "+x", "-x", "@x", "'=x", "'quoted'", "a,b", 'say "x"', "new\nline", "\x1b[2J", r"a\x41", ""]

@@ -2,8 +2,8 @@
 
 import pytest
 
-from deepfake import mappings
-from deepfake.mappings import parse_json, read_json, read_mapping
+from deepfake.storage import json_files
+from deepfake.storage.json_files import parse_json, read_json, read_mapping
 
 FAULTS = {
     "NaN": (b'{"a": NaN}', "a: expected a finite number; found NaN$"),
@@ -37,7 +37,7 @@ def test_a_fault_is_one_line_that_names_the_file(name, tmp_path):
 def test_what_is_no_file_of_a_bearable_size_is_not_read(tmp_path, monkeypatch):
     path = tmp_path / "large.json"
     path.write_text('{"a": 1}')
-    monkeypatch.setattr(mappings, "LARGEST_FILE", 7)
+    monkeypatch.setattr(json_files, "LARGEST_FILE", 7)
     for file, told in ((path, "has 8 bytes; expected at most 7"), (tmp_path, "not a regular file")):
         with pytest.raises(ValueError, match=f"{file}: no .*{told}"):
             read_mapping(file, "list")

@@ -17,7 +17,7 @@ import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from deepfake.names import fit
+from deepfake.storage.names import fit
 
 PARTIAL_PREFIX = ".partial-"
 _REPLACED_PREFIX = ".replaced-"

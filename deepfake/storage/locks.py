@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 
-from deepfake.names import fit, one_line
+from deepfake.storage.names import fit, one_line
 
 FOLDER_LOCK = ".writer.lock"
 _FILE_PREFIX, _FILE_SUFFIX = ".", ".lock"

@@ -12,10 +12,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
 
-from deepfake import atomic
-from deepfake.disk_full import out_of_space
-from deepfake.mappings import parse_json
-from deepfake.names import fit
+from deepfake.storage import atomic
+from deepfake.storage.disk_full import out_of_space
+from deepfake.storage.json_files import parse_json
+from deepfake.storage.names import fit
 
 SUFFIX = ".journal"
 

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from deepfake.names import escape, file_name, fit, from_cell, one_line, to_cell, unescape
+from deepfake.storage.names import escape, file_name, fit, from_cell, one_line, to_cell, unescape
 
 CHINESE = "名" * 83 + ".mp4"
 LATIN = os.fsdecode(b"gr\xfc\xdfe.mp4")

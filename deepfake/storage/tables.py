@@ -1,7 +1,7 @@
 """CSV tables with known columns: read with their types checked, written whole or not at all.
 
 Text that a spreadsheet would compute, or that cannot be shown, is escaped when it is written, and restored when it is
-read (`deepfake.names.to_cell`).
+read (`deepfake.storage.names.to_cell`).
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from typing import IO
 
 import pandas as pd
 
-from deepfake import atomic
-from deepfake.names import from_cell, to_cell
+from deepfake.storage import atomic
+from deepfake.storage.names import from_cell, to_cell
 
 
 class TableError(ValueError):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from deepfake import atomic
+from deepfake.storage import atomic
 
 
 class Stop(Exception):
@@ -96,7 +96,7 @@ def test_a_failure_of_the_first_run_leaves_nothing(tmp_path):
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from deepfake import atomic
+from deepfake.storage import atomic
 root = Path(sys.argv[1])
 with atomic.atomic_folder(root / "id") as folder, atomic.atomic_file(root / "file") as file:
     (folder / "half.png").touch()
@@ -141,7 +141,7 @@ def test_a_run_killed_between_the_two_renames_of_a_folder(tmp_path):
 WRITER = """
 import sys, time
 from pathlib import Path
-from deepfake import atomic
+from deepfake.storage import atomic
 path, kind, mark = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
 with (atomic.atomic_folder if kind == "folder" else atomic.atomic_file)(path) as partial:
     if kind == "folder":
