@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import deepfake.idle_threads
-import deepfake.interrupts
+import deepfake.parallel.idle_threads
+import deepfake.parallel.interrupts
 
 import argparse
 import re
@@ -22,7 +22,7 @@ from deepfake.media.files import is_picture, is_video
 from deepfake.media.image_files import TooManyPixels, image_format, probe_image, read_still
 from deepfake.media.images import ImageError
 from deepfake.media.video import EveryFrames, ReadLimits, SpreadFrames, VideoError, begins_as_video
-from deepfake.memory import keep_freed_memory
+from deepfake.parallel.allocator import keep_freed_memory
 from deepfake.prediction.ensemble import Member
 from deepfake.prediction.face_collector import MAX_FACES
 from deepfake.published import check_present

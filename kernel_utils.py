@@ -6,7 +6,7 @@ with `deepfake.prediction.loading.load_predictor`.
 
 from __future__ import annotations
 
-import deepfake.idle_threads
+import deepfake.parallel.idle_threads
 
 import logging
 import math
@@ -24,12 +24,12 @@ from torchvision.transforms import Normalize
 from deepfake.faces.boxes import Face
 from deepfake.faces.detectors.build import build_detector
 from deepfake.faces.recipes import CropRecipe
-from deepfake.lanes import shared_lanes
 from deepfake.media.images import IMAGENET, center_pad, fit_square, isotropic_resize
 from deepfake.media.video import Frame, SpreadFrames, VideoError, chosen_frames, chunked, open_video
+from deepfake.parallel.pool import Part, portable, stream
+from deepfake.parallel.threads import shared_lanes
 from deepfake.prediction.face_collector import crop_faces
 from deepfake.prediction.face_scorer import FaceScorer
-from deepfake.processes import Part, portable, stream
 from deepfake.scoring.aggregation import FAKE_THRESHOLD, FRAMES_PER_VIDEO, Aggregation, confident_score, ensemble_score
 from deepfake.storage.names import one_line, printable
 
@@ -241,7 +241,7 @@ def _scorers(models: Sequence[nn.Module]) -> list[FaceScorer]:
 
 
 def _parts_here(paths: Sequence[Path], prepare: Callable[[Path], Iterator[Any]], _: int = 0) -> Iterator[Part[Path]]:
-    """`deepfake.processes.stream` without processes."""
+    """`deepfake.parallel.pool.stream` without processes."""
     for path in paths:
         error = None
         try:

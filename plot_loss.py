@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import deepfake.idle_threads
-from deepfake.interrupts import EXIT_INTERRUPTED, MESSAGE
+import deepfake.parallel.idle_threads
+from deepfake.parallel.interrupts import EXIT_INTERRUPTED, MESSAGE
 
 import argparse
 import math

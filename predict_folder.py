@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import deepfake.idle_threads
-import deepfake.interrupts
+import deepfake.parallel.idle_threads
+import deepfake.parallel.interrupts
 
 import argparse
 import contextlib
@@ -20,8 +20,8 @@ from deepfake.commandline import EXIT_INTERRUPTED, EXIT_SOME_FAILED, EXIT_USAGE,
 from deepfake.faces.detectors.base import ALIGNING
 from deepfake.media.files import find_videos
 from deepfake.media.video import ReadLimits, SpreadFrames
-from deepfake.memory import keep_freed_memory
-from deepfake.processes import default_workers
+from deepfake.parallel.allocator import keep_freed_memory
+from deepfake.parallel.pool import default_workers
 from deepfake.published import check_present
 from deepfake.reading_options import add_limits, chosen_limits
 from deepfake.scoring import results as tables

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import deepfake.idle_threads
-import deepfake.interrupts
+import deepfake.parallel.idle_threads
+import deepfake.parallel.interrupts
 
 import argparse
 import sys
@@ -23,7 +23,7 @@ from deepfake.commandline import positive_int, run_guarded
 from deepfake.datasets.folds import CropFiles, FoldRow, read_folds, write_folds
 from deepfake.datasets.layout import CROP_SUFFIXES, DataRoot
 from deepfake.media.images import encode_image, read_image
-from deepfake.processes import cap_threads
+from deepfake.parallel.pool import cap_threads
 from preprocessing import pack_shards
 from training.crop_data import CropData, open_folder, open_shards
 from training.datasets.batch import collate

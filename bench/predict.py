@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import deepfake.idle_threads
-import deepfake.interrupts
+import deepfake.parallel.idle_threads
+import deepfake.parallel.interrupts
 
 import argparse
 import multiprocessing
@@ -21,9 +21,9 @@ from bench.measuring import pauses, processor, tree_memory
 from deepfake.commandline import positive_int, run_guarded
 from deepfake.media.files import find_videos
 from deepfake.media.video import SpreadFrames
-from deepfake.memory import keep_freed_memory
+from deepfake.parallel.allocator import keep_freed_memory
+from deepfake.parallel.pool import default_workers
 from deepfake.prediction.ensemble import Member, weighted_members
-from deepfake.processes import default_workers
 from deepfake.scoring.aggregation import FRAMES_PER_VIDEO
 from deepfake.scoring.results import VideoResult, name_videos
 
@@ -135,8 +135,8 @@ def main() -> int:
     args = parse_args()
     import torch
 
-    from deepfake.lanes import share
     from deepfake.models.swish import can_swish
+    from deepfake.parallel.threads import share
     from deepfake.precision import choose_device
 
     device = choose_device(args.device)

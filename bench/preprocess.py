@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import deepfake.idle_threads
-import deepfake.interrupts
+import deepfake.parallel.idle_threads
+import deepfake.parallel.interrupts
 
 import argparse
 import json
@@ -23,7 +23,7 @@ from deepfake.datasets.layout import part_folder
 from deepfake.datasets.metadata import Dataset, VideoRecord, read_dataset
 from deepfake.media.encode import write_video
 from deepfake.media.video import count_frames, iter_frames
-from deepfake.processes import default_workers
+from deepfake.parallel.pool import default_workers
 from deepfake.storage.own_folders import METADATA_NAME
 
 PASS = "preprocess_videos"

@@ -8,8 +8,8 @@ device's dense bfloat16 peak.
 
 from __future__ import annotations
 
-import deepfake.idle_threads
-import deepfake.interrupts
+import deepfake.parallel.idle_threads
+import deepfake.parallel.interrupts
 
 import argparse
 import tempfile
@@ -29,7 +29,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from deepfake.datasets.folds import FoldRow, read_folds
 from deepfake.datasets.layout import DataRoot
 from deepfake.models import build_model
-from deepfake.processes import default_workers
+from deepfake.parallel.pool import default_workers
 from training import distributed
 from training.config import TrainConfig, read_config
 from training.datasets.batch import Batch

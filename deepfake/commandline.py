@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from deepfake.interrupts import EXIT_INTERRUPTED, MESSAGE
+from deepfake.parallel.interrupts import EXIT_INTERRUPTED, MESSAGE
 
 import math
 from collections.abc import Callable

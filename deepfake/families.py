@@ -20,10 +20,10 @@ from deepfake.datasets.metadata import Dataset, VideoRecord
 from deepfake.datasets.stages import CROPS, DETECT, DIFFS, LANDMARKS, Stage
 from deepfake.faces.detectors.build import PortableDetector
 from deepfake.media.video import LIMITS, ReadLimits
-from deepfake.processes import portable
+from deepfake.parallel.pool import portable
+from deepfake.parallel.workers import UNMEASURED, Cost, output_bytes
 from deepfake.storage.disk_full import OutOfSpace
 from deepfake.video_steps import compare_crops, cut_crops, detect_boxes, find_landmarks
-from deepfake.workers import UNMEASURED, Cost, output_bytes
 
 Result = TypeVar("Result")
 

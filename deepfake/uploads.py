@@ -9,8 +9,8 @@ from functools import partial
 from pathlib import Path
 
 from deepfake.media.video import LIMITS, ReadLimits, length_of
+from deepfake.parallel.pool import Unwanted, apart
 from deepfake.prediction.bounded_memory import bounded_memory
-from deepfake.processes import Unwanted, apart
 
 
 class TooLong(ValueError):
@@ -23,7 +23,7 @@ def check_length(file: Path, max_seconds: float, unwanted: Unwanted | None = Non
     Raises:
         TooLong: the video is.
         VideoError: it cannot be read, or is over a limit.
-        GivenUp: the work is unwanted (`deepfake.processes.stream`).
+        GivenUp: the work is unwanted (`deepfake.parallel.pool.stream`).
         WorkerDied: the decoder crashed.
     """
     seconds = apart(partial(_length, limits=limits), file, unwanted)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import deepfake.idle_threads
-import deepfake.interrupts
+import deepfake.parallel.idle_threads
+import deepfake.parallel.interrupts
 
 import argparse
 import sys
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from deepfake.commandline import EXIT_INTERRUPTED, EXIT_USAGE, positive_float, positive_int, run_guarded
 from deepfake.faces.detectors.base import ALIGNING
 from deepfake.media.files import find_videos
-from deepfake.memory import keep_freed_memory
+from deepfake.parallel.allocator import keep_freed_memory
 from deepfake.prediction.ensemble import Member, listed_ensembles, named_ensemble, weighted_members
 from export.format_registry import FORMATS
 

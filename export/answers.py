@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from deepfake.media.video import LIMITS, ReadLimits, VideoError
+from deepfake.parallel.pool import Unwanted, WorkerDied
 from deepfake.prediction.predictor import Predictor, failed_result
-from deepfake.processes import Unwanted, WorkerDied
 from deepfake.scoring.calibration import Judge
 from deepfake.scoring.results import UNREADABLE, VideoResult, details_entry, details_head
 from deepfake.uploads import check_length, named_as_uploaded

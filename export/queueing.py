@@ -12,7 +12,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from threading import Event
 from typing import Generic, TypeVar
 
-from deepfake.processes import Unwanted
+from deepfake.parallel.pool import Unwanted
 from serving.admission import Admission, Place
 
 Item = TypeVar("Item")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import deepfake.idle_threads
-import deepfake.interrupts
+import deepfake.parallel.idle_threads
+import deepfake.parallel.interrupts
 
 import argparse
 import importlib.metadata
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from deepfake.commandline import EXIT_INTERRUPTED, EXIT_USAGE, index_int, positive_float, positive_int, run_guarded
 from deepfake.faces.detectors.base import ALIGNING
-from deepfake.memory import keep_freed_memory
+from deepfake.parallel.allocator import keep_freed_memory
 from deepfake.prediction.ensemble import Member
 from deepfake.published import check_present
 from deepfake.scoring.calibration import choose_judge, read_calibration

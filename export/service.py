@@ -19,7 +19,7 @@ from fastapi.responses import HTMLResponse, JSONResponse, Response
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from deepfake.processes import GivenUp
+from deepfake.parallel.pool import GivenUp
 from deepfake.uploads import TooLong
 from export.answers import Answer, Unsuitable
 from export.api_page import render_api

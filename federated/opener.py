@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import deepfake.idle_threads
+import deepfake.parallel.idle_threads
 
 import substratools
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from deepfake.commandline import EXIT_DIVERGED, index_int, positive_int, run_guarded
-from deepfake.memory import keep_freed_memory
+from deepfake.parallel.allocator import keep_freed_memory
 from federated.settings import AVERAGE, BATCH_NORMS, LocalSettings
 from training.config import DEFAULT_SEED, TrainConfig, read_config
 

@@ -14,8 +14,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from deepfake.commandline import EXIT_DIVERGED, EXIT_INTERRUPTED, EXIT_USAGE
-from deepfake.memory import keep_freed_memory
-from deepfake.processes import end_with
+from deepfake.parallel.allocator import keep_freed_memory
+from deepfake.parallel.pool import end_with
 
 RUN_FOLDER = "DEEPFAKE_FEDERATED_RUN"
 RUN_PROCESS = "DEEPFAKE_FEDERATED_PROCESS"

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import deepfake.idle_threads
-import deepfake.interrupts
+import deepfake.parallel.idle_threads
+import deepfake.parallel.interrupts
 
 import argparse
 import random
@@ -15,11 +15,11 @@ from deepfake.datasets.layout import DataRoot
 from deepfake.datasets.metadata import VideoRecord, read_dataset
 from deepfake.media.encode import transcode
 from deepfake.media.video import LIMITS, ReadLimits
+from deepfake.parallel.workers import Task
 from deepfake.reading_options import add_limits, chosen_limits
 from deepfake.storage import atomic
 from deepfake.storage.locks import writing_folder
 from deepfake.storage.own_folders import METADATA_NAME
-from deepfake.workers import Task
 from preprocessing.step import Work, excluded, make_parser, run_main, run_work, seen_by_all
 
 STEP = Path(__file__).stem

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import deepfake.idle_threads
-import deepfake.interrupts
+import deepfake.parallel.idle_threads
+import deepfake.parallel.interrupts
 
 import argparse
 import sys
@@ -27,10 +27,10 @@ from deepfake.faces.recipes import AlignRecipe
 from deepfake.media.files import FoundVideos, find_videos
 from deepfake.media.images import write_image
 from deepfake.media.video import LIMITS, Frame, ReadLimits, chunked, iter_every, iter_frames
+from deepfake.parallel.workers import Outcome, Task, outcomes
 from deepfake.reading_options import add_limits, chosen_limits
 from deepfake.storage import atomic
 from deepfake.storage.locks import writing_folder
-from deepfake.workers import Outcome, Task, outcomes
 from preprocessing.step import (
     Work,
     add_cluster_options,

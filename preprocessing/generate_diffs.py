@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import deepfake.idle_threads
-import deepfake.interrupts
+import deepfake.parallel.idle_threads
+import deepfake.parallel.interrupts
 
 import argparse
 from pathlib import Path

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import deepfake.idle_threads
-import deepfake.interrupts
+import deepfake.parallel.idle_threads
+import deepfake.parallel.interrupts
 
 import argparse
 import csv
@@ -23,13 +23,13 @@ from deepfake.faces.detectors import FaceDetector, get_preset
 from deepfake.faceswap import NoFaceError, swap_video
 from deepfake.media.encode import write_video
 from deepfake.media.video import probe
+from deepfake.parallel.workers import Summary, run_over
 from deepfake.portrait import Portrait, animate
 from deepfake.portraits import PERSONS, read_portrait
 from deepfake.reading_options import add_limits, chosen_limits
 from deepfake.storage import atomic
 from deepfake.storage.locks import writing_file, writing_folder
 from deepfake.storage.own_folders import METADATA_NAME
-from deepfake.workers import Summary, run_over
 from preprocessing.step import add_run_options, finish, make_bare_parser, run_main
 
 STEP = Path(__file__).stem

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import deepfake.idle_threads
-import deepfake.interrupts
+import deepfake.parallel.idle_threads
+import deepfake.parallel.interrupts
 
 import argparse
 import hashlib
@@ -34,9 +34,9 @@ from deepfake.datasets.shards import (
     write_shard,
 )
 from deepfake.faces.boxes import first_settings
+from deepfake.parallel.workers import Failure, run_over
 from deepfake.storage import atomic
 from deepfake.storage.locks import writing_folder
-from deepfake.workers import Failure, run_over
 from preprocessing.step import add_crops_dir, finish, make_parser, run_main
 
 STEP = Path(__file__).stem

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import deepfake.idle_threads
-import deepfake.interrupts
+import deepfake.parallel.idle_threads
+import deepfake.parallel.interrupts
 
 import argparse
 import contextlib
@@ -21,9 +21,9 @@ from deepfake.datasets.run_records import Record
 from deepfake.datasets.stages import CROPS, DETECT
 from deepfake.faces.detectors.build import PortableDetector
 from deepfake.families import Ending, Family, Output, Recipe, families, output_path
+from deepfake.parallel.workers import Cost, Failure, Outcome, Summary, Task, output_bytes
 from deepfake.reading_options import chosen_limits, limit_arguments
 from deepfake.storage.locks import writing_folder
-from deepfake.workers import Cost, Failure, Outcome, Summary, Task, output_bytes
 from preprocessing.step import (
     Plan,
     add_crops_dir,

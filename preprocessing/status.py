@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import deepfake.idle_threads
-import deepfake.interrupts
+import deepfake.parallel.idle_threads
+import deepfake.parallel.interrupts
 
 import argparse
 import subprocess
@@ -19,8 +19,8 @@ from deepfake.datasets.layout import DataRoot, is_there
 from deepfake.datasets.metadata import Dataset, read_dataset
 from deepfake.datasets.run_records import DONE, FAILED, Run, last_entries, read_runs
 from deepfake.datasets.stages import STAGES, Stage
+from deepfake.parallel.workers import output_bytes
 from deepfake.storage.names import one_line
-from deepfake.workers import output_bytes
 from preprocessing.step import add_crops_dir, run_main
 
 COLUMNS = ("step", "videos", "done", "missing", "failed", "videos/s", "time left", "disk used", "disk expected")

@@ -12,17 +12,26 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from deepfake import cluster
 from deepfake.commandline import EXIT_INTERRUPTED, EXIT_SOME_FAILED, EXIT_USAGE, positive_int, run_guarded
 from deepfake.datasets.layout import FAILURES_DIR, DataRoot, failures_file, is_there
 from deepfake.datasets.metadata import Dataset, VideoRecord, read_dataset
 from deepfake.datasets.run_records import FAILED, Header, Record, Run, find_change, last_entries, new_header, read_runs
 from deepfake.datasets.stages import Stage
-from deepfake.processes import default_workers
+from deepfake.parallel import cluster
+from deepfake.parallel.pool import default_workers
+from deepfake.parallel.workers import (
+    Failure,
+    Outcome,
+    Summary,
+    Task,
+    outcomes,
+    output_bytes,
+    run_stream,
+    write_failures,
+)
 from deepfake.storage.locks import writing_folder
 from deepfake.storage.names import one_line
 from deepfake.storage.own_folders import RUNS_DIR
-from deepfake.workers import Failure, Outcome, Summary, Task, outcomes, output_bytes, run_stream, write_failures
 
 Item = TypeVar("Item")
 

@@ -17,9 +17,9 @@ from deepfake.faces.detectors import PRESETS, DetectorSettings, FaceDetector, ge
 from deepfake.faces.detectors.build import PortableDetector
 from deepfake.faces.detectors.stream import detect_videos
 from deepfake.media.video import LIMITS, ReadLimits, iter_every
+from deepfake.parallel.workers import Outcome
 from deepfake.reading_options import add_limits, chosen_limits
 from deepfake.video_steps import compare_crops, cut_crops, detect_boxes, find_landmarks
-from deepfake.workers import Outcome
 from preprocessing.step import Work, add_device, stage_work
 
 EVERY = 10

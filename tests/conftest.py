@@ -1,6 +1,6 @@
 """Fixtures that several rooms' tests share."""
 
-import deepfake.idle_threads
+import deepfake.parallel.idle_threads
 
 import json
 import os

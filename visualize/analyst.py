@@ -11,11 +11,11 @@ from threading import Event, Lock
 
 from deepfake.faces.detectors.base import ALIGNING, AnySettings
 from deepfake.media.video import LIMITS, ReadLimits
+from deepfake.parallel.pool import Unwanted
 from deepfake.precision import AUTO, choose_device
 from deepfake.prediction.ensemble import Member
 from deepfake.prediction.loading import NoUseForDetector, load_predictor
 from deepfake.prediction.predictor import Predictor
-from deepfake.processes import Unwanted
 from deepfake.scoring.calibration import choose_judge, read_calibration
 from deepfake.scoring.results import VideoResult
 from deepfake.uploads import check_length, named_as_uploaded

@@ -22,8 +22,8 @@ from deepfake.datasets.layout import FAILURES_DIR, DataRoot, list_crops, parse_c
 from deepfake.datasets.metadata import Dataset, VideoRecord
 from deepfake.datasets.stages import CROPS, DETECT, DIFFS, LANDMARKS
 from deepfake.faces.boxes import read_boxes
+from deepfake.parallel.workers import Failure, read_failures
 from deepfake.storage import atomic
-from deepfake.workers import Failure, read_failures
 
 MOST_HEADERS = 2000
 """Crops whose headers are read where there are no box files."""

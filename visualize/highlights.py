@@ -14,8 +14,8 @@ from deepfake.faces.align import align_face, whole_landmarks
 from deepfake.faces.boxes import Face, crop_face
 from deepfake.faces.recipes import AlignRecipe, FaceRecipe
 from deepfake.media.images import fit_square
+from deepfake.parallel.pool import apart
 from deepfake.prediction.scoring_model import ScoringModel
-from deepfake.processes import apart
 from visualize.activation import ActivationMapper, overlay
 from visualize.report import FacePicture, Highlight
 

@@ -27,7 +27,7 @@ from deepfake.faces.landmarks import read_landmarks
 from deepfake.faces.ssim_mask import CHANGED
 from deepfake.media.images import read_gray, read_image
 from deepfake.media.video import LIMITS, ReadLimits, VideoError, frame_times, iter_frames
-from deepfake.workers import read_failures
+from deepfake.parallel.workers import read_failures
 from visualize.pairs import Pair
 from visualize.sheets import Cell, Colour, Dot, Outline, Row, Sheet
 

@@ -19,13 +19,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from deepfake.parallel.workers import UNMEASURED, Cost, Summary
 from deepfake.storage import atomic
 from deepfake.storage.disk_full import out_of_space
 from deepfake.storage.journal import append_line, whole_lines
 from deepfake.storage.json_files import parse_json
 from deepfake.storage.own_folders import RUNS_DIR
 from deepfake.version import code_version
-from deepfake.workers import UNMEASURED, Cost, Summary
 
 FORMAT = 1
 DONE, FAILED = "done", "failed"

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from deepfake.media.containers import ReadLimits, VideoError
-from deepfake.memory import is_out_of_memory, limit_growth, return_freed_memory
+from deepfake.parallel.allocator import is_out_of_memory, limit_growth, return_freed_memory
 
 
 @contextmanager

@@ -11,9 +11,9 @@ from torch import nn
 from torch.nn import functional
 
 from deepfake.checkpoints.spec import OUTPUT_LOGIT, fake_probability
-from deepfake.lanes import shared_lanes
 from deepfake.media.images import IMAGENET, Normalization
 from deepfake.models.inference import Network, check_can_compile, for_inference
+from deepfake.parallel.threads import shared_lanes
 from deepfake.precision import FLOAT32
 
 SCORE_BATCH = {"cpu": 8, "cuda": 64}
@@ -92,7 +92,7 @@ class FaceInput:
 class FaceScorer:
     """Scores pictures of faces with one network, in batches, where the network's weights are.
 
-    On a CPU several batches are computed side by side (`deepfake.lanes`). The first call makes the
+    On a CPU several batches are computed side by side (`deepfake.parallel.threads`). The first call makes the
     network's form for inference, and compiles it.
 
     Args:

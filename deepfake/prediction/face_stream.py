@@ -12,9 +12,9 @@ from typing import Any
 
 from deepfake.faces.detectors.stream import CHUNK_FRAMES
 from deepfake.media.video import Frame, chosen_frames, chunked, open_video
+from deepfake.parallel.pool import Unwanted, stream
 from deepfake.prediction.bounded_memory import bounded_memory
 from deepfake.prediction.face_collector import FaceCollection, FaceCollector, VideoFaces
-from deepfake.processes import Unwanted, stream
 
 PREFETCHED_VIDEOS = 2
 """On CUDA: videos with their faces found that wait to be scored."""

@@ -17,6 +17,7 @@ from tqdm import tqdm
 from deepfake.datasets.run_records import plain
 from deepfake.faces.tracking import drop_strays, link_persons
 from deepfake.media.video import LIMITS, ReadLimits, VideoError
+from deepfake.parallel.pool import Unwanted, WorkerDied, check_wanted
 from deepfake.precision import (
     AUTO,
     FLOAT32,
@@ -39,7 +40,6 @@ from deepfake.prediction.precision_check import (
     video_examples,
 )
 from deepfake.prediction.scoring_model import ScoringModel, describe_run, exported_precision, make_scorer
-from deepfake.processes import Unwanted, WorkerDied, check_wanted
 from deepfake.scoring.aggregation import AGGREGATIONS, MAX_PERSON, OF_FAMILY, ensemble_score, max_person_score
 from deepfake.scoring.results import (
     CRASHED,
@@ -132,7 +132,7 @@ class Predictor:
         status that says why.
 
         Raises:
-            GivenUp: the work is unwanted (`deepfake.processes.stream`); asked between networks too.
+            GivenUp: the work is unwanted (`deepfake.parallel.pool.stream`); asked between networks too.
         """
         once = list(dict.fromkeys(videos))
         known = [path for path in once if path in self._found]

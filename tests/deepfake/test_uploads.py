@@ -8,7 +8,7 @@ from PIL import Image
 
 from deepfake.media.images import write_image
 from deepfake.media.video import VideoError
-from deepfake.processes import GivenUp, apart
+from deepfake.parallel.pool import GivenUp, apart
 from deepfake.uploads import TooLong, check_length, named_as_uploaded
 from tests.clips import draw, gradient
 

@@ -5,7 +5,7 @@ from threading import Event
 
 import pytest
 
-from deepfake.processes import GivenUp, check_wanted
+from deepfake.parallel.pool import GivenUp, check_wanted
 from export.queueing import WorkQueue
 from serving.admission import Full
 

@@ -16,12 +16,12 @@ from pathlib import Path
 import psutil
 import pytest
 
-from deepfake import cluster
-from deepfake.cluster import DIED, ClusterError, connected, outcomes
+from deepfake.parallel import cluster
+from deepfake.parallel.cluster import DIED, ClusterError, connected, outcomes
+from deepfake.parallel.workers import Outcome, Task
 from deepfake.storage import atomic
 from deepfake.storage.disk_full import OutOfSpace
 from deepfake.storage.own_folders import RUNS_DIR
-from deepfake.workers import Outcome, Task
 from tests.clips import cut, write_metadata
 from tests.preprocessing.conftest import step_command, tree
 

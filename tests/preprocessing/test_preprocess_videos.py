@@ -16,7 +16,7 @@ from deepfake.datasets.metadata import read_dataset
 from deepfake.datasets.run_records import last_entries, read_runs
 from deepfake.datasets.stages import CROPS, DETECT, DIFFS, LANDMARKS
 from deepfake.families import Ending, Family, families, output_path
-from deepfake.workers import Task, outcomes
+from deepfake.parallel.workers import Task, outcomes
 from preprocessing.preprocess_videos import family_endings
 from preprocessing.status import COLUMNS
 from tests.clips import write_metadata

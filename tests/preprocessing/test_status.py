@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from deepfake.datasets.run_records import DONE, FAILED, Entry, Record, find_change, last_entries, new_header, read_runs
+from deepfake.parallel.workers import Cost, Summary
 from deepfake.storage.own_folders import RUNS_DIR
 from deepfake.version import code_version, source_checksum
-from deepfake.workers import Cost, Summary
 from preprocessing.status import describe_bytes, latest_rate
 from tests.clips import draw, gradient, write_metadata
 

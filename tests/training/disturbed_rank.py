@@ -3,7 +3,7 @@
 launch.py ... disturbed_rank.py CONFIG DATA_ROOT OUT [SIGNAL self|launcher RANK EPOCH STEP]
 """
 
-import deepfake.idle_threads
+import deepfake.parallel.idle_threads
 
 import os
 import signal

@@ -3,7 +3,7 @@
 python -m torch.distributed.run --nproc_per_node 2 two_ranks.py CONFIG FACES OUT
 """
 
-import deepfake.idle_threads
+import deepfake.parallel.idle_threads
 
 import sys
 from pathlib import Path

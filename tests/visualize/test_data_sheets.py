@@ -17,7 +17,7 @@ from deepfake.datasets.folds import read_folds
 from deepfake.datasets.layout import DataRoot
 from deepfake.datasets.metadata import Dataset, VideoRecord, read_dataset
 from deepfake.faces.boxes import BoxFile, Face, read_boxes, write_boxes
-from deepfake.workers import Failure, write_failures
+from deepfake.parallel.workers import Failure, write_failures
 from tests.clips import cut, draw, gradient, write_metadata
 from visualize import data_sheets, dataset_facts, sheets
 from visualize.augmentation_sheet import make_augmentation_sheet

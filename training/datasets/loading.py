@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader
 
-from deepfake.processes import cap_threads
+from deepfake.parallel.pool import cap_threads
 from training.datasets.batch import Batch, collate
 
 PREFETCH_BATCHES = 4

@@ -11,9 +11,9 @@ from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 
-from deepfake import interrupts
 from deepfake.commandline import EXIT_DIVERGED, EXIT_INTERRUPTED, EXIT_USAGE
-from deepfake.memory import keep_freed_memory
+from deepfake.parallel import interrupts
+from deepfake.parallel.allocator import keep_freed_memory
 from training.epoch_log import UNFINISHED, lines_there
 
 

@@ -6,7 +6,7 @@ start again might wait for dead ones.
 
 from __future__ import annotations
 
-import deepfake.idle_threads
+import deepfake.parallel.idle_threads
 
 import argparse
 import os

@@ -9,7 +9,7 @@ from typing import Any
 
 from deepfake.commandline import positive_float
 from deepfake.datasets.shard_reader import CACHE_GIB
-from deepfake.processes import default_workers
+from deepfake.parallel.pool import default_workers
 from deepfake.storage.remote import as_location
 from training.config import DEFAULT_SEED
 

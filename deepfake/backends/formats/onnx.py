@@ -16,7 +16,7 @@ from deepfake.backends.facts import (
 )
 from deepfake.backends.network import INPUT, OUTPUT, Run
 from deepfake.backends.registry import file_format
-from deepfake.lanes import share
+from deepfake.parallel.threads import share
 
 NAME = "onnx"
 

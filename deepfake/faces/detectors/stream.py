@@ -12,7 +12,7 @@ from typing import Generic, TypeVar
 from deepfake.faces.boxes import Face
 from deepfake.faces.detectors.base import FaceDetector
 from deepfake.media.video import Frame, chunked
-from deepfake.processes import stream
+from deepfake.parallel.pool import stream
 
 Item = TypeVar("Item")
 

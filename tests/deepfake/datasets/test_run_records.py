@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from deepfake.datasets.run_records import Record, find_change, new_header, read_runs
-from deepfake.workers import Summary
+from deepfake.parallel.workers import Summary
 
 
 def record(root: Path, started: str, every: int, *videos: str) -> None:

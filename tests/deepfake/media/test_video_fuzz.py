@@ -8,7 +8,7 @@ import pytest
 
 from deepfake.media.containers import shown_track
 from deepfake.media.video import SpreadFrames, VideoError, chosen_frames, open_video
-from deepfake.processes import stream
+from deepfake.parallel.pool import stream
 from tests.clips import ffmpeg
 from tests.ffmpeg_judge import shown_by_ffmpeg
 from tests.mutations import mutated

@@ -13,6 +13,7 @@ from torch import nn
 from deepfake.checkpoints.checkpoint import load_model
 from deepfake.datasets.run_records import plain
 from deepfake.media.video import iter_spread
+from deepfake.parallel.pool import stream
 from deepfake.precision import AUTO, FLOAT32, REDUCED_TOLERANCE, PrecisionCheck, fastest_precision
 from deepfake.prediction import face_collector as faces
 from deepfake.prediction import precision_check
@@ -23,7 +24,6 @@ from deepfake.prediction.face_scorer import FaceScorer
 from deepfake.prediction.loading import load_models
 from deepfake.prediction.predictor import Predictor
 from deepfake.prediction.scoring_model import ScoringModel
-from deepfake.processes import stream
 from deepfake.scoring.aggregation import confident_score
 from deepfake.scoring.results import ScoreCheck, VideoResult, with_checks
 from tests.clips import cut

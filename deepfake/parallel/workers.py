@@ -17,7 +17,7 @@ from typing import Any, Generic, TypeVar
 
 from tqdm import tqdm
 
-from deepfake.processes import WorkerDied, stream
+from deepfake.parallel.pool import WorkerDied, stream
 from deepfake.storage import atomic
 from deepfake.storage.disk_full import OutOfSpace
 from deepfake.storage.names import from_cell, to_cell

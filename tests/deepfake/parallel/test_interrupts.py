@@ -1,6 +1,6 @@
 """Ctrl-C at any moment of a program: one line, exit code 130, no stack trace, nobody left."""
 
-from deepfake.interrupts import MESSAGE, Interrupt
+from deepfake.parallel.interrupts import MESSAGE, Interrupt
 
 import os
 import signal
@@ -12,19 +12,21 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.deepfake.test_idle_threads import STARTED_BY_OTHERS, programs
+from tests.deepfake.parallel.test_idle_threads import STARTED_BY_OTHERS, programs
 
 ROOT = Path(__file__).resolve().parents[2]
 LAUNCHER = "training/pipelines/launch.py"
 """Starts others, which end by themselves; torchrun handles the signal."""
 
-IMPORTED = "import deepfake.idle_threads\nimport deepfake.interrupts\n"
+IMPORTED = "import deepfake.parallel.idle_threads\nimport deepfake.parallel.interrupts\n"
 
 
 @pytest.mark.parametrize("program", sorted({*programs()} - STARTED_BY_OTHERS - {LAUNCHER}))
 def test_every_program_begins_with_the_handler(program):
     begin = (ROOT / program).read_text().split("from __future__ import annotations\n")[1].lstrip()
-    assert begin.startswith((IMPORTED, "import deepfake.idle_threads\nfrom deepfake.interrupts import"))
+    assert begin.startswith(
+        (IMPORTED, "import deepfake.parallel.idle_threads\nfrom deepfake.parallel.interrupts import")
+    )
 
 
 def interrupted(arguments: list[str], seconds: float, times: int = 1, between: float = 0.0) -> tuple[int, str]:
@@ -67,8 +69,8 @@ def test_ctrl_c_during_imports(command, seconds):
 
 
 BUSY = """
-import deepfake.interrupts, sys, time
-from deepfake import interrupts
+import deepfake.parallel.interrupts, sys, time
+from deepfake.parallel import interrupts
 from deepfake.commandline import run_guarded
 
 interrupts.install()  # -c is no program of the project
@@ -106,7 +108,7 @@ def test_ctrl_c_at_work_cleans_up_and_twice_ends_at_once(cleaning, times, betwee
 
 def test_other_processes_keep_pythons_handler():
     shown = "print(signal.getsignal(signal.SIGINT) is signal.default_int_handler)"
-    code = f"import deepfake.interrupts, signal; {shown}"
+    code = f"import deepfake.parallel.interrupts, signal; {shown}"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert done.stdout == "True\n"
     assert not isinstance(signal.getsignal(signal.SIGINT), Interrupt), "nor do these tests"
@@ -116,7 +118,7 @@ def test_a_worker_ends_as_soon_as_its_parent_is_killed(tmp_path):
     """At once: a process that is left writes while the next run has begun."""
     code = """
 import os, sys, time
-from deepfake.processes import stream
+from deepfake.parallel.pool import stream
 
 def work(item):
     yield os.getpid()

@@ -1,6 +1,6 @@
 """Every program has idle OpenMP threads sleep before it imports torch."""
 
-from deepfake.idle_threads import WAIT_POLICY
+from deepfake.parallel.idle_threads import WAIT_POLICY
 
 import ast
 import os
@@ -14,7 +14,7 @@ from tests.test_rooms import source_files
 
 ROOT = Path(__file__).resolve().parents[2]
 
-STARTED_BY_OTHERS = {"kernel_utils.py", "federated/opener.py", "federated/algorithm.py", "deepfake/cluster.py"}
+STARTED_BY_OTHERS = {"kernel_utils.py", "federated/opener.py", "federated/algorithm.py", "deepfake/parallel/cluster.py"}
 """What notebooks, Substra and Dask workers import first."""
 
 WATCH = f"""
@@ -46,7 +46,7 @@ def read(name: str) -> str:
 def test_first_import(program: str) -> None:
     imports = [n for n in ast.parse(read(program)).body if isinstance(n, (ast.Import, ast.ImportFrom))]
     first = next(ast.unparse(node) for node in imports if ast.unparse(node) != "from __future__ import annotations")
-    assert first == "import deepfake.idle_threads"
+    assert first == "import deepfake.parallel.idle_threads"
 
 
 @pytest.mark.parametrize("given", [None, "ACTIVE"])

@@ -10,7 +10,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deepfake.lanes import MAX_LANES, Lanes, share, shared_lanes
+from deepfake.parallel.threads import MAX_LANES, Lanes, share, shared_lanes
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -64,7 +64,7 @@ def test_after_an_error_nothing_more_is_begun():
 def test_a_forked_process_has_lanes_of_its_own():
     program = """
 import os, torch
-from deepfake.lanes import shared_lanes
+from deepfake.parallel.threads import shared_lanes
 torch.set_num_threads(2)
 assert shared_lanes().count == 2 and shared_lanes() is shared_lanes()
 assert shared_lanes().map(abs, [-1]) == [1]

@@ -4,7 +4,7 @@ Python's own handler raises KeyboardInterrupt wherever the program is. In the mi
 of other people's code, or the end of the process by abort() where C++ does not expect it; and a second Ctrl-C while the
 program cleans up after the first is another trace.
 
-Like `deepfake.idle_threads` this module acts when it is imported, and only where a program of this project runs:
+Like `deepfake.parallel.idle_threads` this module acts when it is imported, and only where a program of ours runs:
 notebooks and tests keep Python's handler.
 """
 
@@ -28,7 +28,7 @@ SAME_PRESS_SECONDS = 0.5
 
 _STDERR = 2
 _IMPORTERS = ("importlib._bootstrap", "_frozen_importlib")
-_PROJECT = Path(__file__).resolve().parents[1]
+_PROJECT = Path(__file__).resolve().parents[2]
 
 
 class Interrupt:

@@ -7,7 +7,7 @@ so neither end holds many. All machines see the data at the same path, and run t
 
 from __future__ import annotations
 
-import deepfake.idle_threads
+import deepfake.parallel.idle_threads
 
 import contextlib
 import functools
@@ -19,10 +19,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from deepfake.processes import cap_threads, default_workers, portable
+from deepfake.parallel.pool import cap_threads, default_workers, portable
+from deepfake.parallel.workers import UNMEASURED, Cost, Outcome, Task
 from deepfake.storage.disk_full import OutOfSpace
 from deepfake.version import code_version
-from deepfake.workers import UNMEASURED, Cost, Outcome, Task
 
 if TYPE_CHECKING:
     from distributed import Client, Future
@@ -287,7 +287,7 @@ def _probe(requirements: Requirements) -> Callable[[], str | None]:
         try:
             from pathlib import Path
 
-            from deepfake.cluster import Requirements, fault
+            from deepfake.parallel.cluster import Requirements, fault
         except ImportError as error:
             return f"this version of the code is not installed there ({error}); install it and start the worker again"
         return fault(Requirements(source, Path(marker)))

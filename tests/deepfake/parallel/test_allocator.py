@@ -11,14 +11,14 @@ import numpy as np
 import pytest
 
 from deepfake.media.containers import ReadLimits, VideoError
-from deepfake.memory import is_out_of_memory
+from deepfake.parallel.allocator import is_out_of_memory
+from deepfake.parallel.pool import apart
 from deepfake.prediction.bounded_memory import bounded_memory
-from deepfake.processes import apart
 
 PROGRAM = """
 import resource, sys
 import numpy as np
-from deepfake.memory import keep_freed_memory
+from deepfake.parallel.allocator import keep_freed_memory
 
 if sys.argv[1] == "keep":
     assert keep_freed_memory()
@@ -33,8 +33,8 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before.ru_minflt)
 RETURNED = """
 import psutil
 import numpy as np
-from deepfake.memory import keep_freed_memory
-from deepfake.processes import apart
+from deepfake.parallel.allocator import keep_freed_memory
+from deepfake.parallel.pool import apart
 
 keep_freed_memory()
 np.ones(40_000_000)  # 320 MB, freed at once

@@ -13,10 +13,10 @@ import psutil
 import pytest
 
 from deepfake.media.video import VideoError
-from deepfake.processes import DIED, WorkerDied, apart
+from deepfake.parallel.pool import DIED, WorkerDied, apart
+from deepfake.parallel.workers import Failure, Outcome, Summary, read_failures, run_over, run_stream, write_failures
 from deepfake.storage import atomic
 from deepfake.storage.disk_full import OutOfSpace
-from deepfake.workers import Failure, Outcome, Summary, read_failures, run_over, run_stream, write_failures
 
 WORKERS = pytest.mark.parametrize("workers", [1, 2])
 
@@ -211,7 +211,7 @@ def test_work_is_done_in_child_processes_with_capped_threads(tmp_path, workers):
 OPENCV_BEFORE = """
 import sys
 import cv2, numpy as np
-from deepfake.workers import run_over
+from deepfake.parallel.workers import run_over
 
 image = np.random.default_rng(0).integers(0, 256, (1500, 1500, 3), dtype=np.uint8)
 
@@ -310,7 +310,7 @@ SLOW_RUN = """
 import sys, time
 from pathlib import Path
 from deepfake.storage import atomic
-from deepfake.workers import run_over
+from deepfake.parallel.workers import run_over
 
 seconds = float(sys.argv[2])
 
@@ -412,7 +412,7 @@ def _raise(error: Exception) -> None:
 def test_ctrl_c_while_a_worker_is_started_is_not_lost():
     script = """
 import os, signal
-from deepfake.processes import stream
+from deepfake.parallel.pool import stream
 
 def press():
     signal.raise_signal(signal.SIGINT)

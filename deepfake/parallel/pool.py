@@ -23,7 +23,7 @@ from typing import Any, Generic, TypeVar
 
 import cv2
 
-from deepfake.memory import keep_freed_memory, return_freed_memory
+from deepfake.parallel.allocator import keep_freed_memory, return_freed_memory
 from deepfake.storage.disk_full import OutOfSpace, is_disk_full
 from deepfake.storage.file_errors import FileError
 
