@@ -14,8 +14,8 @@ from deepfake.faces.detectors.base import AnySettings
 from deepfake.faces.recipes import AlignRecipe
 from deepfake.media.images import ImageError
 from deepfake.media.video import Frame, SpreadFrames, VideoError, iter_chosen
-from deepfake.portraits import PERSONS, read_portrait
 from deepfake.prediction.face_collector import FaceCollector, FaceSource, FaceView
+from deepfake.synthesis.portraits import PERSONS, read_portrait
 
 FRAMES = SpreadFrames(8)
 """Of each video: many videos tell more than many frames of one."""

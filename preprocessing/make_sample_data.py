@@ -20,16 +20,16 @@ import numpy as np
 from deepfake.commandline import positive_int
 from deepfake.datasets.metadata import FAKE, REAL
 from deepfake.faces.detectors import FaceDetector, get_preset
-from deepfake.faceswap import NoFaceError, swap_video
 from deepfake.media.encode import write_video
 from deepfake.media.video import probe
 from deepfake.parallel.workers import Summary, run_over
-from deepfake.portrait import Portrait, animate
-from deepfake.portraits import PERSONS, read_portrait
 from deepfake.reading_options import add_limits, chosen_limits
 from deepfake.storage import atomic
 from deepfake.storage.locks import writing_file, writing_folder
 from deepfake.storage.own_folders import METADATA_NAME
+from deepfake.synthesis.faceswap import NoFaceError, swap_video
+from deepfake.synthesis.portrait_motion import Portrait, animate
+from deepfake.synthesis.portraits import PERSONS, read_portrait
 from preprocessing.step import add_run_options, finish, make_bare_parser, run_main
 
 STEP = Path(__file__).stem

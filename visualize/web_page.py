@@ -13,7 +13,7 @@ from deepfake.media.files import PICTURE_SUFFIXES, VIDEO_SUFFIXES
 from deepfake.media.images import fit_square, write_image
 from deepfake.media.video import iter_spread
 from deepfake.parallel.pool import GivenUp, WorkerDied
-from deepfake.portraits import PERSONS, read_portrait
+from deepfake.synthesis.portraits import PERSONS, read_portrait
 from deepfake.uploads import named_as_uploaded
 from visualize.analyst import Analyst
 from visualize.page_app import JUDGE

@@ -16,11 +16,11 @@ import numpy as np
 from tqdm import tqdm
 
 from deepfake.media.video import Frame, spread_indices
-from deepfake.portraits import PERSONS, read_portrait
 from deepfake.precision import FLOAT32, PORTRAITS, TRIAL_TOLERANCE, PrecisionCheck
 from deepfake.prediction.face_collector import FaceCollector, FaceView, VideoFaces
 from deepfake.prediction.face_scorer import FaceScorer, ScoringError
 from deepfake.prediction.scoring_model import ScoringModel, make_scorer
+from deepfake.synthesis.portraits import PERSONS, read_portrait
 
 FEWEST_TO_TRY = 5
 """Fewer videos are scored in float32 in less time than a trial and the scoring in reduced precision take: a face in

@@ -13,7 +13,7 @@ from PIL import Image, ImageCms, features
 
 from deepfake.media.image_files import _PILLOW, ImageInfo, image_format, iter_image, probe_image, sniff_image
 from deepfake.media.images import ImageError
-from deepfake.portraits import read_portrait
+from deepfake.synthesis.portraits import read_portrait
 from tests.data.heic import write_heic
 
 HEIGHT, WIDTH = 400, 320

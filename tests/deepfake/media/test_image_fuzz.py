@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image, features
 
-from deepfake.portraits import read_portrait
+from deepfake.synthesis.portraits import read_portrait
 from tests.data.heic import write_heic
 
 ROOT = Path(__file__).resolve().parents[2]

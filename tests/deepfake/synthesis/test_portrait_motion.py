@@ -1,10 +1,10 @@
-"""deepfake/portrait.py: clips from a still picture."""
+"""deepfake/synthesis/portrait_motion.py: clips from a still picture."""
 
 import numpy as np
 import pytest
 
 from deepfake.faces.align import TEMPLATE
-from deepfake.portrait import Portrait, Strength, animate
+from deepfake.synthesis.portrait_motion import Portrait, Strength, animate
 
 STILL = Strength(yaw=0, pitch=0, roll=0, sway=0, pan=0, zoom=0, light=0, noise=0)
 

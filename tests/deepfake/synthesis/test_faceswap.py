@@ -1,4 +1,4 @@
-"""deepfake/faceswap.py: what a swap changes, and what it leaves alone."""
+"""deepfake/synthesis/faceswap.py: what a swap changes, and what it leaves alone."""
 
 from collections.abc import Sequence
 
@@ -8,7 +8,9 @@ import pytest
 
 from deepfake.faces.align import TEMPLATE, TEMPLATE_SIZE, transform_points
 from deepfake.faces.boxes import Face
-from deepfake.faceswap import (
+from deepfake.media.encode import write_video
+from deepfake.media.video import VideoError, iter_every, probe
+from deepfake.synthesis.faceswap import (
     FACE_OUTLINE,
     FacePicture,
     NoFaceError,
@@ -18,8 +20,6 @@ from deepfake.faceswap import (
     swap_face,
     swap_video,
 )
-from deepfake.media.encode import write_video
-from deepfake.media.video import VideoError, iter_every, probe
 
 MARK = (200, 30, 30)
 """Colour of the dot that the test detector takes for a nose."""
