@@ -195,7 +195,7 @@ def outputs(source: Source, output: Path) -> tuple[Path, Path, Path]:
 
 def build_mapper(args: argparse.Namespace, checkpoint: Path, detects: bool) -> FaceMapper:
     """The network with everything it needs. Raises ValueError for what cannot be used."""
-    from deepfake.precision import choose_device
+    from deepfake.models.precision import choose_device
     from deepfake.prediction.loading import load_models
     from visualize.face_maps import FaceMapper
 

@@ -174,7 +174,7 @@ def predict(args: argparse.Namespace, videos: dict[str, Path]) -> tuple[dict[str
     if args.backend == "torch":
         check_present([member.checkpoint for member in members])
     calibration = read_calibration(args.calibration) if args.calibration else None
-    from deepfake.precision import choose_device  # torch takes seconds: not for --help or a mistyped folder
+    from deepfake.models.precision import choose_device  # torch takes seconds: not for --help or a mistyped folder
     from deepfake.prediction.loading import load_models
     from deepfake.prediction.predictor import Predictor
     from deepfake.prediction.scoring_model import describe_run
@@ -234,7 +234,7 @@ def worth_compiling(args: argparse.Namespace, videos: int) -> bool:
 
 def warn_of_precision(run: dict[str, Any]) -> None:
     """Says on stderr that videos which were checked in float32 were off too far."""
-    from deepfake.precision import PrecisionCheck
+    from deepfake.models.precision import PrecisionCheck
 
     found = run["settings"]["precision_check"]
     if found is not None and (warning := PrecisionCheck(**found).warning()) is not None:

@@ -27,7 +27,7 @@ find_python() {
 # What the environment was made from: it is made anew when this changes, and when the checkout has moved.
 environment_facts() {
     echo "$project_root"
-    cat "$project_root"/requirements*.txt "$project_root"/pyproject.toml "$project_root"/deepfake/models/*.c
+    cat "$project_root"/requirements*.txt "$project_root"/pyproject.toml "$project_root"/deepfake/models/inference/*.c
 }
 
 make_environment() {

@@ -135,9 +135,9 @@ def main() -> int:
     args = parse_args()
     import torch
 
-    from deepfake.models.swish import can_swish
+    from deepfake.models.inference.silu import can_swish
+    from deepfake.models.precision import choose_device
     from deepfake.parallel.threads import share
-    from deepfake.precision import choose_device
 
     device = choose_device(args.device)
     with tempfile.TemporaryDirectory(prefix="bench_predict_") as scratch:
@@ -148,7 +148,7 @@ def main() -> int:
         print(f"{processor()}, {default_workers()} cores; {device}; {job.workers} workers")
         if device == "cpu":
             swish = can_swish(torch.bfloat16, share(torch.get_num_threads())[1])
-            print(f"SiLU in bf16 (torch): {'deepfake/models/_bf16.c' if swish else 'oneDNN'}")
+            print(f"SiLU in bf16 (torch): {'deepfake/models/inference/_bf16.c' if swish else 'oneDNN'}")
         if args.batches:
             print_batches(job, choose_ways(args, device))
         else:
@@ -196,7 +196,7 @@ def exported_job(job: Job, way: Way, scratch: Path) -> Job:
         return job
     from deepfake.backends.facts import ExportFacts
     from deepfake.checkpoints.checkpoint import load_model
-    from deepfake.weight_files import file_hash
+    from deepfake.models.weight_files import file_hash
     from export.checking import export_checked
     from export.crops import real_crops
     from export.format_registry import FORMATS

@@ -198,7 +198,7 @@ def choose_place(args: argparse.Namespace, made: Format) -> str:
         ValueError: see `choose_device`.
     """
     from deepfake.backends.facts import ExportError
-    from deepfake.precision import choose_device
+    from deepfake.models.precision import choose_device
 
     if args.precision not in made.file.precisions:
         raise ExportError(f"--precision {args.precision}: {made.file.name} has {', '.join(made.file.precisions)}")
@@ -210,7 +210,7 @@ def make_job(args: argparse.Namespace, checkpoint: Path, files: Sequence[Path], 
     """What is to be exported, with the faces that it is checked on."""
     from deepfake.backends.facts import INT8, ExportFacts
     from deepfake.checkpoints.checkpoint import load_model
-    from deepfake.weight_files import file_hash
+    from deepfake.models.weight_files import file_hash
     from export.crops import real_crops
     from export.formats.onnx import OPSET
     from export.network import ExportJob

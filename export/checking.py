@@ -9,7 +9,7 @@ import numpy as np
 
 from deepfake.backends.facts import ExportError
 from deepfake.backends.network import ExportedNetwork
-from deepfake.precision import FLOAT32, REDUCED_TOLERANCE, TOLERANCE
+from deepfake.models.precision import FLOAT32, REDUCED_TOLERANCE, TOLERANCE
 from deepfake.prediction.face_scorer import FaceScorer
 from export.format_registry import Format
 from export.network import ExportJob

@@ -18,8 +18,8 @@ from deepfake.backends.network import INPUT, OUTPUT
 from deepfake.backends.triton_models import ENSEMBLE, KIND, NETWORK, WEIGHTING, model_name, parameters_of
 from deepfake.checkpoints.spec import OUTPUT_LOGIT, ModelSpec
 from deepfake.faces.recipes import recipe_to_dict
+from deepfake.models.weight_files import file_hash
 from deepfake.storage import atomic
-from deepfake.weight_files import file_hash
 from export import triton_config as configs
 from export import triton_model
 from export.checking import Agreement, export_checked

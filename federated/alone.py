@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from deepfake.checkpoints.checkpoint import read_checkpoint
-from deepfake.weight_files import CheckpointError
+from deepfake.models.weight_files import CheckpointError
 from federated.algorithm import FederatedClassifier
 from federated.samples import OwnerData
 from federated.settings import LocalSettings

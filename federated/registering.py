@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from deepfake.weight_files import file_hash
+from deepfake.models.weight_files import file_hash
 from federated.asset_keys import AssetKeys, read_keys, write_keys
 from federated.local_training import write_start
 from federated.network import Network, NetworkError, Organisation

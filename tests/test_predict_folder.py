@@ -19,7 +19,7 @@ import predict_folder
 from deepfake.faces.detectors import PRESETS
 from deepfake.faces.recipes import CropRecipe
 from deepfake.media.video import iter_frames
-from deepfake.precision import fastest_precision
+from deepfake.models.precision import fastest_precision
 from tests.clips import cut, draw, gradient
 from tests.predicting import FACELESS, SCORED, UNREADABLE, make_zoo, tiny_checkpoint
 

@@ -23,7 +23,7 @@ from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 from tqdm import tqdm
 
 from deepfake.losslog import EpochLoss
-from deepfake.models.inference import check_can_compile
+from deepfake.models.inference.prepare import check_can_compile
 from deepfake.scoring.metrics import VideoMetrics, video_metrics
 from training import distributed
 from training.config import OptimizerConfig

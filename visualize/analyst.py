@@ -11,8 +11,8 @@ from threading import Event, Lock
 
 from deepfake.faces.detectors.base import ALIGNING, AnySettings
 from deepfake.media.video import LIMITS, ReadLimits
+from deepfake.models.precision import AUTO, choose_device
 from deepfake.parallel.pool import Unwanted
-from deepfake.precision import AUTO, choose_device
 from deepfake.prediction.ensemble import Member
 from deepfake.prediction.loading import NoUseForDetector, load_predictor
 from deepfake.prediction.predictor import Predictor

@@ -21,8 +21,8 @@ from deepfake.faces.quality import SMALL_FACE, bits_per_pixel, reasons_for_doubt
 from deepfake.faces.tracking import can_judge
 from deepfake.media.images import fit_square
 from deepfake.media.video import LIMITS, Frame, ReadLimits, VideoInfo, iter_frames, probe
+from deepfake.models.precision import PrecisionCheck
 from deepfake.parallel.pool import WorkerDied, apart, portable, stream
-from deepfake.precision import PrecisionCheck
 from deepfake.scoring.aggregation import MAX_PERSON, ensemble_score
 from deepfake.scoring.calibration import Judge
 from deepfake.scoring.results import PersonScore, ScoredFace, VideoResult, judged, video_to_json

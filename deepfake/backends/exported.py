@@ -7,7 +7,7 @@ from pathlib import Path
 from deepfake.backends.facts import ExportError, again
 from deepfake.backends.network import ExportedNetwork
 from deepfake.backends.registry import FILE_FORMATS
-from deepfake.weight_files import file_hash
+from deepfake.models.weight_files import file_hash
 
 
 def exported_path(named: Path, backend: str) -> Path:

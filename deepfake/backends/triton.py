@@ -22,7 +22,7 @@ import torch
 from deepfake.backends.facts import ExportError, ExportFacts, again, missing_library
 from deepfake.backends.network import INPUT, OUTPUT, ExportedNetwork
 from deepfake.backends.triton_models import FILE_HASH, KIND, NETWORK, model_name, output_width, parameters_of
-from deepfake.weight_files import file_hash
+from deepfake.models.weight_files import file_hash
 
 NAME = "triton"
 DEFAULT_URL = "localhost:8001"

@@ -14,8 +14,7 @@ from torch import nn
 from deepfake.checkpoints.published_specs import SECOND_PLACE_SPECS, legacy_spec
 from deepfake.checkpoints.spec import OUTPUT_WIDTHS, ModelSpec
 from deepfake.models import published_to_own
-from deepfake.storage import atomic
-from deepfake.weight_files import (
+from deepfake.models.weight_files import (
     CheckpointError,
     check_tensors,
     compare_keys,
@@ -24,6 +23,7 @@ from deepfake.weight_files import (
     own_keys,
     read_file,
 )
+from deepfake.storage import atomic
 
 _STATES = ("state_dict", "model_state_dict", "model")
 """Where a checkpoint keeps its weights; the first that is there."""

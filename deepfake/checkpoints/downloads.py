@@ -78,7 +78,7 @@ def read_checksums(folder: Path) -> dict[str, str]:
 def _check(folder: Path, name: str, path: Path) -> str:
     """Compares with the record, or loads and records. Returns what was done."""
     from deepfake.checkpoints.checkpoint import load_model  # torch takes seconds, and most runs find all recorded
-    from deepfake.weight_files import file_hash
+    from deepfake.models.weight_files import file_hash
 
     recorded = read_checksums(folder)
     digest = file_hash(path)

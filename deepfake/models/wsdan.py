@@ -13,7 +13,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from deepfake.models.efficientnet_published import efficientnet_b3, own_efficientnet_key
+from deepfake.models.efficientnet_b3 import efficientnet_b3, own_efficientnet_key
 from deepfake.models.encoders import create_encoder
 from deepfake.models.registry import register
 from deepfake.models.xception import BACKBONE, CLASSES

@@ -12,9 +12,9 @@ from torch.nn import functional
 
 from deepfake.checkpoints.spec import OUTPUT_LOGIT, fake_probability
 from deepfake.media.images import IMAGENET, Normalization
-from deepfake.models.inference import Network, check_can_compile, for_inference
+from deepfake.models.inference.prepare import Network, check_can_compile, for_inference
+from deepfake.models.precision import FLOAT32
 from deepfake.parallel.threads import shared_lanes
-from deepfake.precision import FLOAT32
 
 SCORE_BATCH = {"cpu": 8, "cuda": 64}
 """The most faces a network call, or a request to a network that runs elsewhere: bounds memory."""

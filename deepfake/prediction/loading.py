@@ -13,12 +13,12 @@ from deepfake.checkpoints.checkpoint import load_model
 from deepfake.faces.detectors.base import AnySettings
 from deepfake.faces.recipes import AlignRecipe, CropRecipe
 from deepfake.media.video import LIMITS, ReadLimits
-from deepfake.precision import AUTO, choose_device
+from deepfake.models.precision import AUTO, choose_device
+from deepfake.models.weight_files import file_hash
 from deepfake.prediction.ensemble import Member
 from deepfake.prediction.face_collector import FaceSource
 from deepfake.prediction.predictor import Predictor, warm_up
 from deepfake.prediction.scoring_model import TORCH, TRITON, ExportedFile, ScoringModel
-from deepfake.weight_files import file_hash
 
 log = logging.getLogger(__name__)
 

@@ -16,7 +16,7 @@ import numpy as np
 from tqdm import tqdm
 
 from deepfake.media.video import Frame, spread_indices
-from deepfake.precision import FLOAT32, PORTRAITS, TRIAL_TOLERANCE, PrecisionCheck
+from deepfake.models.precision import FLOAT32, PORTRAITS, TRIAL_TOLERANCE, PrecisionCheck
 from deepfake.prediction.face_collector import FaceCollector, FaceView, VideoFaces
 from deepfake.prediction.face_scorer import FaceScorer, ScoringError
 from deepfake.prediction.scoring_model import ScoringModel, make_scorer

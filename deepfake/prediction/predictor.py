@@ -17,8 +17,7 @@ from tqdm import tqdm
 from deepfake.datasets.run_records import plain
 from deepfake.faces.tracking import drop_strays, link_persons
 from deepfake.media.video import LIMITS, ReadLimits, VideoError
-from deepfake.parallel.pool import Unwanted, WorkerDied, check_wanted
-from deepfake.precision import (
+from deepfake.models.precision import (
     AUTO,
     FLOAT32,
     PORTRAITS,
@@ -27,6 +26,7 @@ from deepfake.precision import (
     PrecisionCheck,
     fastest_precision,
 )
+from deepfake.parallel.pool import Unwanted, WorkerDied, check_wanted
 from deepfake.prediction.face_collector import FaceCollector, FaceSource, VideoFaces
 from deepfake.prediction.face_scorer import FaceScorer, Scorer, ScoringError
 from deepfake.prediction.face_stream import stream_faces

@@ -21,7 +21,7 @@ from deepfake.backends.facts import (
 )
 from deepfake.backends.formats.onnx import NAME
 from deepfake.backends.network import INPUT, OUTPUT
-from deepfake.models.rectifiers import SLOPE
+from deepfake.models.inference.rectifiers import SLOPE
 from deepfake.storage import atomic
 from export.format_registry import export_format
 from export.network import ExportedGraph, ExportJob
@@ -120,7 +120,7 @@ def _check_opset(model: Any, opset: int) -> None:
 
 
 def _replace_rectifiers(model: Any) -> None:
-    """Makes every ReLU a leaky one of SLOPE: see `deepfake.models.rectifiers`."""
+    """Makes every ReLU a leaky one of SLOPE: see `deepfake.models.inference.rectifiers`."""
     from onnx import helper
 
     for node in model.graph.node:

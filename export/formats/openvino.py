@@ -15,8 +15,8 @@ from deepfake.backends.facts import (
     with_checksum,
 )
 from deepfake.backends.formats.openvino import NAME, SECTION, WEIGHTS_HASH, WEIGHTS_SUFFIX
+from deepfake.models.weight_files import file_hash
 from deepfake.storage import atomic
-from deepfake.weight_files import file_hash
 from export.format_registry import export_format
 from export.formats import onnx
 from export.network import ExportJob

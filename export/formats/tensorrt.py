@@ -15,9 +15,9 @@ import torch
 from deepfake.backends.facts import BF16, FP16, ExportError
 from deepfake.backends.formats.tensorrt import ENGINE_HASH, NAME, facts_path, import_tensorrt
 from deepfake.backends.network import INPUT
+from deepfake.models.weight_files import file_hash
 from deepfake.prediction.face_scorer import SCORE_BATCH
 from deepfake.storage import atomic
-from deepfake.weight_files import file_hash
 from export.format_registry import export_format
 from export.formats import onnx
 from export.network import ExportJob

@@ -51,7 +51,7 @@ def packs() -> None:
     """Skips what needs packed convolutions where no processor packs them."""
     import torch
 
-    from deepfake.models.packing import can_pack
+    from deepfake.models.inference.packing import can_pack
 
     if not can_pack(torch.device("cpu"), torch.float32):
         pytest.skip("only x86 processors pack convolutions")

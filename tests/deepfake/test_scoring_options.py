@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from deepfake.media.video import SpreadFrames
-from deepfake.precision import AUTO, PRECISIONS
+from deepfake.models.precision import AUTO, PRECISIONS
 from deepfake.prediction.ensemble import EnsembleError, Member, named_ensemble
 from deepfake.scoring_options import (
     add_members,

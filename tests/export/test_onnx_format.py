@@ -17,8 +17,8 @@ from export.checking import compare, export_checked, make_scorer
 from export.format_registry import FORMATS
 from export.formats.onnx import OPSET
 from export.network import ExportJob
-from tests.deepfake.test_inference import lively
-from tests.deepfake.test_rectifiers import poison
+from tests.deepfake.models.inference.test_prepare import lively
+from tests.deepfake.models.inference.test_rectifiers import poison
 from tests.export.conftest import SIZE, TINY
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -8,8 +8,8 @@ import pytest
 from deepfake.backends.facts import BF16, FLOAT32, INT8, ExportError
 from deepfake.backends.formats.openvino import open_file
 from deepfake.backends.network import ExportedNetwork
+from deepfake.models.weight_files import file_hash
 from deepfake.prediction.face_scorer import FaceScorer
-from deepfake.weight_files import file_hash
 from export.checking import export_checked, make_scorer
 from export.format_registry import FORMATS
 

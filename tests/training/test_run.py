@@ -17,8 +17,8 @@ from deepfake.datasets.layout import DataRoot
 from deepfake.faces.boxes import BoxFile, first_settings, write_boxes
 from deepfake.faces.detectors.base import PRESETS
 from deepfake.losslog import parse_losses
+from deepfake.models.weight_files import CheckpointError
 from deepfake.storage.locks import Locked
-from deepfake.weight_files import CheckpointError
 from tests.training.conftest import TINY, make_data_root
 from training import engine
 from training.checkpointing import RunFiles

@@ -17,8 +17,8 @@ from deepfake.checkpoints.spec import ModelSpec, fake_probability
 from deepfake.datasets.aligned_faces import FACES_CSV, read_face_list
 from deepfake.losslog import parse_losses
 from deepfake.models import build_model, wsdan, xception
+from deepfake.models.weight_files import CheckpointError
 from deepfake.scoring.metrics import video_metrics
-from deepfake.weight_files import CheckpointError
 from tests.training.conftest import second_place_config
 from training import distributed, engine
 from training.config import ConfigError, WSDANConfig, XceptionConfig, parse_config, read_config

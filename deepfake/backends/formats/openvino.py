@@ -23,8 +23,8 @@ from deepfake.backends.facts import (
 )
 from deepfake.backends.network import Run
 from deepfake.backends.registry import file_format
+from deepfake.models.weight_files import file_hash
 from deepfake.parallel.threads import share
-from deepfake.weight_files import file_hash
 
 NAME = "openvino"
 

@@ -10,8 +10,8 @@ import torch
 from deepfake.backends.facts import BF16, FLOAT32, FP16, ExportError, ExportFacts, again, missing_library
 from deepfake.backends.network import INPUT, OUTPUT, Run
 from deepfake.backends.registry import file_format
+from deepfake.models.weight_files import file_hash
 from deepfake.storage.json_files import parse_json
-from deepfake.weight_files import file_hash
 
 NAME = "tensorrt"
 

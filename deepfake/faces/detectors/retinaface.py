@@ -20,10 +20,10 @@ from deepfake.faces.boxes import Face
 from deepfake.faces.detectors import retinaface_network
 from deepfake.faces.detectors.base import RetinaFaceSettings, auto_scale
 from deepfake.faces.detectors.nms import nms
-from deepfake.models.inference import Network, for_inference
-from deepfake.precision import FLOAT32
+from deepfake.models.inference.prepare import Network, for_inference
+from deepfake.models.precision import FLOAT32
+from deepfake.models.weight_files import CheckpointError, load_state, read_state_dict
 from deepfake.published import SECOND_PLACE_SOURCE
-from deepfake.weight_files import CheckpointError, load_state, read_state_dict
 
 MEAN_BGR = (104.0, 117.0, 123.0)
 CENTRE_VARIANCE, SIZE_VARIANCE = 0.1, 0.2

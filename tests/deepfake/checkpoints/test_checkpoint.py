@@ -17,7 +17,7 @@ import torch
 
 from deepfake.checkpoints.checkpoint import load_model, load_weights, read_checkpoint, save_checkpoint
 from deepfake.checkpoints.spec import ModelSpec
-from deepfake.weight_files import CheckpointError, file_hash
+from deepfake.models.weight_files import CheckpointError, file_hash
 
 TINY = ModelSpec("DeepFakeClassifier", {"encoder": "mobilenetv3_small_050"}, 64)
 LEGACY_NAME = "tiny_DeepFakeClassifier_tf_efficientnet_b0_ns_0_last"

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from deepfake.checkpoints.spec import ModelSpec
-from deepfake.precision import FLOAT32, PORTRAITS, REDUCED_TOLERANCE, TRIAL_TOLERANCE, VIDEOS, PrecisionCheck
+from deepfake.models.precision import FLOAT32, PORTRAITS, REDUCED_TOLERANCE, TRIAL_TOLERANCE, VIDEOS, PrecisionCheck
 from deepfake.prediction import precision_check
 from deepfake.prediction.face_collector import FaceCollector, VideoFaces
 from deepfake.prediction.precision_check import (

@@ -13,8 +13,8 @@ from torch import nn
 from deepfake.checkpoints.checkpoint import load_model
 from deepfake.datasets.run_records import plain
 from deepfake.media.video import iter_spread
+from deepfake.models.precision import AUTO, FLOAT32, REDUCED_TOLERANCE, PrecisionCheck, fastest_precision
 from deepfake.parallel.pool import stream
-from deepfake.precision import AUTO, FLOAT32, REDUCED_TOLERANCE, PrecisionCheck, fastest_precision
 from deepfake.prediction import face_collector as faces
 from deepfake.prediction import precision_check
 from deepfake.prediction import predictor as prediction

@@ -19,7 +19,7 @@ from deepfake.faces.detectors.retinaface import (
     weights_path,
 )
 from deepfake.media.video import iter_frames
-from deepfake.weight_files import CheckpointError
+from deepfake.models.weight_files import CheckpointError
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

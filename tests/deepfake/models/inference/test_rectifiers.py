@@ -8,10 +8,10 @@ import pytest
 import torch
 from torch import nn
 
-from deepfake.models.inference import for_inference
+from deepfake.models.inference.prepare import for_inference
 from deepfake.models.registry import build_model
 from deepfake.prediction.face_scorer import FaceScorer, ScoringError
-from tests.deepfake.test_inference import lively
+from tests.deepfake.models.inference.test_prepare import lively
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

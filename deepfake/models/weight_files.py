@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from deepfake.checkpoint_files import check_file
+from deepfake.models.checkpoint_files import check_file
 
 _SCALAR = np.float64(0).__reduce__()[0]
 

@@ -9,10 +9,10 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from deepfake.models import inference
-from deepfake.models.folding import fold_batch_norms
-from deepfake.models.inference import check_can_compile, for_inference
-from deepfake.models.packing import PackedConv2d
+from deepfake.models.inference import prepare
+from deepfake.models.inference.folding import fold_batch_norms
+from deepfake.models.inference.packing import PackedConv2d
+from deepfake.models.inference.prepare import check_can_compile, for_inference
 from deepfake.models.registry import build_model
 from deepfake.prediction.face_scorer import SCORE_BATCH, FaceScorer
 
@@ -123,7 +123,7 @@ def test_weights_are_kept_in_the_type_that_computes(monkeypatch):
     network = lively(Small())
     x = torch.randn(4, 3, 20, 20)
     for packs in (False, True):
-        monkeypatch.setattr(inference, "can_pack", lambda device, dtype, packs=packs: packs)
+        monkeypatch.setattr(prepare, "can_pack", lambda device, dtype, packs=packs: packs)
         mixed = for_inference(network, "bf16", x[:1])
         assert isinstance(mixed.network.a, PackedConv2d if packs else nn.Conv2d)
         assert (mixed.network.a.dtype if packs else mixed.network.a.weight.dtype) == torch.bfloat16
@@ -148,7 +148,7 @@ def test_in_float32_packed_convolutions_compute_the_same(name, options, monkeypa
     assert (packed(x) - expected).abs().max() <= 1e-4 * (1 + expected.abs().max())
     assert torch.equal(network(x), expected), "the network itself is left as it is"
     assert all(torch.equal(value, before[key]) for key, value in network.state_dict().items())
-    monkeypatch.setattr(inference, "can_pack", lambda device, dtype: False)
+    monkeypatch.setattr(prepare, "can_pack", lambda device, dtype: False)
     assert for_inference(network, "float32", x) is network
 
 

@@ -15,12 +15,12 @@ from collections.abc import Callable
 import torch
 from torch import nn
 
-from deepfake.models.folding import fold_batch_norms
-from deepfake.models.gating import replace_gates
-from deepfake.models.packing import can_pack, pack_convolutions
-from deepfake.models.rectifiers import replace_rectifiers
-from deepfake.models.swish import can_swish, replace_swish
-from deepfake.precision import PRECISIONS
+from deepfake.models.inference.folding import fold_batch_norms
+from deepfake.models.inference.packing import can_pack, pack_convolutions
+from deepfake.models.inference.rectifiers import replace_rectifiers
+from deepfake.models.inference.silu import can_swish, replace_swish
+from deepfake.models.inference.squeeze_excite import replace_gates
+from deepfake.models.precision import PRECISIONS
 
 Network = Callable[[torch.Tensor], torch.Tensor]
 """(n, 3, h, w) pictures -> what the network puts out for them."""

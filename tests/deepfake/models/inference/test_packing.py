@@ -12,11 +12,17 @@ from timm.models._efficientnet_blocks import SqueezeExcite
 from torch import nn
 from torch.nn import functional
 
-from deepfake.models import packing
-from deepfake.models.folding import Folded
-from deepfake.models.gating import ChannelGate, replace_gates
-from deepfake.models.inference import for_inference
-from deepfake.models.packing import PackedConv2d, PackedProduct, can_pack, pack_convolutions, packed_convolution
+from deepfake.models.inference import packing
+from deepfake.models.inference.folding import Folded
+from deepfake.models.inference.packing import (
+    PackedConv2d,
+    PackedProduct,
+    can_pack,
+    pack_convolutions,
+    packed_convolution,
+)
+from deepfake.models.inference.prepare import for_inference
+from deepfake.models.inference.squeeze_excite import ChannelGate, replace_gates
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 CPU = torch.device("cpu")

@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from deepfake.models.folding import Folded, replace_module
-from deepfake.models.gating import ChannelGate
+from deepfake.models.inference.folding import Folded, replace_module
+from deepfake.models.inference.squeeze_excite import ChannelGate
 
 log = logging.getLogger(__name__)
 
@@ -37,14 +37,14 @@ def can_swish(dtype: torch.dtype, threads: int) -> bool:
 @cache
 def _built() -> ModuleType | None:
     try:
-        kernels = importlib.import_module("deepfake.models._bf16")
+        kernels = importlib.import_module("deepfake.models.inference._bf16")
     except ImportError:
         kernels = None
     if kernels is not None and kernels.INTERFACE == INTERFACE:
         return kernels
     if torch.cpu._is_avx512_bf16_supported():
         log.warning(
-            "networks in bf16 would be faster with deepfake/models/_bf16.c, which was not built from this "
+            "networks in bf16 would be faster with deepfake/models/inference/_bf16.c, which was not built from this "
             "version: install a C compiler and Python's headers (apt install gcc libc6-dev python3-dev), then the "
             "project anew (python -m pip install -e .)"
         )

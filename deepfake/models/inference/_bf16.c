@@ -1,7 +1,7 @@
 /* What lies between the convolutions of an EfficientNet, in bfloat16 and in place: SiLU, means of channels, and
  * channels times factors. x86 processors with AVX-512 BF16; elsewhere `available` is false and nothing else is called.
  *
- * deepfake/models/swish.py is what calls this.
+ * deepfake/models/inference/silu.py is what calls this.
  */
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
@@ -212,7 +212,7 @@ static PyMethodDef functions[] = {
      "(pictures, channels)."},
     {NULL, NULL, 0, NULL}};
 
-static struct PyModuleDef definition = {PyModuleDef_HEAD_INIT, "_bf16", "See deepfake/models/swish.py.", -1, functions};
+static struct PyModuleDef definition = {PyModuleDef_HEAD_INIT, "_bf16", "See deepfake/models/inference/silu.py.", -1, functions};
 
 PyMODINIT_FUNC PyInit__bf16(void) {
     PyObject *module = PyModule_Create(&definition);

@@ -14,7 +14,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.hooks import RemovableHandle
 from torch.utils.weak import WeakTensorKeyDictionary
 
-from deepfake.models.gating import ChannelGate
+from deepfake.models.inference.squeeze_excite import ChannelGate
 
 
 @dataclass(frozen=True)

@@ -16,13 +16,14 @@ from timm.layers.squeeze_excite import SEModule
 from torch import nn
 from torch.nn import functional
 
-from deepfake.models import inference, swish
-from deepfake.models.gating import ChannelGate
-from deepfake.models.inference import for_inference
+from deepfake.models.inference import prepare
+from deepfake.models.inference import silu as swish
+from deepfake.models.inference.prepare import for_inference
+from deepfake.models.inference.silu import GatedSwish, Swish, can_swish
+from deepfake.models.inference.squeeze_excite import ChannelGate
 from deepfake.models.registry import build_model
-from deepfake.models.swish import GatedSwish, Swish, can_swish
 from deepfake.prediction.face_scorer import FaceScorer
-from tests.deepfake.test_inference import lively
+from tests.deepfake.models.inference.test_prepare import lively
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 BF16 = torch.bfloat16
@@ -152,7 +153,7 @@ def test_a_network_with_gates_computes_the_same(kernels, monkeypatch):
     kinds = [type(module) for module in own.modules()]
     assert kinds.count(GatedSwish) == 16 and ChannelGate not in kinds
     assert kinds.count(Swish) == 17 and "swish" not in {getattr(m, "activation", None) for m in own.modules()}
-    monkeypatch.setattr(inference, "can_swish", lambda dtype, threads: False)
+    monkeypatch.setattr(prepare, "can_swish", lambda dtype, threads: False)
     onednn = for_inference(network, "bf16", x[:1])
     assert not any(isinstance(module, Swish | GatedSwish) for module in onednn.modules())
     expected = network(x)

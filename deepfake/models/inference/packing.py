@@ -10,8 +10,8 @@ import torch
 from timm.layers import Conv2dSame, pad_same
 from torch import nn
 
-from deepfake.models.folding import Folded, replace_module
-from deepfake.models.rectifiers import SLOPE
+from deepfake.models.inference.folding import Folded, replace_module
+from deepfake.models.inference.rectifiers import SLOPE
 
 PACKED_TYPES = (torch.float32, torch.bfloat16)
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch.serialization import set_crc32_options
 
-from deepfake.checkpoint_files import check_file
+from deepfake.models.checkpoint_files import check_file
 
 
 @pytest.fixture
