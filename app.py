@@ -15,11 +15,11 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from deepfake.commandline import EXIT_INTERRUPTED, EXIT_USAGE, index_int, positive_int, run_guarded
+from deepfake.cli.commandline import EXIT_INTERRUPTED, EXIT_USAGE, index_int, positive_int, run_guarded
+from deepfake.cli.prediction_options import add_host, add_networks, add_precision, add_upload_limits, upload_limits
 from deepfake.parallel.allocator import keep_freed_memory
 from deepfake.prediction.ensemble import listed_ensembles, read_ensemble, weighted_members
 from deepfake.published import WeightsError, check_present
-from deepfake.scoring_options import add_host, add_networks, add_precision, add_upload_limits, upload_limits
 from serving.run_folder import delete_older, run_folder, sweep
 from serving.server import address_of, bind, listen
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from deepfake.commandline import EXIT_USAGE, positive_int, run_guarded
+from deepfake.cli.commandline import EXIT_USAGE, positive_int, run_guarded
 from deepfake.datasets.labels import MatchedLabels, match_labels, read_labels
 from deepfake.scoring import calibration_fit as fit
 from deepfake.scoring.calibration import (

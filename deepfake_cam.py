@@ -16,7 +16,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from tqdm import tqdm
 
-from deepfake.commandline import EXIT_INTERRUPTED, EXIT_SOME_FAILED, EXIT_USAGE, positive_int, run_guarded
+from deepfake.cli.commandline import EXIT_INTERRUPTED, EXIT_SOME_FAILED, EXIT_USAGE, positive_int, run_guarded
+from deepfake.cli.prediction_options import add_networks
+from deepfake.cli.reading_options import add_limits, chosen_limits
 from deepfake.faces.detectors.base import ALIGNING
 from deepfake.media.files import is_picture, is_video
 from deepfake.media.image_files import TooManyPixels, image_format, probe_image, read_still
@@ -26,8 +28,6 @@ from deepfake.parallel.allocator import keep_freed_memory
 from deepfake.prediction.ensemble import Member
 from deepfake.prediction.face_collector import MAX_FACES
 from deepfake.published import check_present
-from deepfake.reading_options import add_limits, chosen_limits
-from deepfake.scoring_options import add_networks
 from deepfake.storage.names import fit, printable
 
 if TYPE_CHECKING:

@@ -16,18 +16,18 @@ from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from deepfake.backends.registry import FILE_FORMATS
-from deepfake.commandline import EXIT_INTERRUPTED, EXIT_SOME_FAILED, EXIT_USAGE, positive_int, run_guarded
+from deepfake.cli.commandline import EXIT_INTERRUPTED, EXIT_SOME_FAILED, EXIT_USAGE, positive_int, run_guarded
+from deepfake.cli.prediction_options import add_members, add_networks, add_precision, chosen_members
+from deepfake.cli.reading_options import add_limits, chosen_limits
 from deepfake.faces.detectors.base import ALIGNING
 from deepfake.media.files import find_videos
 from deepfake.media.video import ReadLimits, SpreadFrames
 from deepfake.parallel.allocator import keep_freed_memory
 from deepfake.parallel.pool import default_workers
 from deepfake.published import check_present
-from deepfake.reading_options import add_limits, chosen_limits
 from deepfake.scoring import results as tables
 from deepfake.scoring.aggregation import AGGREGATE_CHOICES, FRAMES_PER_VIDEO, OF_FAMILY
 from deepfake.scoring.calibration import Judge, choose_judge, read_calibration
-from deepfake.scoring_options import add_members, add_networks, add_precision, chosen_members
 from deepfake.storage.journal import begun_run
 from deepfake.storage.locks import writing_file, writing_folder
 from deepfake.storage.names import one_line

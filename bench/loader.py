@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 
 from bench.first_augmentation import FirstAugmentation
-from deepfake.commandline import positive_int, run_guarded
+from deepfake.cli.commandline import positive_int, run_guarded
 from deepfake.datasets.folds import CropFiles, FoldRow, read_folds, write_folds
 from deepfake.datasets.layout import CROP_SUFFIXES, DataRoot
 from deepfake.media.images import encode_image, read_image

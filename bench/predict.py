@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.measuring import pauses, processor, tree_memory
-from deepfake.commandline import positive_int, run_guarded
+from deepfake.cli.commandline import positive_int, run_guarded
 from deepfake.media.files import find_videos
 from deepfake.media.video import SpreadFrames
 from deepfake.parallel.allocator import keep_freed_memory

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.measuring import pauses, tree_memory
-from deepfake.commandline import positive_int
+from deepfake.cli.commandline import positive_int
 from deepfake.datasets.layout import part_folder
 from deepfake.datasets.metadata import Dataset, VideoRecord, read_dataset
 from deepfake.media.encode import write_video

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from deepfake.commandline import EXIT_INTERRUPTED, EXIT_USAGE, positive_float, positive_int, run_guarded
+from deepfake.cli.commandline import EXIT_INTERRUPTED, EXIT_USAGE, positive_float, positive_int, run_guarded
 from deepfake.faces.detectors.base import ALIGNING
 from deepfake.media.files import find_videos
 from deepfake.parallel.allocator import keep_freed_memory

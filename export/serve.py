@@ -16,13 +16,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from deepfake.commandline import EXIT_INTERRUPTED, EXIT_USAGE, index_int, positive_float, positive_int, run_guarded
-from deepfake.faces.detectors.base import ALIGNING
-from deepfake.parallel.allocator import keep_freed_memory
-from deepfake.prediction.ensemble import Member
-from deepfake.published import check_present
-from deepfake.scoring.calibration import choose_judge, read_calibration
-from deepfake.scoring_options import (
+from deepfake.cli.commandline import EXIT_INTERRUPTED, EXIT_USAGE, index_int, positive_float, positive_int, run_guarded
+from deepfake.cli.prediction_options import (
     add_host,
     add_members,
     add_networks,
@@ -31,6 +26,11 @@ from deepfake.scoring_options import (
     chosen_members,
     upload_limits,
 )
+from deepfake.faces.detectors.base import ALIGNING
+from deepfake.parallel.allocator import keep_freed_memory
+from deepfake.prediction.ensemble import Member
+from deepfake.published import check_present
+from deepfake.scoring.calibration import choose_judge, read_calibration
 from serving.run_folder import run_folder, sweep
 from serving.server import address_of, bind, listen
 

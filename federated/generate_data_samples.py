@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from deepfake.commandline import index_int, positive_float, positive_int, run_guarded
+from deepfake.cli.commandline import index_int, positive_float, positive_int, run_guarded
 from deepfake.datasets.folds import SEED, read_folds
 from deepfake.datasets.layout import DataRoot
 from deepfake.faces.boxes import first_settings

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from deepfake.commandline import EXIT_DIVERGED, index_int, positive_int, run_guarded
+from deepfake.cli.commandline import EXIT_DIVERGED, index_int, positive_int, run_guarded
 from deepfake.parallel.allocator import keep_freed_memory
 from federated.settings import AVERAGE, BATCH_NORMS, LocalSettings
 from training.config import DEFAULT_SEED, TrainConfig, read_config
@@ -50,7 +50,7 @@ def local_settings(args: argparse.Namespace, rounds: int | None = None) -> Local
 
 
 def run_program(main: Callable[[], int]) -> int:
-    """`deepfake.commandline.run_guarded` for commands that train."""
+    """`deepfake.cli.commandline.run_guarded` for commands that train."""
     keep_freed_memory()
     # Told by the programs themselves; of Substra's libraries only what is wrong.
     logging.basicConfig(format="%(levelname)s %(message)s", level=logging.WARNING, stream=sys.stderr)

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from deepfake.commandline import positive_int
+from deepfake.cli.commandline import positive_int
 from federated.options import RUN, SAMPLES, add_recipe, local_settings, run_program
 
 EXAMPLE = """example:

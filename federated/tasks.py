@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from deepfake.commandline import EXIT_DIVERGED, EXIT_INTERRUPTED, EXIT_USAGE
+from deepfake.cli.commandline import EXIT_DIVERGED, EXIT_INTERRUPTED, EXIT_USAGE
 from deepfake.parallel.allocator import keep_freed_memory
 from deepfake.parallel.pool import end_with
 

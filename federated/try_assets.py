@@ -12,7 +12,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from deepfake.commandline import positive_int
+from deepfake.cli.commandline import positive_int
 from deepfake.storage import atomic
 from federated.options import add_recipe, local_settings, run_program
 

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from operator import attrgetter
 from pathlib import Path
 
+from deepfake.cli.reading_options import add_limits, chosen_limits
 from deepfake.datasets.layout import DataRoot
 from deepfake.datasets.metadata import VideoRecord, read_dataset
 from deepfake.media.encode import transcode
 from deepfake.media.video import LIMITS, ReadLimits
 from deepfake.parallel.workers import Task
-from deepfake.reading_options import add_limits, chosen_limits
 from deepfake.storage import atomic
 from deepfake.storage.locks import writing_folder
 from deepfake.storage.own_folders import METADATA_NAME

@@ -15,7 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
-from deepfake.commandline import positive_float, positive_int
+from deepfake.cli.commandline import positive_float, positive_int
+from deepfake.cli.reading_options import add_limits, chosen_limits
 from deepfake.datasets.aligned_faces import Extraction, claim_folder, extraction_to_dict, face_name, name_folders
 from deepfake.datasets.layout import CROP_SUFFIXES
 from deepfake.faces.align import TEMPLATE_SIZE, align_largest, largest_face
@@ -28,7 +29,6 @@ from deepfake.media.files import FoundVideos, find_videos
 from deepfake.media.images import write_image
 from deepfake.media.video import LIMITS, Frame, ReadLimits, chunked, iter_every, iter_frames
 from deepfake.parallel.workers import Outcome, Task, outcomes
-from deepfake.reading_options import add_limits, chosen_limits
 from deepfake.storage import atomic
 from deepfake.storage.locks import writing_folder
 from preprocessing.step import (

@@ -8,8 +8,8 @@ import deepfake.parallel.interrupts
 import argparse
 from pathlib import Path
 
+from deepfake.cli.reading_options import add_limits
 from deepfake.datasets.layout import DataRoot
-from deepfake.reading_options import add_limits
 from preprocessing.step import add_crops_dir, make_parser, run_main, run_work, seen_by_all
 from preprocessing.works import add_format, crops_work
 

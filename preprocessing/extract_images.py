@@ -9,13 +9,13 @@ import argparse
 from functools import partial
 from pathlib import Path
 
-from deepfake.commandline import positive_int
+from deepfake.cli.commandline import positive_int
+from deepfake.cli.reading_options import add_limits, chosen_limits
 from deepfake.datasets.layout import CROP_SUFFIXES, DataRoot, image_name
 from deepfake.datasets.metadata import VideoRecord
 from deepfake.datasets.stages import IMAGES
 from deepfake.media.images import write_image
 from deepfake.media.video import LIMITS, ReadLimits, iter_every
-from deepfake.reading_options import add_limits, chosen_limits
 from deepfake.storage import atomic
 from preprocessing.step import make_parser, run_main, run_work, seen_by_all, stage_work
 

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from deepfake.commandline import positive_int
+from deepfake.cli.commandline import positive_int
 from deepfake.datasets.folds import (
     DFDC_PARTS,
     N_SPLITS,

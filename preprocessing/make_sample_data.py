@@ -17,13 +17,13 @@ from pathlib import Path
 
 import numpy as np
 
-from deepfake.commandline import positive_int
+from deepfake.cli.commandline import positive_int
+from deepfake.cli.reading_options import add_limits, chosen_limits
 from deepfake.datasets.metadata import FAKE, REAL
 from deepfake.faces.detectors import FaceDetector, get_preset
 from deepfake.media.encode import write_video
 from deepfake.media.video import probe
 from deepfake.parallel.workers import Summary, run_over
-from deepfake.reading_options import add_limits, chosen_limits
 from deepfake.storage import atomic
 from deepfake.storage.locks import writing_file, writing_folder
 from deepfake.storage.own_folders import METADATA_NAME

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from deepfake.commandline import positive_int
+from deepfake.cli.commandline import positive_int
 from deepfake.datasets.folds import CropFiles, FoldRow, read_folds
 from deepfake.datasets.layout import DataRoot
 from deepfake.datasets.shards import (

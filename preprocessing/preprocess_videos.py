@@ -15,6 +15,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from deepfake.cli.reading_options import chosen_limits, limit_arguments
 from deepfake.datasets.layout import DataRoot, is_there
 from deepfake.datasets.metadata import VideoRecord, read_dataset
 from deepfake.datasets.run_records import Record
@@ -22,7 +23,6 @@ from deepfake.datasets.stages import CROPS, DETECT
 from deepfake.faces.detectors.build import PortableDetector
 from deepfake.families import Ending, Family, Output, Recipe, families, output_path
 from deepfake.parallel.workers import Cost, Failure, Outcome, Summary, Task, output_bytes
-from deepfake.reading_options import chosen_limits, limit_arguments
 from deepfake.storage.locks import writing_folder
 from preprocessing.step import (
     Plan,

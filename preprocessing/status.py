@@ -14,7 +14,7 @@ from datetime import timedelta
 from operator import itemgetter
 from pathlib import Path
 
-from deepfake.commandline import EXIT_INTERRUPTED, EXIT_SOME_FAILED, EXIT_USAGE
+from deepfake.cli.commandline import EXIT_INTERRUPTED, EXIT_SOME_FAILED, EXIT_USAGE
 from deepfake.datasets.layout import DataRoot, is_there
 from deepfake.datasets.metadata import Dataset, read_dataset
 from deepfake.datasets.run_records import DONE, FAILED, Run, last_entries, read_runs

@@ -8,7 +8,8 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from deepfake.commandline import positive_float, positive_int
+from deepfake.cli.commandline import positive_float, positive_int
+from deepfake.cli.reading_options import add_limits, chosen_limits
 from deepfake.datasets.layout import CROP_SUFFIXES, DataRoot
 from deepfake.datasets.metadata import VideoRecord, read_dataset
 from deepfake.datasets.stages import CROPS, DETECT, DIFFS, LANDMARKS
@@ -18,7 +19,6 @@ from deepfake.faces.detectors.build import PortableDetector
 from deepfake.faces.detectors.stream import detect_videos
 from deepfake.media.video import LIMITS, ReadLimits, iter_every
 from deepfake.parallel.workers import Outcome
-from deepfake.reading_options import add_limits, chosen_limits
 from deepfake.video_steps import compare_crops, cut_crops, detect_boxes, find_landmarks
 from preprocessing.step import Work, add_device, stage_work
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from deepfake.commandline import run_guarded
+from deepfake.cli.commandline import run_guarded
 from tests.clips import cut, draw, gradient
 
 ROOT = Path(__file__).resolve().parents[1]

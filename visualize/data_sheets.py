@@ -11,13 +11,20 @@ from pathlib import Path
 
 import numpy as np
 
-from deepfake.commandline import EXIT_INTERRUPTED, EXIT_SOME_FAILED, EXIT_USAGE, index_int, positive_int, run_guarded
+from deepfake.cli.commandline import (
+    EXIT_INTERRUPTED,
+    EXIT_SOME_FAILED,
+    EXIT_USAGE,
+    index_int,
+    positive_int,
+    run_guarded,
+)
+from deepfake.cli.reading_options import add_limits, chosen_limits
 from deepfake.datasets.folds import read_folds
 from deepfake.datasets.layout import DataRoot
 from deepfake.datasets.metadata import Dataset, read_dataset
 from deepfake.media.images import encode_image
 from deepfake.media.video import LIMITS, ReadLimits
-from deepfake.reading_options import add_limits, chosen_limits
 from deepfake.storage import atomic
 from visualize.augmentation_sheet import Crop, make_augmentation_sheet
 from visualize.dataset_facts import gather_facts

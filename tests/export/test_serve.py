@@ -18,11 +18,11 @@ from urllib.parse import urlparse
 import psutil
 import pytest
 
-from deepfake.commandline import EXIT_INTERRUPTED
+from deepfake.cli.commandline import EXIT_INTERRUPTED
+from deepfake.cli.prediction_options import UPLOAD_MEMORY, UPLOAD_PIXELS
 from deepfake.prediction.ensemble import Member
 from deepfake.prediction.loading import load_predictor
 from deepfake.scoring.results import write_details
-from deepfake.scoring_options import UPLOAD_MEMORY, UPLOAD_PIXELS
 from serving.admission import SLOW_AFTER
 from tests.clips import ffmpeg
 from tests.service_process import FORM_HEADERS, form, serving, starting, wait_for

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from deepfake.checkpoints.checkpoint import load_model
-from deepfake.commandline import run_guarded
+from deepfake.cli.commandline import run_guarded
 from federated.asset_keys import AssetKeys, read_keys, write_keys
 from federated.network import Network, explain, read_connection
 from federated.options import local_settings

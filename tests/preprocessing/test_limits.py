@@ -7,12 +7,12 @@ import sys
 
 import pytest
 
+from deepfake.cli.reading_options import add_limits, chosen_limits, limit_arguments
 from deepfake.datasets.layout import DataRoot
 from deepfake.datasets.stages import CROPS, DETECT, STAGES
 from deepfake.faces.boxes import BoxFile, Face, write_boxes
 from deepfake.media.encode import transcode
 from deepfake.media.video import LIMITS, ReadLimits, VideoError
-from deepfake.reading_options import add_limits, chosen_limits, limit_arguments
 from preprocessing import preprocess_videos
 from preprocessing.preprocess_videos import step_arguments
 from tests.clips import draw, gradient, write_metadata

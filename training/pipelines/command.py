@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 
-from deepfake.commandline import EXIT_DIVERGED, EXIT_INTERRUPTED, EXIT_USAGE
+from deepfake.cli.commandline import EXIT_DIVERGED, EXIT_INTERRUPTED, EXIT_USAGE
 from deepfake.parallel import interrupts
 from deepfake.parallel.allocator import keep_freed_memory
 from training.epoch_log import UNFINISHED, lines_there

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from deepfake.commandline import EXIT_INTERRUPTED, EXIT_USAGE, index_int, positive_int, run_guarded
+from deepfake.cli.commandline import EXIT_INTERRUPTED, EXIT_USAGE, index_int, positive_int, run_guarded
 from deepfake.datasets.folds import FoldRow
 from deepfake.datasets.layout import DataRoot, list_crops, parse_crop_name
 from deepfake.datasets.metadata import read_dataset

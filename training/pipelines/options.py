@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from deepfake.commandline import positive_float
+from deepfake.cli.commandline import positive_float
 from deepfake.datasets.shard_reader import CACHE_GIB
 from deepfake.parallel.pool import default_workers
 from deepfake.storage.remote import as_location

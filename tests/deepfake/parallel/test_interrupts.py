@@ -71,7 +71,7 @@ def test_ctrl_c_during_imports(command, seconds):
 BUSY = """
 import deepfake.parallel.interrupts, sys, time
 from deepfake.parallel import interrupts
-from deepfake.commandline import run_guarded
+from deepfake.cli.commandline import run_guarded
 
 interrupts.install()  # -c is no program of the project
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from deepfake.commandline import positive_int
+from deepfake.cli.commandline import positive_int
 from deepfake.faces.detectors.base import ALIGNING
 from deepfake.media.video import FrameChoice, ReadLimits
 from deepfake.prediction.ensemble import Member, listed_ensembles, named_ensemble, weighted_members

@@ -5,10 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from deepfake.media.video import SpreadFrames
-from deepfake.models.precision import AUTO, PRECISIONS
-from deepfake.prediction.ensemble import EnsembleError, Member, named_ensemble
-from deepfake.scoring_options import (
+from deepfake.cli.prediction_options import (
     add_members,
     add_networks,
     add_precision,
@@ -16,6 +13,9 @@ from deepfake.scoring_options import (
     chosen_members,
     upload_limits,
 )
+from deepfake.media.video import SpreadFrames
+from deepfake.models.precision import AUTO, PRECISIONS
+from deepfake.prediction.ensemble import EnsembleError, Member, named_ensemble
 
 
 def members(*arguments: str, **options) -> list[Member]:

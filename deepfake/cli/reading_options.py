@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from deepfake.commandline import positive_float, positive_int
+from deepfake.cli.commandline import positive_float, positive_int
 from deepfake.media.video import LIMITS, ReadLimits
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from deepfake.commandline import (
+from deepfake.cli.commandline import (
     EXIT_INTERRUPTED,
     EXIT_USAGE,
     index_int,
