@@ -12,6 +12,8 @@ from pathlib import Path
 PACKAGE = "deepfake-detection"
 
 _LIBRARY = Path(__file__).resolve().parent
+_PIPELINE = _LIBRARY.parent / "preprocessing" / "pipeline"
+"""What workers of a cluster run beside the library."""
 _DIGITS = 12
 
 
@@ -20,8 +22,8 @@ class CodeVersion:
     """Attributes:
     package: of the installed package, None where it is not installed.
     commit: that git stands at, None where there is no git.
-    source: SHA-256 (its first digits) over names and contents of the library's modules: the same for the same code,
-        however it got there, and another one for any change, committed or not.
+    source: SHA-256 (its first digits) over names and contents of the modules of the library and of
+        `preprocessing.pipeline`: the same for the same code, and another one for any change, committed or not.
     """
 
     package: str | None
@@ -31,16 +33,17 @@ class CodeVersion:
 
 @functools.cache
 def code_version() -> CodeVersion:
-    return CodeVersion(_package(), _commit(), source_checksum(_LIBRARY))
+    return CodeVersion(_package(), _commit(), source_checksum(_LIBRARY, _PIPELINE))
 
 
-def source_checksum(folder: Path) -> str:
-    """Over all Python files below a folder."""
+def source_checksum(*folders: Path) -> str:
+    """Return the checksum of all Python files below folders, their names included."""
     digest = hashlib.sha256()
-    for path in sorted(folder.rglob("*.py")):
-        content = path.read_bytes()
-        digest.update(f"{path.relative_to(folder).as_posix()} {len(content)}\n".encode())
-        digest.update(content)
+    for folder in folders:
+        for path in sorted(folder.rglob("*.py")):
+            content = path.read_bytes()
+            digest.update(f"{folder.name}/{path.relative_to(folder).as_posix()} {len(content)}\n".encode())
+            digest.update(content)
     return digest.hexdigest()[:_DIGITS]
 
 

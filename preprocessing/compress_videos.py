@@ -20,7 +20,7 @@ from deepfake.parallel.workers import Task
 from deepfake.storage import atomic
 from deepfake.storage.locks import writing_folder
 from deepfake.storage.own_folders import METADATA_NAME
-from preprocessing.step import Work, excluded, make_parser, run_main, run_work, seen_by_all
+from preprocessing.pipeline.work import Work, excluded, make_parser, run_main, run_work, seen_by_all
 
 STEP = Path(__file__).stem
 SEED = 777

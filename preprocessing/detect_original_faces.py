@@ -9,8 +9,8 @@ import argparse
 from pathlib import Path
 
 from deepfake.datasets.layout import DataRoot
-from preprocessing.step import choose_device, make_parser, run_main, run_work, seen_by_all
-from preprocessing.works import add_detection, detection_work
+from preprocessing.pipeline.work import choose_device, make_parser, run_main, run_work, seen_by_all
+from preprocessing.pipeline.works import add_detection, detection_work
 
 STEP = Path(__file__).stem
 

@@ -31,7 +31,7 @@ from deepfake.media.video import LIMITS, Frame, ReadLimits, chunked, iter_every,
 from deepfake.parallel.workers import Outcome, Task, outcomes
 from deepfake.storage import atomic
 from deepfake.storage.locks import writing_folder
-from preprocessing.step import (
+from preprocessing.pipeline.work import (
     Work,
     add_cluster_options,
     add_device,

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from deepfake.cli.reading_options import add_limits
 from deepfake.datasets.layout import DataRoot
-from preprocessing.step import add_crops_dir, make_parser, run_main, run_work, seen_by_all
-from preprocessing.works import add_format, crops_work
+from preprocessing.pipeline.work import add_crops_dir, make_parser, run_main, run_work, seen_by_all
+from preprocessing.pipeline.works import add_format, crops_work
 
 STEP = Path(__file__).stem
 

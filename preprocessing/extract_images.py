@@ -17,7 +17,7 @@ from deepfake.datasets.stages import IMAGES
 from deepfake.media.images import write_image
 from deepfake.media.video import LIMITS, ReadLimits, iter_every
 from deepfake.storage import atomic
-from preprocessing.step import make_parser, run_main, run_work, seen_by_all, stage_work
+from preprocessing.pipeline.work import make_parser, run_main, run_work, seen_by_all, stage_work
 
 STEP = Path(__file__).stem
 

@@ -9,8 +9,8 @@ import argparse
 from pathlib import Path
 
 from deepfake.datasets.layout import DataRoot
-from preprocessing.step import add_crops_dir, make_parser, run_main, run_work, seen_by_all
-from preprocessing.works import landmarks_work
+from preprocessing.pipeline.work import add_crops_dir, make_parser, run_main, run_work, seen_by_all
+from preprocessing.pipeline.works import landmarks_work
 
 STEP = Path(__file__).stem
 

@@ -21,10 +21,10 @@ from deepfake.datasets.metadata import VideoRecord, read_dataset
 from deepfake.datasets.run_records import Record
 from deepfake.datasets.stages import CROPS, DETECT
 from deepfake.faces.detectors.build import PortableDetector
-from deepfake.families import Ending, Family, Output, Recipe, families, output_path
 from deepfake.parallel.workers import Cost, Failure, Outcome, Summary, Task, output_bytes
 from deepfake.storage.locks import writing_folder
-from preprocessing.step import (
+from preprocessing.pipeline.families import Ending, Family, Output, Recipe, families, output_path
+from preprocessing.pipeline.work import (
     Plan,
     add_crops_dir,
     choose_device,
@@ -38,7 +38,7 @@ from preprocessing.step import (
     seen_by_all,
     video_size,
 )
-from preprocessing.works import (
+from preprocessing.pipeline.works import (
     LANDMARK_DETECTORS,
     add_detection,
     add_format,

@@ -136,7 +136,7 @@ def test_the_image_holds_what_it_runs_and_no_more(copied):
         "configs/b7.json",
         "deepfake/datasets/layout.py",
     }
-    needed |= {"preprocessing/step.py", "training/pipelines/train_classifier.py"}
+    needed |= {"preprocessing/pipeline/work.py", "training/pipelines/train_classifier.py"}
     assert needed <= copied
     assert not {name for name in copied if name.split("/")[0] in (".git", ".venv", "weights", "demo_data", ".ci")}
 

@@ -24,7 +24,7 @@ PROGRAMS = "programs"
 
 MAY_IMPORT = {
     "deepfake": {"deepfake"},
-    "preprocessing": {"deepfake", "preprocessing.step", "preprocessing.works"},
+    "preprocessing": {"deepfake", "preprocessing.pipeline.work", "preprocessing.pipeline.works"},
     "training": {"deepfake", "training"},
     "kernel_utils": {"deepfake"},
     PROGRAMS: {"deepfake", "kernel_utils", "serving", "export", "visualize", "federated"},
@@ -140,11 +140,11 @@ def test_the_rooms_keep_to_the_table(project_root):
         ("deepfake/a.py", "import onnxruntime", "heavy and optional"),
         ("preprocessing/a.py", "from preprocessing.extract_crops import crop_video", "preprocessing may not import"),
         ("preprocessing/a.py", "from training import engine", "preprocessing may not import"),
-        ("training/a.py", "import preprocessing.step", "training may not import"),
+        ("training/a.py", "import preprocessing.pipeline.work", "training may not import"),
         ("kernel_utils.py", "import export.onnx_runtime", "kernel_utils may not import"),
         ("kernel_utils.py", "from training import engine", "kernel_utils may not import"),
         ("predict_folder.py", "from training.engine import train", "programs may not import"),
-        ("plot_loss.py", "import preprocessing.step", "programs may not import"),
+        ("plot_loss.py", "import preprocessing.pipeline.work", "programs may not import"),
         ("export/a.py", "import training", "export may not import"),
         ("visualize/a.py", "import export", "visualize may not import"),
         ("federated/a.py", "import kernel_utils", "federated may not import"),
@@ -165,7 +165,7 @@ def test_what_breaks_a_rule_is_found(tmp_path, file, code, fault):
     [
         ("deepfake/a.py", "from deepfake.datasets.layout import DataRoot\ndef f():\n    import onnxruntime"),
         ("deepfake/a.py", "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import onnx"),
-        ("preprocessing/a.py", "from preprocessing.step import run_main\nimport deepfake.faces.boxes"),
+        ("preprocessing/a.py", "from preprocessing.pipeline.work import run_main\nimport deepfake.faces.boxes"),
         ("preprocessing/a.py", "print('done')"),
         ("kernel_utils.py", "def f():\n    from deepfake.backends.exported import load"),
         ("predict_folder.py", "import kernel_utils"),

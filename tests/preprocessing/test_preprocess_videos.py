@@ -15,8 +15,8 @@ from deepfake.datasets.layout import DataRoot
 from deepfake.datasets.metadata import read_dataset
 from deepfake.datasets.run_records import last_entries, read_runs
 from deepfake.datasets.stages import CROPS, DETECT, DIFFS, LANDMARKS
-from deepfake.families import Ending, Family, families, output_path
 from deepfake.parallel.workers import Task, outcomes
+from preprocessing.pipeline.families import Ending, Family, families, output_path
 from preprocessing.preprocess_videos import family_endings
 from preprocessing.status import COLUMNS
 from tests.clips import write_metadata

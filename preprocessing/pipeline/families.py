@@ -23,7 +23,7 @@ from deepfake.media.video import LIMITS, ReadLimits
 from deepfake.parallel.pool import portable
 from deepfake.parallel.workers import UNMEASURED, Cost, output_bytes
 from deepfake.storage.disk_full import OutOfSpace
-from deepfake.video_steps import compare_crops, cut_crops, detect_boxes, find_landmarks
+from preprocessing.pipeline.video_steps import compare_crops, cut_crops, detect_boxes, find_landmarks
 
 Result = TypeVar("Result")
 

@@ -19,8 +19,8 @@ from deepfake.faces.detectors.build import PortableDetector
 from deepfake.faces.detectors.stream import detect_videos
 from deepfake.media.video import LIMITS, ReadLimits, iter_every
 from deepfake.parallel.workers import Outcome
-from deepfake.video_steps import compare_crops, cut_crops, detect_boxes, find_landmarks
-from preprocessing.step import Work, add_device, stage_work
+from preprocessing.pipeline.video_steps import compare_crops, cut_crops, detect_boxes, find_landmarks
+from preprocessing.pipeline.work import Work, add_device, stage_work
 
 EVERY = 10
 """The recipe uses every 10th frame."""

@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from deepfake import video_steps
 from deepfake.datasets import crops
 from deepfake.datasets.crops import CropFolder, KeptCrops, cut_out
 from deepfake.datasets.layout import DataRoot
@@ -16,10 +15,11 @@ from deepfake.datasets.stages import CROPS, DETECT, DIFFS, LANDMARKS
 from deepfake.faces.boxes import Face, as_stored
 from deepfake.faces.detectors import PRESETS
 from deepfake.faces.detectors.build import PortableDetector
-from deepfake.families import Ending, Family, Recipe, families, output_path
 from deepfake.media.images import as_written, encode_image, read_image, write_image
 from deepfake.media.video import Frame
-from deepfake.video_steps import compare_crops, cut_crops, detect_boxes, find_landmarks
+from preprocessing.pipeline import video_steps
+from preprocessing.pipeline.families import Ending, Family, Recipe, families, output_path
+from preprocessing.pipeline.video_steps import compare_crops, cut_crops, detect_boxes, find_landmarks
 from tests.clips import cut, write_metadata
 
 pytestmark = pytest.mark.usefixtures("one_thread")
