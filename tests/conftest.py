@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from deepfake.cli.commandline import run_guarded
-from tests.clips import cut, draw, gradient
+from tests.data.clips import cut, draw, gradient
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared"
@@ -88,7 +88,7 @@ def tiny_model(tmp_path_factory):
     """A small network with random weights, ready to score."""
     from deepfake.prediction.ensemble import Member
     from deepfake.prediction.loading import load_models
-    from tests.predicting import tiny_checkpoint
+    from tests.data.predicting import tiny_checkpoint
 
     (model,) = load_models([Member(tiny_checkpoint(tmp_path_factory.mktemp("tiny_model") / "tiny"))])
     return model

@@ -6,7 +6,7 @@ from deepfake.media.containers import shown_track
 from deepfake.media.frames import SpreadFrames
 from deepfake.media.video import chosen_frames, open_video
 from deepfake.scoring.aggregation import FRAMES_PER_VIDEO
-from tests.ffmpeg_judge import difference, shown_by_ffmpeg
+from tests.data.ffmpeg_judge import difference, shown_by_ffmpeg
 
 CASES = [
     *("02-edit-list", "03-cover-art", "06-sar", "07-flip", "08-late-video", "10-codecs", "13-corrupt", "14-counts"),

@@ -11,8 +11,8 @@ import deepfake_cam
 import predict_folder
 from deepfake.checkpoints.checkpoint import read_checkpoint
 from export import __main__ as export_command
-from tests.clips import draw, gradient
-from tests.predicting import tiny_checkpoint
+from tests.data.clips import draw, gradient
+from tests.data.predicting import tiny_checkpoint
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

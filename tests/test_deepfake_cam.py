@@ -19,8 +19,8 @@ from deepfake.prediction.ensemble import Member
 from deepfake.prediction.face_scorer import FaceScorer
 from deepfake.prediction.loading import load_models
 from deepfake.prediction.predictor import Predictor
-from tests.clips import cut, draw, gradient
-from tests.predicting import tiny_checkpoint
+from tests.data.clips import cut, draw, gradient
+from tests.data.predicting import tiny_checkpoint
 from visualize.activation import METHODS
 from visualize.face_maps import FaceMapper
 

@@ -12,7 +12,7 @@ import pytest
 from deepfake.datasets.dfdc_parts import PartError, has_videos, listed_size, remove_done_videos, unpack_part
 from deepfake.datasets.layout import DataRoot, part_folder
 from deepfake.faces.boxes import BoxFile, Face, write_boxes
-from tests.clips import draw, gradient, write_metadata
+from tests.data.clips import draw, gradient, write_metadata
 
 # Serves FILES; a file named in FAIL_ONCE is cut off in the middle at first, and goes on from there.
 CLIENT = """#!/usr/bin/env python3

@@ -16,7 +16,7 @@ import pytest
 from deepfake import published
 from deepfake.checkpoints import downloads
 from deepfake.storage.locks import writing_folder
-from tests.predicting import tiny_checkpoint
+from tests.data.predicting import tiny_checkpoint
 
 GOOD, OTHER, BAD = "good", "other", "bad"
 CHUNK = 1 << 16

@@ -22,7 +22,7 @@ from kernel_utils import (
     predict_on_video_set,
     put_to_center,
 )
-from tests.predicting import on_frames, tiny_checkpoint
+from tests.data.predicting import on_frames, tiny_checkpoint
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -20,8 +20,8 @@ from deepfake.faces.detectors.retinaface import RetinaFace
 from deepfake.media.video import iter_frames
 from deepfake.models import build_model, published_to_own
 from deepfake.published import SECOND_PLACE_NAMES
-from tests.clips import cut, draw, gradient
-from tests.predicting import tiny_checkpoint
+from tests.data.clips import cut, draw, gradient
+from tests.data.predicting import tiny_checkpoint
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

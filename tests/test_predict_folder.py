@@ -20,8 +20,8 @@ from deepfake.faces.detectors import PRESETS
 from deepfake.faces.recipes import CropRecipe
 from deepfake.media.video import iter_frames
 from deepfake.models.precision import fastest_precision
-from tests.clips import cut, draw, gradient
-from tests.predicting import FACELESS, SCORED, UNREADABLE, make_zoo, tiny_checkpoint
+from tests.data.clips import cut, draw, gradient
+from tests.data.predicting import FACELESS, SCORED, UNREADABLE, make_zoo, tiny_checkpoint
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -15,8 +15,8 @@ from deepfake.media.video import VideoError
 from deepfake.scoring.calibration import Calibration, calibrate_scores, kept_of_models, write_calibration
 from deepfake.scoring.results import read_details
 from deepfake.storage.locks import writing_file, writing_folder
-from tests.clips import cut, draw, gradient
-from tests.predicting import tiny_checkpoint
+from tests.data.clips import cut, draw, gradient
+from tests.data.predicting import tiny_checkpoint
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -148,7 +148,7 @@ def test_the_rooms_keep_to_the_table(project_root):
         ("export/a.py", "import training", "export may not import"),
         ("visualize/a.py", "import export", "visualize may not import"),
         ("federated/a.py", "import kernel_utils", "federated may not import"),
-        ("bench/a.py", "import tests.clips", "bench may not import"),
+        ("bench/a.py", "import tests.data.clips", "bench may not import"),
     ],
 )
 def test_what_breaks_a_rule_is_found(tmp_path, file, code, fault):

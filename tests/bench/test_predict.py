@@ -5,8 +5,8 @@ import sys
 
 import pytest
 
-from tests.clips import cut
-from tests.predicting import tiny_checkpoint
+from tests.data.clips import cut
+from tests.data.predicting import tiny_checkpoint
 
 WAYS = ("torch bf16", "openvino float32")
 

@@ -9,7 +9,7 @@ import pytest
 
 from bench.preprocess import lay_out, repeated
 from deepfake.datasets.metadata import read_dataset
-from tests.clips import cut, write_metadata
+from tests.data.clips import cut, write_metadata
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
-from tests import clips
+from tests.data import clips
 
 # Slow machines are no failure, and a failure found once is found again.
 settings.register_profile("library", deadline=None, max_examples=60, derandomize=True, database=None)

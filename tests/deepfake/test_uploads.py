@@ -10,7 +10,7 @@ from deepfake.media.images import write_image
 from deepfake.media.video import VideoError
 from deepfake.parallel.pool import GivenUp, apart
 from deepfake.uploads import TooLong, check_length, named_as_uploaded
-from tests.clips import draw, gradient
+from tests.data.clips import draw, gradient
 
 
 @pytest.fixture(scope="module")

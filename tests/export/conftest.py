@@ -14,7 +14,7 @@ from deepfake.prediction.face_scorer import FaceInput
 from export.crops import real_crops
 from export.formats.onnx import OPSET
 from export.network import ExportJob
-from tests.clips import cut, draw, gradient
+from tests.data.clips import cut, draw, gradient
 
 SIZE = 64
 TINY = ModelSpec("DeepFakeClassifier", {"encoder": "test_efficientnet"}, SIZE)

@@ -11,7 +11,7 @@ import predict_folder
 from deepfake.prediction.scoring_model import TORCH, TRITON
 from export import __main__ as command
 from export.format_registry import FORMATS
-from tests.predicting import tiny_checkpoint
+from tests.data.predicting import tiny_checkpoint
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -24,8 +24,8 @@ from deepfake.prediction.ensemble import Member
 from deepfake.prediction.loading import load_predictor
 from deepfake.scoring.results import write_details
 from serving.admission import SLOW_AFTER
-from tests.clips import ffmpeg
-from tests.service_process import FORM_HEADERS, form, serving, starting, wait_for
+from tests.data.clips import ffmpeg
+from tests.data.service_process import FORM_HEADERS, form, serving, starting, wait_for
 
 TOKEN = "correct-horse-battery"
 WAITING = 2

@@ -6,8 +6,8 @@ import pytest
 
 import predict_folder
 from deepfake.backends.triton import TritonError, check_url
-from tests.predicting import tiny_checkpoint
-from tests.triton_server import free_ports
+from tests.data.predicting import tiny_checkpoint
+from tests.data.triton_server import free_ports
 
 
 def test_an_unreachable_server_is_told_at_once(run_main, tmp_path):

@@ -20,9 +20,9 @@ from deepfake.checkpoints.checkpoint import load_model
 from deepfake.prediction.face_scorer import FaceInput, FaceScorer
 from export import __main__ as command
 from export import triton_config
-from tests.clips import cut
-from tests.predicting import tiny_checkpoint
-from tests.triton_server import REQUIRE_TRITON, TritonServer, why_not
+from tests.data.clips import cut
+from tests.data.predicting import tiny_checkpoint
+from tests.data.triton_server import REQUIRE_TRITON, TritonServer, why_not
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from deepfake.storage.own_folders import RUNS_DIR
-from tests.clips import cut, write_metadata
+from tests.data.clips import cut, write_metadata
 
 FRAMES = 21
 

@@ -22,7 +22,7 @@ from deepfake.parallel.workers import Outcome, Task
 from deepfake.storage import atomic
 from deepfake.storage.disk_full import OutOfSpace
 from deepfake.storage.own_folders import RUNS_DIR
-from tests.clips import cut, write_metadata
+from tests.data.clips import cut, write_metadata
 from tests.preprocessing.conftest import step_command, tree
 
 pytest.importorskip("distributed")

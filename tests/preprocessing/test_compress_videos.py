@@ -9,7 +9,7 @@ from deepfake.datasets.layout import DataRoot
 from deepfake.datasets.metadata import read_dataset
 from deepfake.media.video import count_frames, iter_every
 from preprocessing.compress_videos import CRFS, draw_crf
-from tests.clips import draw, ffmpeg, gradient, write_metadata
+from tests.data.clips import draw, ffmpeg, gradient, write_metadata
 
 NAMES = ["a.mp4", "ü 1.mp4", "b.mp4"]
 

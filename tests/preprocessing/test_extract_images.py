@@ -5,7 +5,7 @@ import pytest
 
 from deepfake.datasets.layout import DataRoot
 from deepfake.media.images import read_image
-from tests.clips import draw, write_metadata
+from tests.data.clips import draw, write_metadata
 
 LEVELS = [20, 50, 80, 110, 140, 170, 200]
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from deepfake.datasets.aligned_faces import TRAIN, VALIDATION, FaceListRow, read_face_list
 from deepfake.datasets.metadata import Dataset, VideoRecord
 from preprocessing.generate_face_lists import check_sets, make_rows
-from tests.clips import write_metadata
+from tests.data.clips import write_metadata
 from tests.preprocessing.conftest import tree
 
 

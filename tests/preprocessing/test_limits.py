@@ -15,7 +15,7 @@ from deepfake.media.encode import transcode
 from deepfake.media.video import LIMITS, ReadLimits, VideoError
 from preprocessing import preprocess_videos
 from preprocessing.preprocess_videos import step_arguments
-from tests.clips import draw, gradient, write_metadata
+from tests.data.clips import draw, gradient, write_metadata
 
 SHORT, LONG = 4, 9
 """Frames."""

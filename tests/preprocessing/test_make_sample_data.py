@@ -11,7 +11,7 @@ from deepfake.datasets.folds import check_leaks, folds_by_original, folds_by_par
 from deepfake.datasets.metadata import read_dataset
 from deepfake.media.files import find_videos
 from deepfake.media.video import iter_every, probe
-from tests.clips import cut, draw, gradient
+from tests.data.clips import cut, draw, gradient
 from tests.preprocessing.conftest import tree
 
 OPTIONS = ("--clips", "2", "--frames", "6", "--size", "240")

@@ -7,7 +7,7 @@ import pytest
 from deepfake.datasets.folds import read_folds
 from deepfake.datasets.layout import DataRoot
 from deepfake.faces.boxes import BoxFile, Face, read_boxes, write_boxes
-from tests.clips import draw, gradient, write_metadata
+from tests.data.clips import draw, gradient, write_metadata
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import webdataset
 from deepfake.datasets.folds import read_folds
 from deepfake.datasets.shards import INDEX_CSV, SHARDS_JSON
 from deepfake.storage.atomic import PARTIAL_PREFIX
-from tests.sharding import pack
+from tests.data.sharding import pack
 from tests.training.conftest import make_data_root
 
 

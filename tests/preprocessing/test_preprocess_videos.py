@@ -19,7 +19,7 @@ from deepfake.parallel.workers import Task, outcomes
 from preprocessing.pipeline.families import Ending, Family, families, output_path
 from preprocessing.preprocess_videos import family_endings
 from preprocessing.status import COLUMNS
-from tests.clips import write_metadata
+from tests.data.clips import write_metadata
 from tests.preprocessing.conftest import killed, step_command, tree
 
 PASS = "preprocess_videos"

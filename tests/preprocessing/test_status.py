@@ -14,7 +14,7 @@ from deepfake.parallel.workers import Cost, Summary
 from deepfake.storage.own_folders import RUNS_DIR
 from deepfake.version import code_version, source_checksum
 from preprocessing.status import describe_bytes, latest_rate
-from tests.clips import draw, gradient, write_metadata
+from tests.data.clips import draw, gradient, write_metadata
 
 BOXES = json.dumps({"0": [[8, 20, 38, 60]], "10": [[8, 20, 38, 60]]})
 FACTS = {"videos": 3, "skipped": 0, "workers": 2, "scheduler": None, "arguments": []}

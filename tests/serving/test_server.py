@@ -12,7 +12,7 @@ import time
 
 import pytest
 
-from tests.service_process import wait_for
+from tests.data.service_process import wait_for
 
 HEAD_SECONDS = 1.0
 _SERVE = """

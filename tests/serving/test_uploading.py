@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from serving.uploading import MOST_NAME, BadForm, TooLarge, receive
-from tests.service_process import FORM_HEADERS, form
+from tests.data.service_process import FORM_HEADERS, form
 
 HEADERS = {name.lower(): value for name, value in FORM_HEADERS.items()}
 NAMES = st.text(st.characters(codec="utf-8", exclude_characters='"\\\r\n', exclude_categories=["Cc"]), max_size=30)

@@ -7,7 +7,7 @@ import shutil
 
 import pytest
 
-from tests.sharding import pack
+from tests.data.sharding import pack
 from tests.training.conftest import TINY
 from training.datasets import completeness
 from training.run import RunOptions, run

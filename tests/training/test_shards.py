@@ -14,7 +14,7 @@ from deepfake.checkpoints.checkpoint import read_checkpoint
 from deepfake.datasets.folds import read_folds
 from deepfake.datasets.layout import DataRoot
 from deepfake.datasets.shards import ShardError
-from tests.sharding import pack, serve
+from tests.data.sharding import pack, serve
 from training.crop_data import open_data, open_shards
 from training.datasets.crop_reading import FolderCrops
 from training.datasets.crops import SampleOptions, TrainingCrops

@@ -18,7 +18,7 @@ from deepfake.datasets.layout import DataRoot
 from deepfake.datasets.metadata import Dataset, VideoRecord, read_dataset
 from deepfake.faces.boxes import BoxFile, Face, read_boxes, write_boxes
 from deepfake.parallel.workers import Failure, write_failures
-from tests.clips import cut, draw, gradient, write_metadata
+from tests.data.clips import cut, draw, gradient, write_metadata
 from visualize import data_sheets, dataset_facts, sheets
 from visualize.augmentation_sheet import make_augmentation_sheet
 from visualize.pair_sheet import BOX_COLOUR, LANDMARK_COLOUR, WINDOW_COLOUR, Source, make_pair_sheet, overlay

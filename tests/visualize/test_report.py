@@ -17,7 +17,7 @@ from deepfake.media.video import ReadLimits, probe
 from deepfake.models.precision import VIDEOS, PrecisionCheck
 from deepfake.scoring.calibration import Uncalibrated
 from deepfake.scoring.results import NO_FACE, OK, UNREADABLE, PersonScore, ScoreCheck, ScoredFace, VideoResult
-from tests.clips import draw, gradient
+from tests.data.clips import draw, gradient
 from visualize.report import COUNTS, STRAY, TOO_FEW, Highlight, Reporter, draw_poster
 
 MODEL = {"input_size": 64, "crop_recipe": 0, "aggregation": "mean"}

@@ -20,7 +20,7 @@ from deepfake.datasets.shards import (
     format_table,
 )
 from deepfake.storage.remote import Folder, RemoteError
-from tests.sharding import serve
+from tests.data.sharding import serve
 
 SIZE = 1000
 

@@ -6,7 +6,7 @@ import pytest
 
 from deepfake.faces.quality import BLURRED, HEAVILY_COMPRESSED, bits_per_pixel, reasons_for_doubt, sharpness
 from deepfake.media.video import iter_every, probe
-from tests.clips import cut, ffmpeg
+from tests.data.clips import cut, ffmpeg
 
 GOOD = {"sizes": [200.0] * 20, "sharpnesses": [150.0] * 20, "bits": 0.1, "frames": 20}
 

@@ -10,7 +10,7 @@ import pytest
 from deepfake.media.decoding import Damage
 from deepfake.media.frames import EveryFrames, SpreadFrames
 from deepfake.media.video import MIN_READABLE_SHARE, VideoError, chosen_frames, iter_every, iter_frames, open_video
-from tests.ffmpeg_judge import difference, shown_by_ffmpeg
+from tests.data.ffmpeg_judge import difference, shown_by_ffmpeg
 
 FRAMES = 60
 SOURCE = f"testsrc2=size=160x120:rate=10:duration={FRAMES // 10}"
@@ -20,7 +20,7 @@ ENCODED = ["-c:v", "libx264", "-crf", 12, "-pix_fmt", "yuv420p", "-g", 12, "-key
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
     """`whole(suffix)`: sixty frames, a key frame every twelve."""
-    from tests.clips import ffmpeg
+    from tests.data.clips import ffmpeg
 
     folder = tmp_path_factory.mktemp("whole")
 

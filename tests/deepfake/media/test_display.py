@@ -7,7 +7,7 @@ import pytest
 
 from deepfake.media.display import display_matrix, is_right_angle, turned
 from deepfake.media.video import LIMITS, ReadLimits, VideoError, iter_every, open_video, probe
-from tests.ffmpeg_judge import difference, shown_by_ffmpeg
+from tests.data.ffmpeg_judge import difference, shown_by_ffmpeg
 
 SOURCE = ["-f", "lavfi", "-i", "testsrc2=size=96x64:rate=10:duration=0.5"]
 DRAWN = "testsrc=size=96x64:rate=10:duration=0.5"  # in RGB

@@ -20,7 +20,7 @@ import resource, sys
 from pathlib import Path
 from deepfake.media.images import ImageError, read_image
 from deepfake.media.image_files import iter_image, probe_image
-from tests.mutations import mutated
+from tests.data.mutations import mutated
 
 resource.setrlimit(resource.RLIMIT_AS, (3 << 30, 3 << 30))
 number, *paths = sys.argv[1:]

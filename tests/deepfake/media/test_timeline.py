@@ -6,7 +6,7 @@ import pytest
 
 from deepfake.media.frames import SpreadFrames
 from deepfake.media.video import chosen_frames, iter_every, open_video
-from tests.ffmpeg_judge import difference, shown_by_ffmpeg
+from tests.data.ffmpeg_judge import difference, shown_by_ffmpeg
 
 TWENTY = "testsrc2=size=96x64:rate=10:duration=2"
 ENCODED = ["-c:v", "libx264", "-crf", 10, "-pix_fmt", "yuv420p", "-g", 5]

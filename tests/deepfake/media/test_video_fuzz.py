@@ -9,9 +9,9 @@ import pytest
 from deepfake.media.containers import shown_track
 from deepfake.media.video import SpreadFrames, VideoError, chosen_frames, open_video
 from deepfake.parallel.pool import stream
-from tests.clips import ffmpeg
-from tests.ffmpeg_judge import shown_by_ffmpeg
-from tests.mutations import mutated
+from tests.data.clips import ffmpeg
+from tests.data.ffmpeg_judge import shown_by_ffmpeg
+from tests.data.mutations import mutated
 
 H264 = ["-c:v", "libx264", "-crf", 20, "-pix_fmt", "yuv420p", "-g", 10]
 CONTAINERS = {

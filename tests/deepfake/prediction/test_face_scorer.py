@@ -10,7 +10,7 @@ from deepfake.checkpoints.checkpoint import load_model
 from deepfake.media.images import IMAGENET
 from deepfake.prediction import face_scorer
 from deepfake.prediction.face_scorer import SCORE_BATCH, FaceScorer, even_parts
-from tests.predicting import tiny_checkpoint
+from tests.data.predicting import tiny_checkpoint
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -11,7 +11,7 @@ from deepfake.cli.prediction_options import UPLOAD_MEMORY
 from deepfake.media.video import ReadLimits, SpreadFrames, VideoError, iter_spread
 from deepfake.prediction import face_stream
 from deepfake.prediction.face_collector import FaceCollector, FaceSource, FaceView
-from tests.clips import draw, gradient
+from tests.data.clips import draw, gradient
 
 
 def test_detecting_beside_the_decoding_processes_finds_the_same(face_clips):

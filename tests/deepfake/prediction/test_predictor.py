@@ -26,8 +26,8 @@ from deepfake.prediction.predictor import Predictor
 from deepfake.prediction.scoring_model import ScoringModel
 from deepfake.scoring.aggregation import confident_score
 from deepfake.scoring.results import ScoreCheck, VideoResult, with_checks
-from tests.clips import cut
-from tests.predicting import on_frames
+from tests.data.clips import cut
+from tests.data.predicting import on_frames
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -20,7 +20,7 @@ from deepfake.media.video import Frame
 from preprocessing.pipeline import video_steps
 from preprocessing.pipeline.families import Ending, Family, Recipe, families, output_path
 from preprocessing.pipeline.video_steps import compare_crops, cut_crops, detect_boxes, find_landmarks
-from tests.clips import cut, write_metadata
+from tests.data.clips import cut, write_metadata
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

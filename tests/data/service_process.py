@@ -17,7 +17,7 @@ from urllib.parse import urlparse
 
 import psutil
 
-from tests.predicting import tiny_checkpoint
+from tests.data.predicting import tiny_checkpoint
 
 PATIENCE = 90
 """Seconds that anything may take on a busy machine."""

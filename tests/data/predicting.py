@@ -4,7 +4,7 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
-from tests.clips import cut, draw, ffmpeg, gradient
+from tests.data.clips import cut, draw, ffmpeg, gradient
 
 UNREADABLE = ("audio only.mp4", "empty.mp4", "text.mp4", "truncated.mp4")
 FACELESS = ("faceless.mp4",)
