@@ -24,7 +24,7 @@ from serving.run_folder import delete_older, run_folder, sweep
 from serving.server import address_of, bind, listen
 
 if TYPE_CHECKING:
-    from visualize.analyst import Analyst
+    from serving.analyst import Analyst
 
 PORT = 7860
 FOLDER_PREFIX = "deepfake-page-"
@@ -92,9 +92,9 @@ def main() -> int:
 def serve(args: argparse.Namespace, analyst: Analyst, place: socket.socket, folder: Path) -> None:
     """Serve the page until Ctrl-C, with its files in a folder of this run."""
     from serving.guard import AllowedHosts, Guard
-    from visualize.page_app import POLICY
-    from visualize.page_uploads import PageUploads
-    from visualize.web_page import build_app, build_page, find_examples  # gradio takes seconds
+    from serving.page_app import POLICY
+    from serving.page_uploads import PageUploads
+    from serving.web_page import build_app, build_page, find_examples  # gradio takes seconds
 
     (folder / "examples").mkdir()
     examples = find_examples(args.examples, folder / "examples")
@@ -137,7 +137,7 @@ def build_analyst(args: argparse.Namespace) -> Analyst:
             offered[file.stem] = members
     if not offered:
         raise ValueError("no ensemble is complete; name --models, or fetch what is missing:\n  " + "\n  ".join(missing))
-    from visualize.analyst import Analyst
+    from serving.analyst import Analyst
 
     return Analyst(
         offered,

@@ -18,10 +18,10 @@ import psutil
 import pytest
 
 import app
+from serving.page_uploads import MOST_KEPT_EACH
 from tests.data.clips import cut, draw, gradient
 from tests.data.predicting import tiny_checkpoint
 from tests.data.service_process import FORM_HEADERS, form, wait_for
-from visualize.page_uploads import MOST_KEPT_EACH
 
 httpx = pytest.importorskip("httpx")
 

@@ -100,14 +100,24 @@ def wait_for(ask: Any, pause: float = 0.05) -> Any:
 
 @contextmanager
 def starting(folder: Path, *options: str, **environment: str) -> Iterator[subprocess.Popen]:
-    """Starts `python -m export.serve` with a tiny network; ends it.
+    """Starts `python -m serving` with a tiny network; ends it.
 
     Its temporary files go to `folder`/temporary, what it writes to `folder`/log.
     """
     (folder / "temporary").mkdir(parents=True, exist_ok=True)
     if not (folder / "tiny").exists():
         tiny_checkpoint(folder / "tiny")
-    command = [sys.executable, "-m", "export.serve", "--weights-dir", str(folder), "--models", "tiny", "--port", "0"]
+    command = [
+        sys.executable,
+        "-m",
+        "serving.__main__",
+        "--weights-dir",
+        str(folder),
+        "--models",
+        "tiny",
+        "--port",
+        "0",
+    ]
     with (folder / "log").open("w") as out:
         process = subprocess.Popen(
             [*command, *options],

@@ -20,7 +20,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serving.arrival import Refused
 from serving.guard import answer
-from visualize.page_uploads import PageUploads
+from serving.page_uploads import PageUploads
 
 log = logging.getLogger(__name__)
 

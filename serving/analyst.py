@@ -18,7 +18,7 @@ from deepfake.prediction.loading import NoUseForDetector, load_predictor
 from deepfake.prediction.predictor import Predictor
 from deepfake.scoring.calibration import choose_judge, read_calibration
 from deepfake.scoring.results import VideoResult
-from deepfake.uploads import check_length, named_as_uploaded
+from serving.uploads import check_length, named_as_uploaded
 from visualize.highlights import Highlights
 from visualize.report import Reporter
 

@@ -11,8 +11,8 @@ from deepfake.parallel.pool import Unwanted, WorkerDied
 from deepfake.prediction.predictor import Predictor, failed_result
 from deepfake.scoring.calibration import Judge
 from deepfake.scoring.results import UNREADABLE, VideoResult, details_entry, details_head
-from deepfake.uploads import check_length, named_as_uploaded
 from serving.uploading import Upload
+from serving.uploads import check_length, named_as_uploaded
 
 
 class Unsuitable(ValueError):

@@ -20,13 +20,13 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from deepfake.parallel.pool import GivenUp
-from deepfake.uploads import TooLong
-from export.answers import Answer, Unsuitable
-from export.api_page import render_api
-from export.metrics import CONTENT_TYPE, Counter, Gauge, Histogram, write_metrics
-from export.queueing import Ticket, Work, WorkQueue
+from serving.answers import Answer, Unsuitable
+from serving.api_page import render_api
 from serving.arrival import CLIENT_LEFT, Refused, arrive, enter
+from serving.metrics import CONTENT_TYPE, Counter, Gauge, Histogram, write_metrics
+from serving.upload_queue import Ticket, Work, WorkQueue
 from serving.uploading import FIELD, Upload
+from serving.uploads import TooLong
 
 log = logging.getLogger(__name__)
 

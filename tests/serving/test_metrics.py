@@ -1,6 +1,6 @@
 """Prometheus' text format."""
 
-from export.metrics import Counter, Gauge, Histogram, write_metrics
+from serving.metrics import Counter, Gauge, Histogram, write_metrics
 
 
 def test_the_text_has_the_form_that_is_read():

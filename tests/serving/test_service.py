@@ -442,7 +442,7 @@ def test_what_a_killed_service_left_is_swept_and_a_stop_while_networks_load_leav
 def test_what_cannot_be_served_is_told(project_root, tmp_path, arguments, environment, told):
     (tmp_path / "tiny").touch()
     (tmp_path / "blank").write_text("\n")
-    command = [sys.executable, "-m", "export.serve", "--port", "0", "--weights-dir", ".", *arguments]
+    command = [sys.executable, "-m", "serving.__main__", "--port", "0", "--weights-dir", ".", *arguments]
     paths = os.pathsep.join([str(project_root), os.environ.get("PYTHONPATH", "")])
     variables = {**os.environ, "PYTHONPATH": paths, **environment}
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=variables, timeout=120)

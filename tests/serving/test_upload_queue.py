@@ -6,8 +6,8 @@ from threading import Event
 import pytest
 
 from deepfake.parallel.pool import GivenUp, check_wanted
-from export.queueing import WorkQueue
 from serving.admission import Full
+from serving.upload_queue import WorkQueue
 
 
 @pytest.fixture

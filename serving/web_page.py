@@ -14,10 +14,10 @@ from deepfake.media.images import fit_square, write_image
 from deepfake.media.video import iter_spread
 from deepfake.parallel.pool import GivenUp, WorkerDied
 from deepfake.synthesis.portraits import PERSONS, read_portrait
-from deepfake.uploads import named_as_uploaded
-from visualize.analyst import Analyst
-from visualize.page_app import JUDGE
-from visualize.page_uploads import PageUploads
+from serving.analyst import Analyst
+from serving.page_app import JUDGE
+from serving.page_uploads import PageUploads
+from serving.uploads import named_as_uploaded
 
 MOST_WAITING = 20
 """Uploads that may wait; further ones are told to come back."""
@@ -96,7 +96,7 @@ def build_app(page: Any, uploads: PageUploads, folder: Path, ensembles: Sequence
     gr = _gradio()
     from fastapi import FastAPI
 
-    from visualize.page_app import JoinCheck, PageApp
+    from serving.page_app import JoinCheck, PageApp
 
     app = gr.mount_gradio_app(
         FastAPI(docs_url=None, redoc_url=None, openapi_url=None),
