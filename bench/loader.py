@@ -25,8 +25,8 @@ from deepfake.datasets.layout import CROP_SUFFIXES, DataRoot
 from deepfake.media.images import encode_image, read_image
 from deepfake.parallel.pool import cap_threads
 from preprocessing import pack_shards
-from training.crop_data import CropData, open_folder, open_shards
 from training.datasets.batch import collate
+from training.datasets.crop_data import CropData, open_folder, open_shards
 from training.datasets.crops import SampleOptions, TrainingCrops
 from training.transforms.augment import TrainAugmentation
 

@@ -30,16 +30,16 @@ from deepfake.datasets.folds import FoldRow, read_folds
 from deepfake.datasets.layout import DataRoot
 from deepfake.models import build_model
 from deepfake.parallel.pool import default_workers
-from training import distributed
 from training.config import TrainConfig, read_config
 from training.datasets.batch import Batch
 from training.datasets.crop_reading import FolderCrops
 from training.datasets.crops import SampleOptions, TrainingCrops
 from training.datasets.loading import EpochLoader
-from training.distributed import Ranks
-from training.engine import PRECISIONS, TOTAL, Recipe, StepSettings, Trainer
-from training.losses import real_fake_bce
-from training.optim import build_optimizer
+from training.engine import distributed
+from training.engine.distributed import Ranks
+from training.engine.optim import build_optimizer
+from training.engine.trainer import PRECISIONS, TOTAL, Recipe, StepSettings, Trainer
+from training.tasks.losses import real_fake_bce
 from training.transforms.normalize import InputNormalizer
 
 ROOT = Path(__file__).resolve().parents[1]

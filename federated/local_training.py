@@ -1,6 +1,6 @@
 """One owner's part of federated averaging: the network and its optimiser, trained on own data, then given the mean.
 
-The training is `training.engine`'s, on `training.classifier`'s recipe: a round is as many epochs of a
+The training is `training.engine.trainer`'s, on `training.tasks.classifier`'s recipe: a round is as many epochs of a
 run. The state between two rounds is an ordinary checkpoint, whose weights are those that all owners have in common.
 """
 
@@ -24,13 +24,13 @@ from deepfake.checkpoints.spec import ModelSpec
 from federated.predictions import COLUMNS
 from federated.samples import OwnerData
 from federated.settings import LOCAL, LocalSettings
-from training import distributed
-from training.checkpointing import resumable, resume
-from training.classifier import ClassifierRecipe
-from training.crop_recipe import crop_recipe
-from training.engine import StepSettings, Trainer
-from training.fitting import build_network, default_precision, version
-from training.optim import check_schedule
+from training.datasets.crop_recipe import crop_recipe
+from training.engine import distributed
+from training.engine.checkpointing import resumable, resume
+from training.engine.fitting import build_network, default_precision, version
+from training.engine.optim import check_schedule
+from training.engine.trainer import StepSettings, Trainer
+from training.tasks.classifier import ClassifierRecipe
 
 _TRAINED_ON, _HELD_OUT = 0, 1
 _COMMON, _OWN = "federated_rounds", "federated_own"

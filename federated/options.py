@@ -60,7 +60,7 @@ def run_program(main: Callable[[], int]) -> int:
         try:
             return main()
         except RuntimeError as error:
-            from training.engine import NonFiniteLoss  # takes seconds, which Ctrl-C may interrupt
+            from training.engine.trainer import NonFiniteLoss  # takes seconds, which Ctrl-C may interrupt
 
             if not isinstance(error, NonFiniteLoss):
                 raise

@@ -31,7 +31,7 @@ def one_line_errors() -> Iterator[None]:
     except KeyboardInterrupt:
         raise SystemExit(EXIT_INTERRUPTED) from None
     except Exception as error:
-        from training.engine import NonFiniteLoss
+        from training.engine.trainer import NonFiniteLoss
 
         if not isinstance(error, (ValueError, OSError, NonFiniteLoss)):
             raise

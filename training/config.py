@@ -29,7 +29,7 @@ SCHEDULE_PARAMS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "clr": (("base_lr", "max_lr", "step_size"), ()),
     "constant": ((), ()),
 }
-"""Schedule type -> names of its required and of its optional parameters (see `training.optim`)."""
+"""Schedule type -> names of its required and of its optional parameters (see `training.engine.optim`)."""
 
 SCHEDULE_MODES = ("step", "epoch")
 LOSSES = ("BinaryCrossentropy",)

@@ -56,7 +56,7 @@ def test_flops_are_those_of_the_layers():
 
 
 def test_peaks_are_found_by_name(monkeypatch):
-    from training.distributed import Ranks
+    from training.engine.distributed import Ranks
 
     names = {"NVIDIA H200": 989.0, "NVIDIA H100 PCIe": 756.0, "NVIDIA A100-SXM4-80GB": 312.0, "NVIDIA L4": 121.0,
              "NVIDIA L40S": 362.0, "Other": None}  # fmt: skip

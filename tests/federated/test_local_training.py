@@ -17,7 +17,7 @@ from federated.samples import OwnerData, open_samples
 from federated.settings import LOCAL, LocalSettings
 from tests.federated.conftest import ROUND
 from training.config import parse_config
-from training.run import RunOptions, run
+from training.tasks.run import RunOptions, run
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -90,7 +90,7 @@ def test_one_owner_equals_plain_training_of_the_same_steps(federated_root, start
     # All originals of fold 1 are one owner's, as training with fold 0 held out has them.
     from federated.samples import Description, write_sample
     from federated.splitting import split_by_owner
-    from training.crop_data import open_folder
+    from training.datasets.crop_data import open_folder
 
     table = open_folder(federated_root, None, "crops").table
     (part,) = split_by_owner(table, 1, fold=0)

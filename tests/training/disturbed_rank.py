@@ -15,7 +15,7 @@ from training.pipelines.command import run_training
 
 def disturb(out: Path, name: str, target: str, *place: str) -> None:
     """From now on a trainer's step sends the signal before it does anything, at that place and if nobody has yet."""
-    from training.engine import Trainer
+    from training.engine.trainer import Trainer
 
     plain = Trainer._step
 
@@ -36,7 +36,7 @@ def main() -> int:
     def train() -> None:
         import torch
 
-        from training.run import RunOptions, run
+        from training.tasks.run import RunOptions, run
 
         torch.set_num_threads(1)
         if sys.argv[4:]:

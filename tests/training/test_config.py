@@ -18,7 +18,7 @@ from training.config import (
     parse_config,
     read_config,
 )
-from training.optim import build_schedule
+from training.engine.optim import build_schedule
 
 SHIPPED = {
     **dict.fromkeys(("b5", "b7", "tiny"), TrainConfig),

@@ -18,13 +18,13 @@ from deepfake.datasets.layout import DataRoot
 from deepfake.losslog import parse_losses
 from deepfake.models import build_model
 from tests.training.conftest import TINY, second_place_config, write_endless
-from training import distributed
-from training.classifier import ClassifierRecipe
 from training.config import read_config
 from training.datasets.crop_reading import FolderCrops
-from training.engine import Trainer
+from training.engine import distributed
+from training.engine.trainer import Trainer
 from training.pipelines.command import LogFile
-from training.run import RunOptions, run
+from training.tasks.classifier import ClassifierRecipe
+from training.tasks.run import RunOptions, run
 
 EPOCHS = 8
 TIMEOUT = 240

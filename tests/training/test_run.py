@@ -20,10 +20,10 @@ from deepfake.losslog import parse_losses
 from deepfake.models.weight_files import CheckpointError
 from deepfake.storage.locks import Locked
 from tests.training.conftest import TINY, make_data_root
-from training import engine
-from training.checkpointing import RunFiles
-from training.crop_recipe import crop_recipe
-from training.run import RunOptions, run
+from training.datasets.crop_recipe import crop_recipe
+from training.engine import trainer
+from training.engine.checkpointing import RunFiles
+from training.tasks.run import RunOptions, run
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -102,7 +102,7 @@ def test_checkpoints_tell_their_user_everything(finished):
 def test_a_resumed_run_equals_one_that_never_stopped(finished, options, monkeypatch):
     folder, _ = finished
     halves = options("halves", resume="auto", keep_epochs=2)
-    trained = engine.Trainer.train_epoch
+    trained = trainer.Trainer.train_epoch
 
     def stop_in_the_last_epoch(self, *told):
         if self.progress.epoch == 2:
@@ -110,7 +110,7 @@ def test_a_resumed_run_equals_one_that_never_stopped(finished, options, monkeypa
         return trained(self, *told)
 
     with monkeypatch.context() as patch:
-        patch.setattr(engine.Trainer, "train_epoch", stop_in_the_last_epoch)
+        patch.setattr(trainer.Trainer, "train_epoch", stop_in_the_last_epoch)
         with pytest.raises(KeyboardInterrupt):
             run(halves)
     last = halves.output_dir / f"{NAME}_last"
@@ -176,7 +176,7 @@ def test_another_optimisers_state_is_refused(finished, options, tiny_config):
 def test_a_loss_that_is_no_number_stops_with_the_files_named(options, tiny_config):
     huge = {**TINY["optimizer"], "learning_rate": 1e30}
     tiny_config.write_text(json.dumps({**TINY, "optimizer": huge}))
-    with pytest.raises(engine.NonFiniteLoss, match=r"epoch 0: loss .*crops/[rf]\d/\d+_0\.png, "):
+    with pytest.raises(trainer.NonFiniteLoss, match=r"epoch 0: loss .*crops/[rf]\d/\d+_0\.png, "):
         run(options("nan"))
     assert not (options("nan").output_dir / f"{NAME}_last").exists()
 
@@ -311,7 +311,7 @@ def test_validation_metric_is_that_of_the_frames(finished, shared_data_root):
     """The figures in the checkpoint, computed anew from its weights alone."""
     from deepfake.media.images import fit_square, read_image
     from deepfake.scoring.metrics import video_metrics
-    from training.classifier import InputNormalizer
+    from training.tasks.classifier import InputNormalizer
 
     folder, _ = finished
     network, spec = load_model(folder / f"{NAME}_last")

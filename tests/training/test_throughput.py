@@ -15,17 +15,17 @@ from deepfake.datasets.aligned_faces import read_face_list
 from deepfake.datasets.folds import read_folds
 from deepfake.datasets.layout import DataRoot
 from tests.training.conftest import TINY, second_place_config
-from training.classifier import ClassifierRecipe
 from training.config import ConfigError, OptimizerConfig, ScheduleConfig, XceptionConfig, parse_config, read_config
 from training.datasets.batch import Batch
 from training.datasets.crop_reading import FolderCrops
 from training.datasets.loading import EpochLoader, on_device
-from training.distributed import Ranks
-from training.engine import StepSettings, Trainer
-from training.optim import build_optimizer, load_optimizer
-from training.run import RunOptions, run
-from training.wsdan import FeatureCentres, WSDANRecipe
-from training.xception import XceptionRecipe
+from training.engine.distributed import Ranks
+from training.engine.optim import build_optimizer, load_optimizer
+from training.engine.trainer import StepSettings, Trainer
+from training.tasks.classifier import ClassifierRecipe
+from training.tasks.run import RunOptions, run
+from training.tasks.wsdan import FeatureCentres, WSDANRecipe
+from training.tasks.xception import XceptionRecipe
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

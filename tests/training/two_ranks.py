@@ -11,8 +11,8 @@ from pathlib import Path
 import torch
 
 from deepfake.models import wsdan
-from training import fitting
-from training.run_aligned import WSDANOptions, run_wsdan
+from training.engine import fitting
+from training.tasks.run_aligned import WSDANOptions, run_wsdan
 
 
 def main() -> None:

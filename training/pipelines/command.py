@@ -14,7 +14,7 @@ from types import FrameType
 from deepfake.cli.commandline import EXIT_DIVERGED, EXIT_INTERRUPTED, EXIT_USAGE
 from deepfake.parallel import interrupts
 from deepfake.parallel.allocator import keep_freed_memory
-from training.epoch_log import UNFINISHED, lines_there
+from training.engine.epoch_log import UNFINISHED, lines_there
 
 
 class LogFile(logging.FileHandler):
@@ -72,8 +72,8 @@ def run_training(train: Callable[[], None], log_file: Path | None = None) -> int
     signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
     # A shell starts what runs in the background deaf to Ctrl-C.
     interrupts.install()
-    from training.engine import NonFiniteLoss
-    from training.stopping import Stopped
+    from training.engine.stopping import Stopped
+    from training.engine.trainer import NonFiniteLoss
 
     try:
         _start_log(log_file)

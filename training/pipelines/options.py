@@ -45,7 +45,7 @@ Parsed = tuple[dict[str, Any], Path | None]
 
 
 def parse_args(arguments: Sequence[str] | None = None) -> Parsed:
-    """The classifier's options by the names of `training.run.RunOptions`."""
+    """The classifier's options by the names of `training.tasks.run.RunOptions`."""
     title = "Trains first place's classifier on the crops of a preprocessed data set."
     parser = _parser("train_classifier.py", title, EXAMPLE)
     _add_data(parser)
@@ -55,7 +55,7 @@ def parse_args(arguments: Sequence[str] | None = None) -> Parsed:
 
 
 def parse_xception_args(arguments: Sequence[str] | None = None) -> Parsed:
-    """Xception's options by the names of `training.run_aligned.AlignedOptions`."""
+    """Xception's options by the names of `training.tasks.run_aligned.AlignedOptions`."""
     parser = _parser("train_xception.py", "Trains second place's Xception on aligned faces.", XCEPTION_EXAMPLE)
     _add_faces(parser)
     _add_run(parser)
@@ -64,7 +64,7 @@ def parse_xception_args(arguments: Sequence[str] | None = None) -> Parsed:
 
 
 def parse_wsdan_args(arguments: Sequence[str] | None = None) -> Parsed:
-    """WS-DAN's options by the names of `training.run_aligned.WSDANOptions`."""
+    """WS-DAN's options by the names of `training.tasks.run_aligned.WSDANOptions`."""
     parser = _parser("train_wsdan.py", "Trains second place's WS-DAN on aligned faces.", WSDAN_EXAMPLE)
     _add_faces(parser)
     _add_run(parser)

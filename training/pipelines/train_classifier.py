@@ -15,7 +15,7 @@ def main() -> int:
     arguments, log_file = parse_args()
 
     def train() -> None:
-        from training.run import RunOptions, run
+        from training.tasks.run import RunOptions, run
 
         run(RunOptions(**arguments))
 

@@ -15,7 +15,7 @@ def main() -> int:
     arguments, log_file = parse_wsdan_args()
 
     def train() -> None:
-        from training.run_aligned import WSDANOptions, run_wsdan
+        from training.tasks.run_aligned import WSDANOptions, run_wsdan
 
         run_wsdan(WSDANOptions(**arguments))
 

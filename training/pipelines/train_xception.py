@@ -15,7 +15,7 @@ def main() -> int:
     arguments, log_file = parse_xception_args()
 
     def train() -> None:
-        from training.run_aligned import AlignedOptions, run_xception
+        from training.tasks.run_aligned import AlignedOptions, run_xception
 
         run_xception(AlignedOptions(**arguments))
 

@@ -15,7 +15,7 @@ from deepfake.datasets.folds import read_folds
 from deepfake.datasets.layout import DataRoot
 from deepfake.datasets.shards import ShardError
 from tests.data.sharding import pack, serve
-from training.crop_data import open_data, open_shards
+from training.datasets.crop_data import open_data, open_shards
 from training.datasets.crop_reading import FolderCrops
 from training.datasets.crops import SampleOptions, TrainingCrops
 from training.datasets.loading import make_loader, training_positions
@@ -28,7 +28,7 @@ from training.datasets.shard_sampling import (
     sharded_validation_positions,
     shares,
 )
-from training.run import RunOptions, run
+from training.tasks.run import RunOptions, run
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

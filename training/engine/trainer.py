@@ -25,13 +25,13 @@ from tqdm import tqdm
 from deepfake.losslog import EpochLoss
 from deepfake.models.inference.prepare import check_can_compile
 from deepfake.scoring.metrics import VideoMetrics, video_metrics
-from training import distributed
 from training.config import OptimizerConfig
 from training.datasets.batch import Batch
 from training.datasets.loading import on_device
-from training.distributed import Ranks
-from training.optim import build_optimizer, build_schedule, load_optimizer, set_learning_rate
-from training.stopping import Stopped, StopRequest
+from training.engine import distributed
+from training.engine.distributed import Ranks
+from training.engine.optim import build_optimizer, build_schedule, load_optimizer, set_learning_rate
+from training.engine.stopping import Stopped, StopRequest
 
 TOTAL = "total"
 _SHOWN_BROKEN = 20

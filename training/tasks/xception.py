@@ -8,16 +8,16 @@ import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-from training.aligned import AlignedRecipe
 from training.config import ConfigError, XceptionConfig
 from training.datasets.batch import Batch
 from training.datasets.face_sampling import drawn_rows, share_counts
-from training.engine import TOTAL
+from training.engine.trainer import TOTAL
+from training.tasks.aligned import AlignedRecipe
 from training.transforms.augment_faces import XceptionAugmentation
 
 
 class XceptionRecipe(AlignedRecipe):
-    """Trains Xception on aligned faces (a `training.engine.Recipe`); arguments as for `AlignedRecipe`.
+    """Trains Xception on aligned faces (a `training.engine.trainer.Recipe`); arguments as for `AlignedRecipe`.
 
     Raises:
         ConfigError: `frame_share` takes no pictures of the reals or of the fakes.

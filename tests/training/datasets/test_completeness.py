@@ -10,7 +10,7 @@ import pytest
 from tests.data.sharding import pack
 from tests.training.conftest import TINY
 from training.datasets import completeness
-from training.run import RunOptions, run
+from training.tasks.run import RunOptions, run
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -16,14 +16,14 @@ from training.datasets.crops import SampleOptions, TrainingCrops, ValidationCrop
 from training.datasets.loading import EpochLoader, make_loader, training_positions, validation_positions
 from training.datasets.sampling import steps_per_epoch, training_rows, validation_rows
 from training.datasets.shard_sampling import sharded_rows, sharded_samples, sharded_validation_positions, shares
-from training.distributed import Ranks
-from training.engine import TOTAL, Recipe
-from training.losses import real_fake_bce, side_shares
+from training.engine.distributed import Ranks
+from training.engine.trainer import TOTAL, Recipe
+from training.tasks.losses import real_fake_bce, side_shares
 from training.transforms.normalize import InputNormalizer
 
 
 class ClassifierRecipe(Recipe):
-    """Trains a `DeepFakeClassifier` on the crops of a fold table (a `training.engine.Recipe`).
+    """Trains a `DeepFakeClassifier` on the crops of a fold table (a `training.engine.trainer.Recipe`).
 
     Args:
         network: (n, 3, size, size) -> (n, 1) logits, on its device, with an `encoder`.

@@ -15,10 +15,10 @@ import pytest
 import torch
 
 from deepfake.checkpoints.checkpoint import read_checkpoint
-from training import epoch_log
-from training.epoch_log import EpochEntry, complete_entry, lines_there
+from training.engine import epoch_log
+from training.engine.epoch_log import EpochEntry, complete_entry, lines_there
 from training.pipelines.command import LogFile, run_training
-from training.run import RunOptions, run
+from training.tasks.run import RunOptions, run
 
 NAME = "classifier_DeepFakeClassifier_test_efficientnet_0"
 

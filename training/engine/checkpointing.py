@@ -21,10 +21,10 @@ from deepfake.checkpoints.spec import ModelSpec
 from deepfake.scoring.metrics import VideoMetrics
 from deepfake.storage import atomic
 from deepfake.storage.locks import Locked, writing_file
-from training import distributed
-from training.distributed import Ranks
-from training.engine import Trainer
-from training.epoch_log import EpochEntry
+from training.engine import distributed
+from training.engine.distributed import Ranks
+from training.engine.epoch_log import EpochEntry
+from training.engine.trainer import Trainer
 
 RESUME_AUTO = "auto"
 KEEP_EPOCHS = 5

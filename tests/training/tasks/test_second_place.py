@@ -20,16 +20,17 @@ from deepfake.models import build_model, wsdan, xception
 from deepfake.models.weight_files import CheckpointError
 from deepfake.scoring.metrics import video_metrics
 from tests.training.conftest import second_place_config
-from training import distributed, engine
 from training.config import ConfigError, WSDANConfig, XceptionConfig, parse_config, read_config
-from training.engine import Trainer
+from training.engine import distributed
+from training.engine import trainer as engine
+from training.engine.trainer import Trainer
 from training.pipelines import train_wsdan, train_xception
 from training.pipelines.options import parse_wsdan_args, parse_xception_args
-from training.run_aligned import AlignedOptions, WSDANOptions, initialize, run_wsdan, run_xception
+from training.tasks.run_aligned import AlignedOptions, WSDANOptions, initialize, run_wsdan, run_xception
+from training.tasks.wsdan import FeatureCentres, WSDANRecipe
+from training.tasks.xception import XceptionRecipe
 from training.transforms.attention import crop_attended, drop_attended
 from training.transforms.normalize import InputNormalizer
-from training.wsdan import FeatureCentres, WSDANRecipe
-from training.xception import XceptionRecipe
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -507,7 +508,7 @@ def test_wsdan_starts_with_the_weights_of_an_xception(options, tmp_path):
 
 def test_init_happens_at_the_start_only(small, options, tmp_path, monkeypatch, caplog):
     taken = []
-    monkeypatch.setattr("training.run_aligned.initialize", lambda network, path: taken.append(path))
+    monkeypatch.setattr("training.tasks.run_aligned.initialize", lambda network, path: taken.append(path))
     chosen = options("wsdan_xception", "run", epochs=1, init=tmp_path / "x", resume="auto")
     run_wsdan(chosen)
     run_wsdan(dataclasses.replace(chosen, epochs=2))

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch.nn.functional import binary_cross_entropy_with_logits as bce
 
-from training.losses import real_fake_bce
+from training.tasks.losses import real_fake_bce
 
 LOGITS = torch.tensor([2.0, -1.0, 0.5, -3.0])
 

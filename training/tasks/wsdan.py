@@ -14,13 +14,13 @@ from torch.nn.functional import cross_entropy, normalize, one_hot
 
 from deepfake.models.wsdan import WSDAN
 from deepfake.models.xception import CLASSES
-from training import distributed
-from training.aligned import AlignedRecipe
 from training.config import WSDANConfig
 from training.datasets.batch import Batch
 from training.datasets.face_sampling import balanced_rows, balanced_samples
-from training.distributed import Ranks
-from training.engine import TOTAL
+from training.engine import distributed
+from training.engine.distributed import Ranks
+from training.engine.trainer import TOTAL
+from training.tasks.aligned import AlignedRecipe
 from training.transforms.attention import crop_attended, draw_maps, drop_attended
 from training.transforms.augment_faces import WSDANAugmentation
 
@@ -68,7 +68,7 @@ class FeatureCentres:
 
 
 class WSDANRecipe(AlignedRecipe):
-    """Trains WS-DAN on aligned faces (a `training.engine.Recipe`); arguments as for `AlignedRecipe`."""
+    """Trains WS-DAN on aligned faces (a `training.engine.trainer.Recipe`); arguments as for `AlignedRecipe`."""
 
     augmentation = WSDANAugmentation
     network: WSDAN

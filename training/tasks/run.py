@@ -9,16 +9,16 @@ from torch import nn
 
 from deepfake.checkpoints.spec import ModelSpec
 from deepfake.datasets.shard_reader import CACHE_GIB
-from training.checkpointing import RunFiles
-from training.classifier import ClassifierRecipe
 from training.config import TrainConfig, read_config
-from training.crop_data import CropData, open_data
-from training.crop_recipe import crop_recipe
 from training.datasets.completeness import check_complete
+from training.datasets.crop_data import CropData, open_data
+from training.datasets.crop_recipe import crop_recipe
 from training.datasets.crops import LABEL_SMOOTHING, SampleOptions
 from training.datasets.sampling import check_folds
-from training.distributed import Ranks
-from training.fitting import FitOptions, train
+from training.engine.checkpointing import RunFiles
+from training.engine.distributed import Ranks
+from training.engine.fitting import FitOptions, train
+from training.tasks.classifier import ClassifierRecipe
 
 
 @dataclass(frozen=True)

@@ -21,8 +21,8 @@ from training.datasets.face_sampling import even_rows, faces_of_set
 from training.datasets.faces import TrainingFaces, ValidationFaces
 from training.datasets.loading import EpochLoader, make_loader, training_positions, validation_positions
 from training.datasets.sampling import steps_per_epoch
-from training.distributed import Ranks
-from training.engine import Recipe
+from training.engine.distributed import Ranks
+from training.engine.trainer import Recipe
 from training.transforms.augment_faces import FaceAugmentation, resize
 from training.transforms.normalize import InputNormalizer
 

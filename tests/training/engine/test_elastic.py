@@ -20,10 +20,11 @@ import torch
 from deepfake.checkpoints.checkpoint import read_checkpoint
 from deepfake.losslog import parse_losses
 from tests.training.conftest import TINY, second_place_config, write_endless
-from training import checkpointing, engine
-from training.checkpointing import Division, RunFiles
-from training.run import RunOptions, run
-from training.stopping import Stopped
+from training.engine import checkpointing
+from training.engine import trainer as engine
+from training.engine.checkpointing import Division, RunFiles
+from training.engine.stopping import Stopped
+from training.tasks.run import RunOptions, run
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -222,7 +223,7 @@ def test_sigterm_before_the_first_step_leaves_nothing(options, monkeypatch):
 
 def test_second_place_goes_on_in_mid_epoch(project_root, shared_faces_root, tmp_path, monkeypatch):
     from deepfake.models import wsdan
-    from training.run_aligned import WSDANOptions, run_wsdan
+    from training.tasks.run_aligned import WSDANOptions, run_wsdan
 
     monkeypatch.setattr(wsdan, "BACKBONE", "test_efficientnet")
     config = second_place_config(project_root, "wsdan_xception", tmp_path / "wsdan.json")

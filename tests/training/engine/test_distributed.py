@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from deepfake.models import build_model
-from training import distributed
+from training.engine import distributed
 
 OPTIONS = {"DeepFakeClassifier": {"encoder": "test_efficientnet"}, "xception": {}, "wsdan_efficientnet_b3": {}}
 

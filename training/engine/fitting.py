@@ -16,8 +16,9 @@ from deepfake.checkpoints.spec import ModelSpec
 from deepfake.losslog import EpochLoss, format_losses
 from deepfake.models import build_model
 from deepfake.scoring.metrics import VideoMetrics
-from training import distributed
-from training.checkpointing import (
+from training.config import DEFAULT_SEED, ConfigError, RecipeConfig
+from training.engine import distributed
+from training.engine.checkpointing import (
     KEEP_EPOCHS,
     RESUME_AUTO,
     CheckpointStore,
@@ -27,13 +28,12 @@ from training.checkpointing import (
     one_writer,
     resume,
 )
-from training.config import DEFAULT_SEED, ConfigError, RecipeConfig
-from training.distributed import Ranks
-from training.engine import EpochReport, Recipe, StepSettings, Trainer
-from training.epoch_log import EpochEntry, complete_entry
-from training.optim import check_schedule
-from training.scalars import Scalars
-from training.stopping import Stopped, StopRequest
+from training.engine.distributed import Ranks
+from training.engine.epoch_log import EpochEntry, complete_entry
+from training.engine.optim import check_schedule
+from training.engine.scalars import Scalars
+from training.engine.stopping import Stopped, StopRequest
+from training.engine.trainer import EpochReport, Recipe, StepSettings, Trainer
 
 PROJECT = "deepfake-detection"
 CHECKPOINT_STEPS = 500
@@ -242,7 +242,7 @@ def build_network(config: RecipeConfig, seed: int, pretrained: bool) -> nn.Modul
 
 
 def default_precision(config: RecipeConfig, ranks: Ranks) -> str:
-    """Of `training.engine.PRECISIONS`: what a config means where `--opt-level` says nothing."""
+    """Of `training.engine.trainer.PRECISIONS`: what a config means where `--opt-level` says nothing."""
     return "O1" if config.fp16 and ranks.device.type == "cuda" else "O0"
 
 

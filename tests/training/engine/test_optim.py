@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 from training.config import OptimizerConfig, ScheduleConfig
-from training.optim import build_optimizer, build_schedule, check_schedule, set_learning_rate
+from training.engine.optim import build_optimizer, build_schedule, check_schedule, set_learning_rate
 
 CONSTANT = ScheduleConfig("constant", "step", 1)
 

@@ -17,13 +17,13 @@ from deepfake.datasets.aligned_faces import FACES_CSV, RECIPE_JSON, read_extract
 from deepfake.faces.recipes import AlignRecipe
 from deepfake.models.weight_files import CheckpointError, load_state
 from deepfake.models.wsdan import WSDAN
-from training.aligned import AlignedRecipe
-from training.checkpointing import RunFiles
 from training.config import ConfigError, RecipeConfig, WSDANConfig, XceptionConfig, read_config
 from training.datasets.face_sampling import check_faces
-from training.fitting import FitOptions, train
-from training.wsdan import WSDANRecipe
-from training.xception import XceptionRecipe
+from training.engine.checkpointing import RunFiles
+from training.engine.fitting import FitOptions, train
+from training.tasks.aligned import AlignedRecipe
+from training.tasks.wsdan import WSDANRecipe
+from training.tasks.xception import XceptionRecipe
 
 XCEPTION_HEAD = "fc."
 """Begins the names of the weights of Xception that WS-DAN does not have."""
