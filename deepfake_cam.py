@@ -31,7 +31,7 @@ from deepfake.published import check_present
 from deepfake.storage.names import fit, printable
 
 if TYPE_CHECKING:
-    from visualize.face_maps import FaceMapper, MappedFace
+    from visualize.activation.face_maps import FaceMapper, MappedFace
 
 FRAMES = 16
 """Of a video: enough to see whether the maps agree, few enough for one sheet."""
@@ -172,7 +172,7 @@ def kind_of(path: Path, max_pixels: int) -> str:
 
 def check_outputs(sources: Sequence[Source], output: Path) -> None:
     """Raises ValueError if inputs would share their pictures' names, or files that are no pictures of ours be lost."""
-    from visualize.map_pictures import check_folder
+    from visualize.activation.map_pictures import check_folder
 
     read = {file.resolve() for source in sources for file in (source.path, *source.files)}
     written: dict[Path, Source] = {}
@@ -197,7 +197,7 @@ def build_mapper(args: argparse.Namespace, checkpoint: Path, detects: bool) -> F
     """The network with everything it needs. Raises ValueError for what cannot be used."""
     from deepfake.models.precision import choose_device
     from deepfake.prediction.loading import load_models
-    from visualize.face_maps import FaceMapper
+    from visualize.activation.face_maps import FaceMapper
 
     device = choose_device(args.device)
     member = Member(checkpoint, frames=SpreadFrames(args.frames), max_faces=args.max_faces)
@@ -213,7 +213,7 @@ def draw(source: Source, mapper: FaceMapper, args: argparse.Namespace) -> dict[P
 
     Raises ValueError if it has none to draw.
     """
-    from visualize import map_pictures
+    from visualize.activation import map_pictures
 
     image = _read_picture(source.path, args) if source.kind == PICTURE else None
     faces, failures = find_faces(source, image, mapper)
@@ -253,8 +253,8 @@ def write_frames(path: Path, out: Path, mapper: FaceMapper, step: int, limits: R
     """Writes a video with the maps over its frames."""
     from deepfake.media.encode import write_video
     from deepfake.media.video import probe
-    from visualize.face_maps import frame_rate
-    from visualize.map_pictures import paint_frame
+    from visualize.activation.face_maps import frame_rate
+    from visualize.activation.map_pictures import paint_frame
 
     def painted() -> Iterator[np.ndarray]:
         total = len(EveryFrames(step).indices(probe(path, limits).frames)) or None

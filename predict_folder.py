@@ -256,8 +256,8 @@ def report(
     Raises:
         OutOfSpace: the disk is full.
     """
-    from visualize.highlights import Highlights
-    from visualize.report import Reporter
+    from visualize.report.highlights import Highlights
+    from visualize.report.report import Reporter
 
     reporter = Reporter(folder, run, judge, Highlights(models), limits)
     failed = 0

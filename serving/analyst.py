@@ -19,8 +19,8 @@ from deepfake.prediction.predictor import Predictor
 from deepfake.scoring.calibration import choose_judge, read_calibration
 from deepfake.scoring.results import VideoResult
 from serving.uploads import check_length, named_as_uploaded
-from visualize.highlights import Highlights
-from visualize.report import Reporter
+from visualize.report.highlights import Highlights
+from visualize.report.report import Reporter
 
 Told = Callable[[float, str], None]
 """Told how far the work is: 0..1, and what is being done."""

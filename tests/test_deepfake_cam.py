@@ -21,8 +21,8 @@ from deepfake.prediction.loading import load_models
 from deepfake.prediction.predictor import Predictor
 from tests.data.clips import cut, draw, gradient
 from tests.data.predicting import tiny_checkpoint
-from visualize.activation import METHODS
-from visualize.face_maps import FaceMapper
+from visualize.activation.face_maps import FaceMapper
+from visualize.activation.maps import METHODS
 
 TINY, WSDAN = "tiny_last", "wsdan_last"
 FRAMES = 6
@@ -251,7 +251,7 @@ def test_no_file_of_the_users_is_removed(run, inputs, tmp_path):
 
 
 def test_a_run_that_breaks_leaves_nothing_half_written(run, inputs, tmp_path, monkeypatch):
-    from visualize import map_pictures
+    from visualize.activation import map_pictures
 
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt

@@ -161,7 +161,7 @@ def test_a_calibration_that_is_none_is_refused(run, calibrated, tmp_path):
 
 
 def test_a_report_survives_a_video_that_cannot_be_read_again(run, videos, tmp_path, monkeypatch):
-    from visualize import report
+    from visualize.report import report
 
     def vanish(path, wanted, limits):
         raise VideoError(f"{path}: gone meanwhile")

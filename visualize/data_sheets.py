@@ -26,12 +26,12 @@ from deepfake.datasets.metadata import Dataset, read_dataset
 from deepfake.media.images import encode_image
 from deepfake.media.video import LIMITS, ReadLimits
 from deepfake.storage import atomic
-from visualize.augmentation_sheet import Crop, make_augmentation_sheet
-from visualize.dataset_facts import gather_facts
-from visualize.pair_sheet import Source, make_pair_sheet
-from visualize.pairs import Pair, choose_frame, draw_pairs, pairs_of, read_pair_boxes, unknown_id
-from visualize.sheets import Sheet, draw_sheet
-from visualize.stats_page import render_stats
+from visualize.dataset.augmentation_sheet import Crop, make_augmentation_sheet
+from visualize.dataset.dataset_facts import gather_facts
+from visualize.dataset.pair_sheet import Source, make_pair_sheet
+from visualize.dataset.pairs import Pair, choose_frame, draw_pairs, pairs_of, read_pair_boxes, unknown_id
+from visualize.dataset.sheets import Sheet, draw_sheet
+from visualize.dataset.stats_page import render_stats
 
 SEED = 777
 CONFIG = Path(__file__).resolve().parents[1] / "configs" / "b7.json"

@@ -19,11 +19,12 @@ from deepfake.datasets.metadata import Dataset, VideoRecord, read_dataset
 from deepfake.faces.boxes import BoxFile, Face, read_boxes, write_boxes
 from deepfake.parallel.workers import Failure, write_failures
 from tests.data.clips import cut, draw, gradient, write_metadata
-from visualize import data_sheets, dataset_facts, sheets
-from visualize.augmentation_sheet import make_augmentation_sheet
-from visualize.pair_sheet import BOX_COLOUR, LANDMARK_COLOUR, WINDOW_COLOUR, Source, make_pair_sheet, overlay
-from visualize.pairs import MOST_FAKES, draw_pairs, pairs_of, read_pair_boxes
-from visualize.stats_page import format_bytes
+from visualize import data_sheets
+from visualize.dataset import dataset_facts, sheets
+from visualize.dataset.augmentation_sheet import make_augmentation_sheet
+from visualize.dataset.pair_sheet import BOX_COLOUR, LANDMARK_COLOUR, WINDOW_COLOUR, Source, make_pair_sheet, overlay
+from visualize.dataset.pairs import MOST_FAKES, draw_pairs, pairs_of, read_pair_boxes
+from visualize.dataset.stats_page import format_bytes
 
 FRAMES, EVERY = 21, 10
 PARTS = {0: ("d9", "d9_d14"), 3: ("d19", "d19_d18")}

@@ -14,10 +14,10 @@ from deepfake.media.images import encode_image, write_image
 from deepfake.storage import atomic
 from deepfake.storage.json_files import parse_json
 from deepfake.storage.own_folders import MAPS_JSON
-from visualize.activation import METHODS, overlay
-from visualize.face_maps import MappedFace, in_frame, outline
-from visualize.labels import INK, PAPER, paste, stacked, text_block
-from visualize.sheets import Cell, Row, Sheet, draw_sheet
+from visualize.activation.face_maps import MappedFace, in_frame, outline
+from visualize.activation.maps import METHODS, overlay
+from visualize.dataset.sheets import Cell, Row, Sheet, draw_sheet
+from visualize.text import INK, PAPER, paste, stacked, text_block
 
 SHOWN_SIZE = 320
 """Pictures whose longer side is shorter are enlarged to this, so that their labels can be read."""

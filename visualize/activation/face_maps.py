@@ -19,7 +19,7 @@ from deepfake.media.images import ImageError, fit_square, fitted_part
 from deepfake.media.video import LIMITS, EveryFrames, Frame, ReadLimits, chunked, iter_chosen, probe
 from deepfake.prediction.face_collector import FaceCollector, FaceSource, FaceView, FoundFace, VideoFaces
 from deepfake.prediction.scoring_model import ScoringModel
-from visualize.activation import ActivationMapper
+from visualize.activation.maps import ActivationMapper
 
 DEFAULT_RATE, MAX_RATE = 25.0, 1000.0
 """Frames a second where a header has none, and the most that is believed."""

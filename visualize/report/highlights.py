@@ -16,8 +16,8 @@ from deepfake.faces.recipes import AlignRecipe, FaceRecipe
 from deepfake.media.images import fit_square
 from deepfake.parallel.pool import apart
 from deepfake.prediction.scoring_model import ScoringModel
-from visualize.activation import ActivationMapper, overlay
-from visualize.report import FacePicture, Highlight
+from visualize.activation.maps import ActivationMapper, overlay
+from visualize.report.report import FacePicture, Highlight
 
 
 class Highlights:

@@ -30,7 +30,7 @@ from deepfake.storage import atomic
 from deepfake.storage.disk_full import OutOfSpace
 from deepfake.storage.names import MOST_BYTES, escape, file_name
 from visualize.page import picture, render
-from visualize.timeline import Timeline, draw_timeline
+from visualize.report.timeline import Timeline, draw_timeline
 
 REPORT_FORMAT = 1
 INDEX = "index"

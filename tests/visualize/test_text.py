@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from visualize.labels import PAPER, paste, text_block
+from visualize.text import PAPER, paste, text_block
 
 
 @pytest.mark.parametrize("text", ["fünf Gesichter", "лицо", "Πρόσωπο", "", "line\nbreak"])

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from visualize.labels import DIM, INK, PAPER, Colour, font
+from visualize.text import DIM, INK, PAPER, Colour, font
 
 WIDTH = 1600
 MARGIN, GAP = 32, 16

@@ -18,7 +18,7 @@ from deepfake.models.precision import VIDEOS, PrecisionCheck
 from deepfake.scoring.calibration import Uncalibrated
 from deepfake.scoring.results import NO_FACE, OK, UNREADABLE, PersonScore, ScoreCheck, ScoredFace, VideoResult
 from tests.data.clips import draw, gradient
-from visualize.report import COUNTS, STRAY, TOO_FEW, Highlight, Reporter, draw_poster
+from visualize.report.report import COUNTS, STRAY, TOO_FEW, Highlight, Reporter, draw_poster
 
 MODEL = {"input_size": 64, "crop_recipe": 0, "aggregation": "mean"}
 RUN = {
@@ -302,7 +302,7 @@ def test_a_decoder_that_crashes_costs_the_pictures_of_one_video(video, tmp_path,
 
     crashing = video.with_name("crash.mp4")
     crashing.write_bytes(video.read_bytes())
-    monkeypatch.setattr("visualize.report.probe", crash)
+    monkeypatch.setattr("visualize.report.report.probe", crash)
     reporter = Reporter(tmp_path, RUN, Uncalibrated())
     told = dict(reporter.write_all([("crash.mp4", crashing, RESULT), ("clip.mp4", video, RESULT)], 2))
     assert told == {"crash.mp4": None, "clip.mp4": None}

@@ -28,8 +28,8 @@ from deepfake.faces.ssim_mask import CHANGED
 from deepfake.media.images import read_gray, read_image
 from deepfake.media.video import LIMITS, ReadLimits, VideoError, frame_times, iter_frames
 from deepfake.parallel.workers import read_failures
-from visualize.pairs import Pair
-from visualize.sheets import Cell, Colour, Dot, Outline, Row, Sheet
+from visualize.dataset.pairs import Pair
+from visualize.dataset.sheets import Cell, Colour, Dot, Outline, Row, Sheet
 
 BOX_COLOUR: Colour = (255, 176, 0)
 WINDOW_COLOUR: Colour = (0, 196, 255)

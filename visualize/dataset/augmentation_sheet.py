@@ -15,13 +15,13 @@ from typing import Any
 
 from deepfake.datasets.layout import DataRoot
 from deepfake.media.images import read_image
-from visualize.sheets import Cell, Row, Sheet
+from visualize.dataset.sheets import Cell, Row, Sheet
 
 VARIANTS = 16
 COLUMNS = 6
 CELL_HEIGHT = 244
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 PROGRAM = Path("training", "pipelines", "draw_samples.py")
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from deepfake.storage.names import escape
-from visualize.dataset_facts import Facts
+from visualize.dataset.dataset_facts import Facts
 from visualize.page import plot, render
 
 if TYPE_CHECKING:

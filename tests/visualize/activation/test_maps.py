@@ -12,7 +12,7 @@ from torch.nn import functional
 from deepfake.checkpoints.spec import OUTPUT_LOGIT, OUTPUT_SOFTMAX, ModelSpec
 from deepfake.models import build_model, model_names
 from deepfake.prediction.face_scorer import FaceScorer, ScoringError
-from visualize.activation import ATTENTION, METHODS, STRENGTH, ActivationMapper, choose_method, encoder_of, overlay
+from visualize.activation.maps import ATTENTION, METHODS, STRENGTH, ActivationMapper, choose_method, encoder_of, overlay
 
 SIDE = 64
 PATCH = SIDE // 4

@@ -9,10 +9,10 @@ from deepfake.faces.align import TEMPLATE, align_face
 from deepfake.faces.boxes import Face, crop_face, crop_window
 from deepfake.faces.recipes import AlignRecipe, CropRecipe
 from deepfake.prediction.face_collector import FoundFace
-from visualize.activation import overlay
-from visualize.face_maps import MappedFace, in_frame, outline
-from visualize.map_pictures import face_sheet, legend
-from visualize.sheets import Sheet, draw_sheet
+from visualize.activation.face_maps import MappedFace, in_frame, outline
+from visualize.activation.map_pictures import face_sheet, legend
+from visualize.activation.maps import overlay
+from visualize.dataset.sheets import Sheet, draw_sheet
 
 HEIGHT, WIDTH = 240, 320
 

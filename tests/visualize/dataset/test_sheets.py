@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from visualize.sheets import MARGIN, WIDTH, Cell, Dot, Outline, Row, Sheet, draw_sheet
+from visualize.dataset.sheets import MARGIN, WIDTH, Cell, Dot, Outline, Row, Sheet, draw_sheet
 
 RED, GREEN = (255, 0, 0), (0, 255, 0)
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from visualize.timeline import Timeline, _ticks, draw_timeline
+from visualize.report.timeline import Timeline, _ticks, draw_timeline
 
 
 def parse(**changes):
