@@ -6,9 +6,9 @@ from pathlib import Path
 
 from deepfake.checkpoints.checkpoint import read_checkpoint
 from deepfake.models.weight_files import CheckpointError
-from federated.algorithm import FederatedClassifier
-from federated.samples import OwnerData
-from federated.settings import LocalSettings
+from federated.owner.algorithm import FederatedClassifier
+from federated.owner.settings import LocalSettings
+from federated.samples.samples import OwnerData
 from training.config import TrainConfig, parse_config
 
 
@@ -16,7 +16,7 @@ def train_alone(settings: LocalSettings, state: Path, data: OwnerData, rounds: i
     """Rounds of training and averaging, from the state in a file to the state in that file.
 
     Raises:
-        ValueError, NonFiniteLoss: see `federated.local_training.LocalTraining`.
+        ValueError, NonFiniteLoss: see `federated.owner.local_training.LocalTraining`.
     """
     from substrafl.strategies import FedAvg
 

@@ -16,11 +16,11 @@ from deepfake.datasets.folds import SEED, read_folds
 from deepfake.datasets.layout import DataRoot
 from deepfake.faces.boxes import first_settings
 from deepfake.storage import atomic
-from federated.descriptions import describe
 from federated.options import SAMPLES
-from federated.plan import DESCRIPTION_MD
-from federated.samples import INSIDE, Description, check_sample, write_sample
-from federated.splitting import split_by_owner
+from federated.plan.plan import DESCRIPTION_MD
+from federated.samples.descriptions import describe
+from federated.samples.samples import INSIDE, Description, check_sample, write_sample
+from federated.samples.splitting import split_by_owner
 
 
 def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from deepfake.cli.commandline import EXIT_DIVERGED, index_int, positive_int, run_guarded
 from deepfake.parallel.allocator import keep_freed_memory
-from federated.settings import AVERAGE, BATCH_NORMS, LocalSettings
+from federated.owner.settings import AVERAGE, BATCH_NORMS, LocalSettings
 from training.config import DEFAULT_SEED, TrainConfig, read_config
 
 DEBUG_STEPS = 2

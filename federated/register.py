@@ -55,12 +55,12 @@ def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 
 def main() -> int:
     args = parse_args()
-    from federated.plan import require_substra
+    from federated.plan.plan import require_substra
 
     require_substra()
-    from federated.network import Network
-    from federated.registering import Asked, register, run_plan
-    from federated.results import format_last
+    from federated.plan.network import Network
+    from federated.plan.registering import Asked, register, run_plan
+    from federated.plan.results import format_last
 
     asked = Asked(Network(args.connection), None if args.plan_only else args.samples, args.keys, args.out)
     register(asked, print)

@@ -39,9 +39,9 @@ def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 
 def main() -> int:
     args = parse_args()
-    from federated.local_run import LocalRun, run
-    from federated.plan import require_substra
-    from federated.results import format_last
+    from federated.plan.local_run import LocalRun, run
+    from federated.plan.plan import require_substra
+    from federated.plan.results import format_last
 
     require_substra()
     settings = local_settings(args, args.rounds)

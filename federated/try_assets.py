@@ -55,7 +55,7 @@ def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 
 def main() -> int:
     args = parse_args()
-    from federated.plan import require_substra
+    from federated.plan.plan import require_substra
 
     require_substra()
     _start_log(args.log_path, getattr(args, "debug", False))
@@ -64,14 +64,14 @@ def main() -> int:
 
 
 def _data(args: argparse.Namespace):
-    from federated.opener import FacesOpener
+    from federated.owner.opener import FacesOpener
 
     opener = FacesOpener()
     return opener.fake_data(args.fake_data) if args.fake_data else opener.get_data([str(f) for f in args.data_samples])
 
 
 def _open(args: argparse.Namespace) -> None:
-    from federated.samples import counts
+    from federated.samples.samples import counts
 
     data = _data(args)
     told = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in counts(data.table).items())
@@ -80,7 +80,7 @@ def _open(args: argparse.Namespace) -> None:
 
 def _train(args: argparse.Namespace) -> None:
     from federated.alone import train_alone
-    from federated.local_training import write_start
+    from federated.owner.local_training import write_start
 
     data, settings = _data(args), local_settings(args, args.rounds)
     write_start(args.model_out, settings, data.detection, args.init, args.from_scratch)
@@ -90,7 +90,7 @@ def _train(args: argparse.Namespace) -> None:
 
 def _predict(args: argparse.Namespace) -> None:
     from federated.alone import algorithm_of
-    from federated.predictions import write_predictions
+    from federated.owner.predictions import write_predictions
 
     predictions = algorithm_of(args.model).predict(_data(args))
     write_predictions(args.predictions, predictions)
@@ -98,8 +98,8 @@ def _predict(args: argparse.Namespace) -> None:
 
 
 def _score(args: argparse.Namespace) -> None:
-    from federated.metrics import METRICS
-    from federated.predictions import read_predictions
+    from federated.owner.metrics import METRICS
+    from federated.owner.predictions import read_predictions
 
     data, predictions = _data(args), read_predictions(args.predictions)
     values = {name: metric(data, predictions) for name, metric in METRICS.items()}

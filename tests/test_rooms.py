@@ -41,7 +41,7 @@ HEAVY = {
     *("fsspec", "s3fs", "aiohttp", "webdataset", "moto"),
 }
 
-MUST_SUBCLASS = {"federated/opener.py": "substratools", "federated/algorithm.py": "substrafl"}
+MUST_SUBCLASS = {"federated/owner/opener.py": "substratools", "federated/owner/algorithm.py": "substrafl"}
 
 FORBIDDEN_NAMES = {"utils.py", "helpers.py"}
 

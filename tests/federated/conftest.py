@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from federated.samples import OwnerData, open_samples
+from federated.samples.samples import OwnerData, open_samples
 from tests.training.conftest import TINY, make_data_root
 
 ROUND = {**TINY, "batches_per_epoch": 2, "dropout": 0.0}

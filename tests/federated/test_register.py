@@ -13,12 +13,12 @@ import yaml
 
 from deepfake.checkpoints.checkpoint import load_model
 from deepfake.cli.commandline import run_guarded
-from federated.asset_keys import AssetKeys, read_keys, write_keys
-from federated.network import Network, explain, read_connection
 from federated.options import local_settings
-from federated.plan import OwnerAssets
+from federated.plan.asset_keys import AssetKeys, read_keys, write_keys
+from federated.plan.network import Network, explain, read_connection
+from federated.plan.plan import OwnerAssets
+from federated.plan.registering import Asked, register, run_plan
 from federated.register import main, parse_args
-from federated.registering import Asked, register, run_plan
 from tests.federated.substra_server import SubstraServer, substra_server
 
 pytest.importorskip("substrafl")
@@ -80,7 +80,9 @@ def test_everything_is_registered_once(command, servers, config_file, owners, pr
         assert dataset["key"] == assets["dataset"] and f"{owner}: data set {dataset['key']}" in out
         assert set(dataset["permissions"]["authorized_ids"]) == {"Org1", "Org2", "Org3"}
         assert [s["key"] for s in server.of_kind("data_sample")] == assets["train"] + assets["test"]
-        assert server.files["data_manager", "data_opener"] == [(project_root / "federated/opener.py").read_bytes()]
+        assert server.files["data_manager", "data_opener"] == [
+            (project_root / "federated/owner/opener.py").read_bytes()
+        ]
         assert server.files["data_manager", "description"] == [(owners / owner / "description.md").read_bytes()]
         sample = zipfile.ZipFile(io.BytesIO(server.files["data_sample", "file"][0]))
         assert {Path(name).name for name in sample.namelist()} == {"sample.json", "folds.csv"}
@@ -111,7 +113,9 @@ def test_tasks_carry_the_project_and_the_start(command, servers, config_file):
             content = zipfile.ZipFile(io.BytesIO(tar.extractfile(wheel).read())).namelist()
             dockerfile = tar.extractfile("Dockerfile").read().decode()
         assert {"start.pt", "function.py"} <= set(names)
-        assert {"federated/algorithm.py", "training/engine/trainer.py", "deepfake/models/classifier.py"} <= set(content)
+        assert {"federated/owner/algorithm.py", "training/engine/trainer.py", "deepfake/models/classifier.py"} <= set(
+            content
+        )
         assert not any(name.startswith("tests/") for name in content)
         assert "start.pt" in dockerfile and "deepfake_detection" in dockerfile
 

@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from deepfake.checkpoints.checkpoint import read_checkpoint
-from federated.local_training import LocalTraining
-from federated.predictions import read_predictions
-from federated.settings import LocalSettings
+from federated.owner.local_training import LocalTraining
+from federated.owner.predictions import read_predictions
+from federated.owner.settings import LocalSettings
 from federated.try_assets import main
 from training.config import read_config
 

@@ -14,7 +14,12 @@ from tests.test_rooms import source_files
 
 ROOT = Path(__file__).resolve().parents[2]
 
-STARTED_BY_OTHERS = {"kernel_utils.py", "federated/opener.py", "federated/algorithm.py", "deepfake/parallel/cluster.py"}
+STARTED_BY_OTHERS = {
+    "kernel_utils.py",
+    "federated/owner/opener.py",
+    "federated/owner/algorithm.py",
+    "deepfake/parallel/cluster.py",
+}
 """What notebooks, Substra and Dask workers import first."""
 
 WATCH = f"""

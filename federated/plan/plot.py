@@ -7,8 +7,8 @@ from pathlib import Path
 import pandas as pd
 
 from deepfake.storage import atomic
-from federated.metrics import METRICS
-from federated.plan import FEDERATED
+from federated.owner.metrics import METRICS
+from federated.plan.plan import FEDERATED
 
 LOSS = "log_loss"
 _TITLES = {LOSS: "log loss (lower is better)", "auc": "AUC", "accuracy": "accuracy at 0.5"}

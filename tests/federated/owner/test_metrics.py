@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 from sklearn import metrics as reference
 
-from federated.metrics import METRICS
-from federated.predictions import read_predictions, write_predictions
+from federated.owner.metrics import METRICS
+from federated.owner.predictions import read_predictions, write_predictions
 
 
 @pytest.fixture

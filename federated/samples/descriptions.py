@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from federated.samples import INSIDE, Description
+from federated.samples.samples import INSIDE, Description
 
 _HEADLINE = """# Faces of {owner}
 

@@ -24,7 +24,7 @@ from deepfake.storage import atomic
 from deepfake.storage.json_files import read_mapping
 from deepfake.storage.names import is_plain_name
 from deepfake.storage.tables import write_table
-from federated.splitting import KINDS
+from federated.samples.splitting import KINDS
 from training.datasets.crop_reading import CropReader, FolderCrops, as_rows
 
 FORMAT = 1
@@ -42,7 +42,7 @@ class Description:
     """What a sample says of itself.
 
     Attributes:
-        owner, kind: whose it is; one of `federated.splitting.KINDS`.
+        owner, kind: whose it is; one of `federated.samples.splitting.KINDS`.
         root: the data root with the files, or `INSIDE`.
         crops_dir: the crops' folder below it.
         detection: the settings in the data set's box files, None without any.

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from deepfake.storage import atomic
-from federated.local_training import LocalTraining
-from federated.plan import FEDERATED, OwnerAssets, download_state
-from federated.plot import draw_rounds
-from federated.settings import LOCAL, LocalSettings
+from federated.owner.local_training import LocalTraining
+from federated.owner.settings import LOCAL, LocalSettings
+from federated.plan.plan import FEDERATED, OwnerAssets, download_state
+from federated.plan.plot import draw_rounds
 
 if TYPE_CHECKING:
     from substra import Client
@@ -52,7 +52,7 @@ def write_networks(
 
 
 def write_figures(table: pd.DataFrame, out: Path) -> None:
-    """Writes metrics (columns `federated.plan.PERFORMANCE_COLUMNS`) as a table and as a picture."""
+    """Writes metrics (columns `federated.plan.plan.PERFORMANCE_COLUMNS`) as a table and as a picture."""
     atomic.write_text(out / PERFORMANCES_CSV, table.to_csv(index=False))
     draw_rounds(table, out / ROUNDS_PNG)
 

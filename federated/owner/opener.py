@@ -6,13 +6,13 @@ import deepfake.parallel.idle_threads
 
 import substratools
 
-from federated.fake_data import fake_data
-from federated.samples import OwnerData, open_samples
-from federated.tasks import one_line_errors
+from federated.owner.tasks import one_line_errors
+from federated.samples.fake_data import fake_data
+from federated.samples.samples import OwnerData, open_samples
 
 
 class FacesOpener(substratools.Opener):
-    """Data samples of `federated.samples`."""
+    """Data samples of `federated.samples.samples`."""
 
     def get_data(self, folders: list[str]) -> OwnerData:
         with one_line_errors():

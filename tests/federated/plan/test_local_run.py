@@ -16,12 +16,12 @@ import pytest
 import torch
 
 from deepfake.checkpoints.checkpoint import load_model
-from federated.local_run import LocalRun, run
-from federated.local_training import LocalTraining, write_start
-from federated.metrics import METRICS
+from federated.owner.local_training import LocalTraining, write_start
+from federated.owner.metrics import METRICS
+from federated.owner.settings import LocalSettings
+from federated.plan.local_run import LocalRun, run
 from federated.run_local import main
-from federated.samples import SAMPLE_JSON, OwnerData
-from federated.settings import LocalSettings
+from federated.samples.samples import SAMPLE_JSON, OwnerData
 from tests.federated.conftest import generate
 from training.config import read_config
 

@@ -15,15 +15,15 @@ from typing import TYPE_CHECKING
 import pandas as pd
 import psutil
 
-from federated.baselines import baselines
-from federated.finished import FinishedTasks
-from federated.local_training import write_start
-from federated.plan import START, OwnerAssets, add_dataset, add_sample, owners_in, performances, start_plan
-from federated.results import write_figures, write_networks
-from federated.samples import OwnerData, open_samples
-from federated.settings import LocalSettings
-from federated.splitting import KINDS, TEST, TRAIN
-from federated.tasks import RUN_FOLDER, RUN_PROCESS, finished_folder
+from federated.owner.finished import FinishedTasks
+from federated.owner.local_training import write_start
+from federated.owner.settings import LocalSettings
+from federated.owner.tasks import RUN_FOLDER, RUN_PROCESS, finished_folder
+from federated.plan.baselines import baselines
+from federated.plan.plan import START, OwnerAssets, add_dataset, add_sample, owners_in, performances, start_plan
+from federated.plan.results import write_figures, write_networks
+from federated.samples.samples import OwnerData, open_samples
+from federated.samples.splitting import KINDS, TEST, TRAIN
 
 if TYPE_CHECKING:
     from substra import Client
@@ -44,7 +44,7 @@ class LocalRun:
     Attributes:
         samples: folder of `generate_data_samples.py`.
         out: for everything that is written.
-        init, from_scratch: see `federated.local_training.write_start`.
+        init, from_scratch: see `federated.owner.local_training.write_start`.
         baselines: trains each owner alone and the pool, too.
     """
 
@@ -62,7 +62,7 @@ class LocalRun:
 
 
 def run(asked: LocalRun) -> pd.DataFrame:
-    """Runs it all; the metrics, columns `federated.plan.PERFORMANCE_COLUMNS`.
+    """Runs it all; the metrics, columns `federated.plan.plan.PERFORMANCE_COLUMNS`.
 
     Raises:
         ValueError: samples, config or start that cannot be used.
@@ -163,7 +163,7 @@ def _beside_ctrl_c(work: Callable[[], pd.DataFrame]) -> pd.DataFrame:
 def _tasks_told(out: Path) -> Iterator[None]:
     """Inside, tasks know where to keep logs and results, and find this project."""
     before = {name: os.environ.get(name) for name in (RUN_FOLDER, RUN_PROCESS, "PYTHONPATH")}
-    project = str(Path(__file__).resolve().parents[1])
+    project = str(Path(__file__).resolve().parents[2])
     os.environ[RUN_FOLDER] = str(out)
     os.environ[RUN_PROCESS] = str(os.getpid())
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [project, before["PYTHONPATH"]]))

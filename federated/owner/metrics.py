@@ -10,7 +10,7 @@ from collections.abc import Callable
 import pandas as pd
 
 from deepfake.scoring.metrics import VideoMetrics, video_metrics
-from federated.samples import OwnerData
+from federated.samples.samples import OwnerData
 
 
 def log_loss(data_from_opener: OwnerData, predictions: pd.DataFrame) -> float:
@@ -34,7 +34,7 @@ METRICS: dict[str, Metric] = {"log_loss": log_loss, "auc": auc, "accuracy": accu
 
 
 def evaluate(data: OwnerData, predictions: pd.DataFrame) -> VideoMetrics:
-    """All figures of an owner's samples and of scores of their crops (`federated.predictions`).
+    """All figures of an owner's samples and of scores of their crops (`federated.owner.predictions`).
 
     Raises:
         ValueError: a score of a crop that is not in the samples or has two, a video without any, or one class only.

@@ -10,14 +10,14 @@ from pathlib import Path
 import pandas as pd
 
 from deepfake.models.weight_files import file_hash
-from federated.asset_keys import AssetKeys, read_keys, write_keys
-from federated.local_training import write_start
-from federated.network import Network, NetworkError, Organisation
-from federated.plan import START, OwnerAssets, add_dataset, add_sample, owners_in, performances, start_plan
-from federated.results import write_figures, write_networks
-from federated.samples import OwnerData, open_samples
-from federated.settings import LocalSettings
-from federated.splitting import TEST, TRAIN
+from federated.owner.local_training import write_start
+from federated.owner.settings import LocalSettings
+from federated.plan.asset_keys import AssetKeys, read_keys, write_keys
+from federated.plan.network import Network, NetworkError, Organisation
+from federated.plan.plan import START, OwnerAssets, add_dataset, add_sample, owners_in, performances, start_plan
+from federated.plan.results import write_figures, write_networks
+from federated.samples.samples import OwnerData, open_samples
+from federated.samples.splitting import TEST, TRAIN
 
 _DONE = "PLAN_STATUS_DONE"
 _ENDED_BADLY = ("PLAN_STATUS_FAILED", "PLAN_STATUS_CANCELED")
@@ -97,7 +97,7 @@ def run_plan(
     Args:
         aggregator: the organisation that averages, by its name in the connection file; it starts the plan. Of a plan
             that was started before, the one that is asked.
-        init, from_scratch: see `federated.local_training.write_start`.
+        init, from_scratch: see `federated.owner.local_training.write_start`.
 
     Raises:
         ValueError: no owners, or a connection, config or start that cannot be used.

@@ -1,4 +1,4 @@
-"""The algorithm that Substra runs at each owner: `federated.local_training` in substrafl's form."""
+"""The algorithm that Substra runs at each owner: `federated.owner.local_training` in substrafl's form."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from substrafl.algorithms.algo import Algo
 from substrafl.remote import remote_data
 from substrafl.strategies.schemas import FedAvgAveragedState, FedAvgSharedState, StrategyName
 
-from federated.samples import OwnerData
-from federated.settings import LocalSettings
-from federated.tasks import begin_task, finished_folder, one_line_errors
+from federated.owner.settings import LocalSettings
+from federated.owner.tasks import begin_task, finished_folder, one_line_errors
+from federated.samples.samples import OwnerData
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from federated.local_training import LocalTraining
+    from federated.owner.local_training import LocalTraining
 
 
 class FederatedClassifier(Algo):
@@ -56,7 +56,7 @@ class FederatedClassifier(Algo):
     @remote_data
     def train(self, data_from_opener: OwnerData, shared_state: FedAvgAveragedState | None = None) -> FedAvgSharedState:
         """Takes the mean of the round before, if there was one, and trains the next."""
-        from federated.finished import FinishedTasks
+        from federated.owner.finished import FinishedTasks
 
         begin_task(data_from_opener.owner)
         with one_line_errors():
@@ -67,15 +67,15 @@ class FederatedClassifier(Algo):
         return FedAvgSharedState(n_samples=update.samples, parameters_update=update.weights)
 
     def predict(self, data_from_opener: OwnerData, shared_state: Any = None) -> pd.DataFrame:
-        """Scores of the owner's crops (`federated.predictions`)."""
-        from federated.finished import FinishedTasks
+        """Scores of the owner's crops (`federated.owner.predictions`)."""
+        from federated.owner.finished import FinishedTasks
 
         begin_task(data_from_opener.owner)
         with one_line_errors():
             return FinishedTasks(finished_folder()).predict(self._state(), data_from_opener)
 
     def load_local_state(self, path: Path) -> FederatedClassifier:
-        from federated.local_training import LocalTraining
+        from federated.owner.local_training import LocalTraining
 
         with one_line_errors():
             self._local = LocalTraining.read(self._settings, path)

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deepfake.datasets.folds import COLUMNS, FoldError
-from federated.splitting import KINDS, TEST, TRAIN, split_by_owner
+from federated.samples.splitting import KINDS, TEST, TRAIN, split_by_owner
 
 
 def fold_table(crops: dict[str, tuple[int, int]]) -> pd.DataFrame:

@@ -21,9 +21,9 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from deepfake.checkpoints.checkpoint import Checkpoint, load_weights, read_checkpoint, save_checkpoint
 from deepfake.checkpoints.spec import ModelSpec
-from federated.predictions import COLUMNS
-from federated.samples import OwnerData
-from federated.settings import LOCAL, LocalSettings
+from federated.owner.predictions import COLUMNS
+from federated.owner.settings import LOCAL, LocalSettings
+from federated.samples.samples import OwnerData
 from training.datasets.crop_recipe import crop_recipe
 from training.engine import distributed
 from training.engine.checkpointing import resumable, resume
@@ -173,7 +173,7 @@ class LocalTraining:
         return update
 
     def predict(self, data: OwnerData) -> pd.DataFrame:
-        """Scores of every second kept frame's crops, those that validation takes (`federated.predictions`).
+        """Scores of every second kept frame's crops, those that validation takes (`federated.owner.predictions`).
         Broken crops are left out.
 
         Raises:

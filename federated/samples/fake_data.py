@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 
 from deepfake.datasets.folds import COLUMNS, FoldRow
-from federated.samples import OwnerData
-from federated.splitting import TRAIN
+from federated.samples.samples import OwnerData
+from federated.samples.splitting import TRAIN
 
 CROP_SIZE = 160
 CROPS_A_VIDEO = 4

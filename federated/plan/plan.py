@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from federated.metrics import METRICS
-from federated.project_source import project_source
-from federated.settings import LocalSettings
-from federated.splitting import TEST, TRAIN
+from federated.owner.metrics import METRICS
+from federated.owner.settings import LocalSettings
+from federated.plan.project_source import project_source
+from federated.samples.splitting import TEST, TRAIN
 
 if TYPE_CHECKING:
     from substra import Client
     from substra.sdk.models import ComputePlan
 
-OPENER = Path(__file__).with_name("opener.py")
+OPENER = Path(__file__).resolve().parents[1] / "owner" / "opener.py"
 DESCRIPTION_MD = "description.md"
 START = "start.pt"
 """The checkpoint that all owners start from."""
@@ -127,7 +127,7 @@ def start_plan(
     from substrafl.nodes import AggregationNode, TestDataNode, TrainDataNode
     from substrafl.strategies import FedAvg
 
-    from federated.algorithm import FederatedClassifier
+    from federated.owner.algorithm import FederatedClassifier
 
     if travels:
         with project_source() as source:

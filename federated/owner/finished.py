@@ -13,9 +13,9 @@ import pandas as pd
 import torch
 
 from deepfake.checkpoints.checkpoint import read_checkpoint
-from federated.local_training import LocalTraining, Update
-from federated.predictions import read_predictions, write_predictions
-from federated.samples import OwnerData
+from federated.owner.local_training import LocalTraining, Update
+from federated.owner.predictions import read_predictions, write_predictions
+from federated.samples.samples import OwnerData
 
 _WEIGHTS, _SAMPLES = "update_weights", "update_samples"
 

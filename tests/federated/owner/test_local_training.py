@@ -10,11 +10,11 @@ import pytest
 import torch
 
 from deepfake.checkpoints.checkpoint import load_model, read_checkpoint
-from federated.finished import FinishedTasks
-from federated.local_training import LocalTraining, shared_names, write_start
-from federated.metrics import evaluate
-from federated.samples import OwnerData, open_samples
-from federated.settings import LOCAL, LocalSettings
+from federated.owner.finished import FinishedTasks
+from federated.owner.local_training import LocalTraining, shared_names, write_start
+from federated.owner.metrics import evaluate
+from federated.owner.settings import LOCAL, LocalSettings
+from federated.samples.samples import OwnerData, open_samples
 from tests.federated.conftest import ROUND
 from training.config import parse_config
 from training.tasks.run import RunOptions, run
@@ -47,7 +47,7 @@ def averaged(updates) -> list[np.ndarray]:
     from substrafl.strategies import FedAvg
     from substrafl.strategies.schemas import FedAvgSharedState
 
-    from federated.algorithm import FederatedClassifier
+    from federated.owner.algorithm import FederatedClassifier
 
     strategy = FedAvg(algo=FederatedClassifier(settings=settings_of(), start="unused"))
     states = [FedAvgSharedState(n_samples=u.samples, parameters_update=u.weights) for u in updates]
@@ -88,8 +88,8 @@ def test_two_owners_average_is_the_mean_weighted_by_samples(started, opened):
 def test_one_owner_equals_plain_training_of_the_same_steps(federated_root, started, tmp_path, rounds, config_file):
     folder = tmp_path / "samples"
     # All originals of fold 1 are one owner's, as training with fold 0 held out has them.
-    from federated.samples import Description, write_sample
-    from federated.splitting import split_by_owner
+    from federated.samples.samples import Description, write_sample
+    from federated.samples.splitting import split_by_owner
     from training.datasets.crop_data import open_folder
 
     table = open_folder(federated_root, None, "crops").table

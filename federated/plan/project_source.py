@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-_ROOT = Path(__file__).resolve().parents[1]
+_ROOT = Path(__file__).resolve().parents[2]
 _PACKAGES = ("deepfake", "training", "federated", "preprocessing", "export", "visualize")
 _BESIDE = ("pyproject.toml", "README.md", "LICENSE", "requirements*.txt", "*.py")
 _SUFFIXES = (".py", ".html")

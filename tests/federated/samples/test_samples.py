@@ -9,9 +9,9 @@ import pandas as pd
 import pytest
 
 from deepfake.datasets.folds import read_folds
-from federated.fake_data import fake_data
 from federated.generate_data_samples import main as generate_main
-from federated.samples import SAMPLE_JSON, SampleError, open_samples
+from federated.samples.fake_data import fake_data
+from federated.samples.samples import SAMPLE_JSON, SampleError, open_samples
 from tests.federated.conftest import generate
 from training.datasets.crop_reading import FolderCrops, as_rows
 from training.datasets.crops import SampleOptions, TrainingCrops

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pandas as pd
 
-from federated.finished import FinishedTasks
-from federated.local_training import LocalTraining
-from federated.metrics import METRICS
-from federated.plan import PERFORMANCE_COLUMNS
-from federated.samples import open_samples
-from federated.settings import LocalSettings
-from federated.splitting import TEST, TRAIN
+from federated.owner.finished import FinishedTasks
+from federated.owner.local_training import LocalTraining
+from federated.owner.metrics import METRICS
+from federated.owner.settings import LocalSettings
+from federated.plan.plan import PERFORMANCE_COLUMNS
+from federated.samples.samples import open_samples
+from federated.samples.splitting import TEST, TRAIN
 
 POOLED = "pooled"
 ALONE = "{} alone"

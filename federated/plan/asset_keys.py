@@ -9,8 +9,8 @@ from typing import Any
 
 from deepfake.storage import atomic
 from deepfake.storage.json_files import parse_json
-from federated.plan import OwnerAssets
-from federated.samples import OwnerData
+from federated.plan.plan import OwnerAssets
+from federated.samples.samples import OwnerData
 
 FORMAT = 1
 
@@ -22,7 +22,7 @@ class AssetKeys:
     Attributes:
         owners: keys by owner.
         fingerprints, detections: of the owners' samples (`OwnerData`) as they were registered.
-        plans: keys of compute plans by what was asked for (`federated.registering`).
+        plans: keys of compute plans by what was asked for (`federated.plan.registering`).
     """
 
     owners: dict[str, OwnerAssets] = field(default_factory=dict)
