@@ -198,10 +198,10 @@ def exported_job(job: Job, way: Way, scratch: Path) -> Job:
     from deepfake.checkpoints.checkpoint import load_model
     from deepfake.models.weight_files import file_hash
     from export.checking import export_checked
-    from export.crops import real_crops
     from export.format_registry import FORMATS
     from export.formats.onnx import OPSET
-    from export.network import ExportJob
+    from export.graph import ExportJob
+    from export.sample_faces import real_crops
 
     made = FORMATS[way.backend]
     folder = scratch / way.name.replace(" ", "_")

@@ -20,7 +20,7 @@ from export.format_registry import FORMATS
 
 if TYPE_CHECKING:
     from export.format_registry import Format
-    from export.network import ExportJob
+    from export.graph import ExportJob
 
 TRITON = "triton"
 
@@ -151,9 +151,9 @@ def export_repository(args: argparse.Namespace, files: Sequence[Path]) -> int:
     """Writes the models of all checkpoints, then their ensemble."""
     members, name = choose_members(args)
     from deepfake.checkpoints.checkpoint import read_checkpoint
-    from export import triton_config
     from export.checking import default_tolerance
-    from export.triton_repository import Repository, Served, needs_folding
+    from export.triton import config as triton_config
+    from export.triton.repository import Repository, Served, needs_folding
 
     triton_config.check_installed()
     backend = args.triton_backend or triton_config.ONNXRUNTIME
@@ -211,9 +211,9 @@ def make_job(args: argparse.Namespace, checkpoint: Path, files: Sequence[Path], 
     from deepfake.backends.facts import INT8, ExportFacts
     from deepfake.checkpoints.checkpoint import load_model
     from deepfake.models.weight_files import file_hash
-    from export.crops import real_crops
     from export.formats.onnx import OPSET
-    from export.network import ExportJob
+    from export.graph import ExportJob
+    from export.sample_faces import real_crops
 
     network, spec = load_model(checkpoint, device)
     crops = real_crops(spec, files, checkpoint.parent, ALIGNING.get(args.detector))

@@ -12,7 +12,7 @@ from deepfake.backends.network import ExportedNetwork
 from deepfake.models.precision import FLOAT32, REDUCED_TOLERANCE, TOLERANCE
 from deepfake.prediction.face_scorer import FaceScorer
 from export.format_registry import Format
-from export.network import ExportJob
+from export.graph import ExportJob
 
 
 def default_tolerance(precision: str) -> float:

@@ -12,7 +12,7 @@ from deepfake.backends.registry import FILE_FORMATS, FileFormat
 from deepfake.storage.registry import Registry
 
 if TYPE_CHECKING:  # takes torch, and the names alone must not
-    from export.network import ExportJob
+    from export.graph import ExportJob
 
 Write = Callable[[Path, "ExportJob"], AbstractContextManager[Path]]
 """Yields the finished file under a temporary name; it gets its own if the caller raises nothing. Raises ExportError."""

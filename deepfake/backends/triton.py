@@ -86,7 +86,7 @@ class _Failure(Exception):
 
 @dataclass(frozen=True)
 class ServedModel:
-    """What a server tells of a model that `export.triton_repository` wrote.
+    """What a server tells of a model that `export.triton.repository` wrote.
 
     Attributes:
         facts: of its network.
@@ -336,7 +336,7 @@ def open_served(checkpoint: Path, server: Server) -> ServedNetwork:
 
 
 def _served_model(place: str, config: Any) -> ServedModel:
-    """Raises TritonError if the config is not one that `export.triton_config` writes."""
+    """Raises TritonError if the config is not one that `export.triton.config` writes."""
     told = parameters_of(config)
     if told.get(KIND) != NETWORK or FILE_HASH not in told:
         raise TritonError(f"{place}: was not made from a checkpoint by python -m export --format {NAME}")

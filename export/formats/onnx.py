@@ -24,7 +24,7 @@ from deepfake.backends.network import INPUT, OUTPUT
 from deepfake.models.inference.rectifiers import SLOPE
 from deepfake.storage import atomic
 from export.format_registry import export_format
-from export.network import ExportedGraph, ExportJob
+from export.graph import ExportedGraph, ExportJob
 
 OPSET = 18
 """The version of the operators that torch's exporter writes natively; others are converted."""

@@ -19,7 +19,7 @@ from deepfake.models.weight_files import file_hash
 from deepfake.storage import atomic
 from export.format_registry import export_format
 from export.formats import onnx
-from export.network import ExportJob
+from export.graph import ExportJob
 
 _TO_COME = "weights-not-written-yet"
 

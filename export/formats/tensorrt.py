@@ -20,7 +20,7 @@ from deepfake.prediction.face_scorer import SCORE_BATCH
 from deepfake.storage import atomic
 from export.format_registry import export_format
 from export.formats import onnx
-from export.network import ExportJob
+from export.graph import ExportJob
 
 BATCHES = (1, 8, SCORE_BATCH["cuda"])
 """The optimisation profile: the smallest batch, the one to be fastest at, the largest."""

@@ -11,9 +11,9 @@ import torch
 from deepfake.backends.facts import FLOAT32, ExportFacts
 from deepfake.checkpoints.spec import ModelSpec
 from deepfake.prediction.face_scorer import FaceInput
-from export.crops import real_crops
 from export.formats.onnx import OPSET
-from export.network import ExportJob
+from export.graph import ExportJob
+from export.sample_faces import real_crops
 from tests.data.clips import cut, draw, gradient
 
 SIZE = 64

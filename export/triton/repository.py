@@ -20,13 +20,13 @@ from deepfake.checkpoints.spec import OUTPUT_LOGIT, ModelSpec
 from deepfake.faces.recipes import recipe_to_dict
 from deepfake.models.weight_files import file_hash
 from deepfake.storage import atomic
-from export import triton_config as configs
-from export import triton_model
 from export.checking import Agreement, export_checked
 from export.format_registry import FORMATS, Format
 from export.formats.onnx import OPSET
-from export.network import ExportJob
-from export.triton_config import PYTHON, SCORE, TENSORRT
+from export.graph import ExportJob
+from export.triton import config as configs
+from export.triton import model as triton_model
+from export.triton.config import PYTHON, SCORE, TENSORRT
 
 WEIGHTING_SUFFIX = "-weighting"
 """Of the model within an ensemble that makes one score of the networks' logits."""

@@ -20,10 +20,12 @@ from deepfake.backends.triton_models import MOST_NAME, model_name, parameters_of
 from deepfake.checkpoints.spec import OUTPUT_SOFTMAX
 from deepfake.media.images import SYMMETRIC
 from export import __main__ as command
-from export import triton_config, triton_model, triton_repository
 from export.checking import make_scorer
 from export.formats import onnx
-from export.triton_repository import Repository, Served, needs_folding, weighting_graph
+from export.triton import config as triton_config
+from export.triton import model as triton_model
+from export.triton import repository as triton_repository
+from export.triton.repository import Repository, Served, needs_folding, weighting_graph
 from tests.export.conftest import SIZE, TINY
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -16,7 +16,7 @@ from deepfake.prediction.face_scorer import ScoringError
 from export.checking import compare, export_checked, make_scorer
 from export.format_registry import FORMATS
 from export.formats.onnx import OPSET
-from export.network import ExportJob
+from export.graph import ExportJob
 from tests.deepfake.models.inference.test_prepare import lively
 from tests.deepfake.models.inference.test_rectifiers import poison
 from tests.export.conftest import SIZE, TINY

@@ -19,7 +19,7 @@ from deepfake.backends.triton import Server, TritonError
 from deepfake.checkpoints.checkpoint import load_model
 from deepfake.prediction.face_scorer import FaceInput, FaceScorer
 from export import __main__ as command
-from export import triton_config
+from export.triton import config as triton_config
 from tests.data.clips import cut
 from tests.data.predicting import tiny_checkpoint
 from tests.data.triton_server import REQUIRE_TRITON, TritonServer, why_not
