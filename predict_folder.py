@@ -118,6 +118,12 @@ def parse_args() -> argparse.Namespace:
     add_limits(add)
     add("--overwrite", action="store_true", help="start over instead of continuing a stopped run")
     args = parser.parse_args()
+    check_together(parser, args)
+    return args
+
+
+def check_together(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
+    """End with a usage error if options contradict each other."""
     if args.compile and args.backend != "torch":
         parser.error("--compile is for --backend torch; exported files are compiled already")
     if not args.videos and args.test_dir is None:
@@ -126,7 +132,6 @@ def parse_args() -> argparse.Namespace:
         parser.error("--weights and --frames go with --models; an ensemble's file says both")
     if args.url is not None and args.backend != "triton":
         parser.error("--url goes with --backend triton")
-    return args
 
 
 def main() -> int:

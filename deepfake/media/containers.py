@@ -76,8 +76,8 @@ class ReadLimits:
         frames: that the video may show.
         seconds: of wall time, for one pass over the video.
         memory: bytes that the process which reads it may take for that; None for no limit (`bounded_memory`).
-        has_options: whether the program has options that raise the first three (`deepfake.cli.reading_options`): messages
-            name them.
+        has_options: whether the program has options that raise the first three (`deepfake.cli.reading_options`):
+            messages name them.
     """
 
     pixels: int = 2**26
