@@ -4,7 +4,7 @@ import re
 import subprocess
 import sys
 
-from tests.training.conftest import make_data_root
+from tests.data.training_sets import make_data_root
 
 
 def test_prints_every_source_and_the_augmentations_ratio(project_root, tmp_path):

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from bench import train
-from tests.training.conftest import TINY, make_data_root
+from tests.data.training_sets import TINY, make_data_root
 
 
 def bench(project_root, *arguments):

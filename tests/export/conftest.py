@@ -15,9 +15,7 @@ from export.formats.onnx import OPSET
 from export.graph import ExportJob
 from export.sample_faces import real_crops
 from tests.data.clips import cut, draw, gradient
-
-SIZE = 64
-TINY = ModelSpec("DeepFakeClassifier", {"encoder": "test_efficientnet"}, SIZE)
+from tests.data.export_jobs import TINY, spread_network
 
 
 @pytest.fixture(scope="session")
@@ -33,24 +31,6 @@ def crops(mini_dfdc) -> np.ndarray:
     """(n, SIZE, SIZE, 3) real faces of several persons."""
     files = sorted(mini_dfdc.glob("dfdc_train_part_0/*.mp4"))[:3]
     return np.concatenate([real_crops(TINY, [], Path()), real_crops(TINY, files, Path())])[:12]
-
-
-def spread_network(spec: ModelSpec, crops: np.ndarray) -> torch.nn.Module:
-    """A network with random weights whose probabilities of these faces differ: its batch norms have seen them, and its
-    last layer is stretched."""
-    torch.manual_seed(0)
-    network = spec.build()
-    (batch,) = FaceInput(network, spec.normalization, spec.input_size).batches(crops[:8])
-    for module in network.modules():
-        if isinstance(module, torch.nn.BatchNorm2d):
-            module.momentum = 1.0
-    with torch.no_grad():
-        network.train()(batch)
-        logits = network.eval()(batch)
-        network.fc.weight *= 3 / logits.std(0).max()
-        if network.fc.bias is not None:
-            network.fc.bias.copy_(network.fc.bias - network(batch).mean(0))
-    return network.eval()
 
 
 @pytest.fixture(scope="session")

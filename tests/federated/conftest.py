@@ -2,15 +2,13 @@
 
 import json
 import logging
-import sys
 from pathlib import Path
 
 import pytest
 
 from federated.samples.samples import OwnerData, open_samples
-from tests.training.conftest import TINY, make_data_root
-
-ROUND = {**TINY, "batches_per_epoch": 2, "dropout": 0.0}
+from tests.data.federated_runs import ROUND, generate
+from tests.data.training_sets import make_data_root
 
 
 @pytest.fixture(autouse=True)
@@ -57,15 +55,3 @@ def config_file(tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("config") / "tiny.json"
     path.write_text(json.dumps(ROUND))
     return path
-
-
-def generate(root: Path, out: Path, *options: object) -> None:
-    """generate_data_samples.py in this process, for two owners."""
-    from federated import generate_data_samples
-
-    words = ["generate", "--root-dir", root, "--owners", 2, "--out", out, *options]
-    before, sys.argv = sys.argv, [str(word) for word in words]
-    try:
-        assert generate_data_samples.main() == 0
-    finally:
-        sys.argv = before

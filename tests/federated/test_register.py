@@ -19,7 +19,7 @@ from federated.plan.network import Network, explain, read_connection
 from federated.plan.plan import OwnerAssets
 from federated.plan.registering import Asked, register, run_plan
 from federated.register import main, parse_args
-from tests.federated.substra_server import SubstraServer, substra_server
+from tests.data.substra_server import SubstraServer, substra_server
 
 pytest.importorskip("substrafl")
 pytestmark = pytest.mark.usefixtures("one_thread")

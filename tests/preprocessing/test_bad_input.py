@@ -13,7 +13,7 @@ from deepfake.datasets.folds import read_folds
 from deepfake.datasets.layout import DataRoot
 from deepfake.faces.boxes import read_boxes
 from tests.data.clips import cut, draw, ffmpeg, gradient, write_metadata
-from tests.preprocessing.conftest import assert_stopped_by_a_full_disk, on_small_disk, step_command
+from tests.data.steps import assert_stopped_by_a_full_disk, on_small_disk, step_command
 
 REALS = ["empty", "truncated", "audio_only", "one_frame", "faceless", "rotated", "vfr", "with space ünï", "absent"]
 

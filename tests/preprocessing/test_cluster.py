@@ -23,7 +23,7 @@ from deepfake.storage import atomic
 from deepfake.storage.disk_full import OutOfSpace
 from deepfake.storage.own_folders import RUNS_DIR
 from tests.data.clips import cut, write_metadata
-from tests.preprocessing.conftest import step_command, tree
+from tests.data.steps import step_command, tree
 
 pytest.importorskip("distributed")
 

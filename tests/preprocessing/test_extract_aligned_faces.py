@@ -22,7 +22,7 @@ from deepfake.media.images import read_image
 from deepfake.storage.own_folders import RUNS_DIR
 from preprocessing.extract_aligned_faces import Job, extract_on_cuda, extract_video
 from tests.data.clips import cut, draw, ffmpeg, gradient
-from tests.preprocessing.conftest import assert_stopped_by_a_full_disk, killed, on_small_disk, tree
+from tests.data.steps import assert_stopped_by_a_full_disk, killed, on_small_disk, tree
 
 SMALL = "retinaface-mobilenet0.25"
 DETECTORS = (SMALL, "mtcnn")

@@ -14,7 +14,7 @@ from deepfake.datasets.aligned_faces import TRAIN, VALIDATION, FaceListRow, read
 from deepfake.datasets.metadata import Dataset, VideoRecord
 from preprocessing.generate_face_lists import check_sets, make_rows
 from tests.data.clips import write_metadata
-from tests.preprocessing.conftest import tree
+from tests.data.steps import tree
 
 
 def dataset(videos: dict[str, str | None]) -> Dataset:

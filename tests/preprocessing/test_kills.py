@@ -15,7 +15,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.preprocessing.conftest import linked_root, pairs_in_parts, tree
+from tests.data.steps import linked_root, pairs_in_parts, tree
 
 pytestmark = pytest.mark.slow
 

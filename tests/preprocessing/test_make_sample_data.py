@@ -12,7 +12,7 @@ from deepfake.datasets.metadata import read_dataset
 from deepfake.media.files import find_videos
 from deepfake.media.video import iter_every, probe
 from tests.data.clips import cut, draw, gradient
-from tests.preprocessing.conftest import tree
+from tests.data.steps import tree
 
 OPTIONS = ("--clips", "2", "--frames", "6", "--size", "240")
 ARTEFACTS = 3.0

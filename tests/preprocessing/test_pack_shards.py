@@ -12,7 +12,7 @@ from deepfake.datasets.folds import read_folds
 from deepfake.datasets.shards import INDEX_CSV, SHARDS_JSON
 from deepfake.storage.atomic import PARTIAL_PREFIX
 from tests.data.sharding import pack
-from tests.training.conftest import make_data_root
+from tests.data.training_sets import make_data_root
 
 
 @pytest.fixture(scope="module")

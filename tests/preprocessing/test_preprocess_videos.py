@@ -20,7 +20,7 @@ from preprocessing.pipeline.families import Ending, Family, families, output_pat
 from preprocessing.preprocess_videos import family_endings
 from preprocessing.status import COLUMNS
 from tests.data.clips import write_metadata
-from tests.preprocessing.conftest import killed, step_command, tree
+from tests.data.steps import killed, step_command, tree
 
 PASS = "preprocess_videos"
 STAGES = (DETECT, CROPS, LANDMARKS, DIFFS)

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from tests.preprocessing.conftest import killed, step_command, tree
+from tests.data.steps import killed, step_command, tree
 
 STEPS = ("detect_original_faces", "extract_crops", "generate_landmarks", "generate_diffs", "generate_folds")
 

@@ -5,7 +5,7 @@ import pytest
 
 from deepfake.media.images import SECOND_PLACE, SYMMETRIC
 from deepfake.models import model_names
-from tests.training.conftest import TINY
+from tests.data.training_sets import TINY
 from training.config import (
     FAMILIES,
     AttentionConfig,

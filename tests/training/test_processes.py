@@ -17,7 +17,7 @@ from deepfake.datasets.folds import read_folds
 from deepfake.datasets.layout import DataRoot
 from deepfake.losslog import parse_losses
 from deepfake.models import build_model
-from tests.training.conftest import TINY, second_place_config, write_endless
+from tests.data.training_sets import TINY, second_place_config, write_endless
 from training.config import read_config
 from training.datasets.crop_reading import FolderCrops
 from training.engine import distributed

@@ -19,7 +19,7 @@ from deepfake.faces.detectors.base import PRESETS
 from deepfake.losslog import parse_losses
 from deepfake.models.weight_files import CheckpointError
 from deepfake.storage.locks import Locked
-from tests.training.conftest import TINY, make_data_root
+from tests.data.training_sets import TINY, make_data_root
 from training.datasets.crop_recipe import crop_recipe
 from training.engine import trainer
 from training.engine.checkpointing import RunFiles

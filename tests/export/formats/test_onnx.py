@@ -17,9 +17,8 @@ from export.checking import compare, export_checked, make_scorer
 from export.format_registry import FORMATS
 from export.formats.onnx import OPSET
 from export.graph import ExportJob
-from tests.deepfake.models.inference.test_prepare import lively
-from tests.deepfake.models.inference.test_rectifiers import poison
-from tests.export.conftest import SIZE, TINY
+from tests.data.export_jobs import SIZE, TINY
+from tests.data.networks import lively, poison
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -26,7 +26,7 @@ from export.triton import config as triton_config
 from export.triton import model as triton_model
 from export.triton import repository as triton_repository
 from export.triton.repository import Repository, Served, needs_folding, weighting_graph
-from tests.export.conftest import SIZE, TINY
+from tests.data.export_jobs import SIZE, TINY
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -15,7 +15,7 @@ from federated.owner.local_training import LocalTraining, shared_names, write_st
 from federated.owner.metrics import evaluate
 from federated.owner.settings import LOCAL, LocalSettings
 from federated.samples.samples import OwnerData, open_samples
-from tests.federated.conftest import ROUND
+from tests.data.federated_runs import ROUND
 from training.config import parse_config
 from training.tasks.run import RunOptions, run
 
@@ -246,7 +246,7 @@ def test_settings_that_make_no_sense_are_refused(changes):
 def test_a_broken_crop_gets_no_score(started, opened, federated_root, tmp_path):
     import shutil
 
-    from tests.federated.conftest import generate
+    from tests.data.federated_runs import generate
 
     root = Path(shutil.copytree(federated_root, tmp_path / "data"))
     generate(root, tmp_path / "out")

@@ -22,7 +22,7 @@ from federated.owner.settings import LocalSettings
 from federated.plan.local_run import LocalRun, run
 from federated.run_local import main
 from federated.samples.samples import SAMPLE_JSON, OwnerData
-from tests.federated.conftest import generate
+from tests.data.federated_runs import generate
 from training.config import read_config
 
 substrafl = pytest.importorskip("substrafl")

@@ -12,7 +12,7 @@ from deepfake.datasets.folds import read_folds
 from federated.generate_data_samples import main as generate_main
 from federated.samples.fake_data import fake_data
 from federated.samples.samples import SAMPLE_JSON, SampleError, open_samples
-from tests.federated.conftest import generate
+from tests.data.federated_runs import generate
 from training.datasets.crop_reading import FolderCrops, as_rows
 from training.datasets.crops import SampleOptions, TrainingCrops
 

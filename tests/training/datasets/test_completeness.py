@@ -8,7 +8,7 @@ import shutil
 import pytest
 
 from tests.data.sharding import pack
-from tests.training.conftest import TINY
+from tests.data.training_sets import TINY
 from training.datasets import completeness
 from training.tasks.run import RunOptions, run
 

@@ -19,7 +19,7 @@ import torch
 
 from deepfake.checkpoints.checkpoint import read_checkpoint
 from deepfake.losslog import parse_losses
-from tests.training.conftest import TINY, second_place_config, write_endless
+from tests.data.training_sets import TINY, second_place_config, write_endless
 from training.engine import checkpointing
 from training.engine import trainer as engine
 from training.engine.checkpointing import Division, RunFiles

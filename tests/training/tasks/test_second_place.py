@@ -19,7 +19,7 @@ from deepfake.losslog import parse_losses
 from deepfake.models import build_model, wsdan, xception
 from deepfake.models.weight_files import CheckpointError
 from deepfake.scoring.metrics import video_metrics
-from tests.training.conftest import second_place_config
+from tests.data.training_sets import second_place_config
 from training.config import ConfigError, WSDANConfig, XceptionConfig, parse_config, read_config
 from training.engine import distributed
 from training.engine import trainer as engine

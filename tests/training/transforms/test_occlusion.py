@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.training.conftest import POINTS, SIDE
+from tests.data.training_sets import POINTS, SIDE
 from training.transforms import occlusion
 from training.transforms.occlusion import (
     _black_out_line,

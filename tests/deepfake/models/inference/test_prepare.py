@@ -15,6 +15,7 @@ from deepfake.models.inference.packing import PackedConv2d
 from deepfake.models.inference.prepare import check_can_compile, for_inference
 from deepfake.models.registry import build_model
 from deepfake.prediction.face_scorer import SCORE_BATCH, FaceScorer
+from tests.data.networks import lively
 
 ARCHITECTURES = [
     ("DeepFakeClassifier", {"encoder": "tf_efficientnet_b0_ns"}),
@@ -41,21 +42,6 @@ class Small(nn.Module):
         read_twice = self.b(x)
         x = self.norm_b(read_twice) + read_twice
         return self.fc(self.norm_c(self.c(x)).mean((2, 3)))
-
-
-def lively(network, seed=0):
-    """Batch norms with statistics and weights that are not those of a new network."""
-    generator = torch.Generator().manual_seed(seed)
-    for module in network.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            for values, low, high in (
-                (module.running_mean, -0.3, 0.3),
-                (module.running_var, 0.5, 2),
-                (module.weight.data, 0.5, 1.5),
-                (module.bias.data, -0.5, 0.5),
-            ):
-                values.copy_(torch.rand(values.shape, generator=generator) * (high - low) + low)
-    return network.eval()
 
 
 def norms(network):

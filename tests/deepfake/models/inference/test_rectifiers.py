@@ -11,7 +11,7 @@ from torch import nn
 from deepfake.models.inference.prepare import for_inference
 from deepfake.models.registry import build_model
 from deepfake.prediction.face_scorer import FaceScorer, ScoringError
-from tests.deepfake.models.inference.test_prepare import lively
+from tests.data.networks import PLACES, lively, poison
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -20,16 +20,6 @@ NETWORKS = {
     "SiLU": ("DeepFakeClassifier", {"encoder": "test_efficientnet"}, "logit"),
     "hard swish": ("DeepFakeClassifier", {"encoder": "mobilenetv3_small_050"}, "logit"),
     "Xception": ("xception", {}, "softmax"),
-}
-PLACES = {
-    "the whole first convolution": (nn.Conv2d, 0.0, "weight", slice(None)),
-    "one weight of the first convolution": (nn.Conv2d, 0.0, "weight", 0),
-    "one weight in the middle": (nn.Conv2d, 0.5, "weight", 0),
-    "a batch norm's weight": (nn.BatchNorm2d, 0.5, "weight", 0),
-    "a batch norm's bias": (nn.BatchNorm2d, 0.3, "bias", 0),
-    "a mean": (nn.BatchNorm2d, 0.7, "running_mean", 0),
-    "a variance": (nn.BatchNorm2d, 0.7, "running_var", 0),
-    "the classifier": (nn.Linear, 1.0, "weight", 0),
 }
 IMAGES = np.random.default_rng(0).integers(0, 256, (2, 64, 64, 3), np.uint8)
 
@@ -47,14 +37,6 @@ def network_of():
         return copy.deepcopy(made[name])
 
     return make
-
-
-def poison(network: nn.Module, place: str, value: float = math.nan) -> nn.Module:
-    kind, share, attribute, chosen = PLACES[place]
-    modules = [module for module in network.modules() if isinstance(module, kind)]
-    with torch.no_grad():
-        getattr(modules[round(share * (len(modules) - 1))], attribute).view(-1)[chosen] = value
-    return network
 
 
 @pytest.mark.parametrize("precision", ["float32", "bf16"])

@@ -23,7 +23,7 @@ from deepfake.models.inference.silu import GatedSwish, Swish, can_swish
 from deepfake.models.inference.squeeze_excite import ChannelGate
 from deepfake.models.registry import build_model
 from deepfake.prediction.face_scorer import FaceScorer
-from tests.deepfake.models.inference.test_prepare import lively
+from tests.data.networks import lively
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 BF16 = torch.bfloat16
