@@ -24,13 +24,13 @@ from deepfake.scoring.calibration import (
     Calibration,
     CalibrationError,
     check_name,
-    kept_of_models,
+    model_fingerprints,
     uncalibrate,
     write_calibration,
 )
 from deepfake.scoring.calibration_fit import Assessment, Choice, Sample, Thresholds
 from deepfake.scoring.reliability import BINS, CONFIDENCE, METRICS, Estimate, Share, reliability_bins
-from deepfake.scoring.results import Details, read_details
+from deepfake.scoring.tables import Details, read_details
 from deepfake.storage.atomic import atomic_file
 from deepfake.storage.names import escape
 
@@ -116,7 +116,7 @@ def main() -> int:
     if args.plot.suffix.lower() != ".png":
         raise ValueError(f"{args.plot}: the picture's name must end in .png")
     details, labels = join_details(args.predictions), read_labels(args.labels)
-    models = None if details.models is None else kept_of_models(details.models)
+    models = None if details.models is None else model_fingerprints(details.models)
     matched = match_labels(details.scores, labels)
     sample = join_labels(details.scores, matched)
     print(*count_videos(details.scores, matched, sample), "", sep="\n", flush=True)

@@ -20,14 +20,16 @@ from deepfake.cli.commandline import EXIT_INTERRUPTED, EXIT_SOME_FAILED, EXIT_US
 from deepfake.cli.prediction_options import add_members, add_networks, add_precision, chosen_members
 from deepfake.cli.reading_options import add_limits, chosen_limits
 from deepfake.faces.detectors.base import ALIGNING
-from deepfake.media.files import find_videos
+from deepfake.media.files import find_videos, name_videos
 from deepfake.media.video import ReadLimits, SpreadFrames
 from deepfake.parallel.allocator import keep_freed_memory
 from deepfake.parallel.pool import default_workers
 from deepfake.published import check_present
-from deepfake.scoring import results as tables
+from deepfake.scoring import tables
 from deepfake.scoring.aggregation import AGGREGATE_CHOICES, FRAMES_PER_VIDEO, OF_FAMILY
-from deepfake.scoring.calibration import Judge, choose_judge, read_calibration
+from deepfake.scoring.calibration import DecisionRule, choose_rule, read_calibration
+from deepfake.scoring.result_journal import ResultJournal
+from deepfake.scoring.results import STATUSES, VideoResult
 from deepfake.storage.journal import begun_run
 from deepfake.storage.locks import writing_file, writing_folder
 from deepfake.storage.names import one_line
@@ -42,7 +44,7 @@ EPILOG = f"""Architecture, input size, normalisation and crop recipe come from t
 A stopped run (Ctrl-C, kill, power) continues when the same command is run again.
 
 statuses in the details:
-{chr(10).join(f"  {name:11}{meaning}" for name, meaning in tables.STATUSES.items())}
+{chr(10).join(f"  {name:11}{meaning}" for name, meaning in STATUSES.items())}
 
 exit codes:
   0    every video has a score
@@ -139,13 +141,13 @@ def main() -> int:
     keep_freed_memory()
     tables.check_outputs(args.output, args.details)
     found = find_videos([*([args.test_dir] if args.test_dir else []), *args.videos], skip=args.report)
-    videos = tables.name_videos(found)
+    videos = name_videos(found)
     with writing_outputs(args):
         results, without_page = predict(args, videos)
     if left_out := found.left_out.summary():
         print(left_out, file=sys.stderr)
     print(*tables.list_doubts(results), *tables.list_missing(results), sep="", end="", file=sys.stderr)
-    print(tables.summarise(results, args.output, without_page))
+    print(tables.summarize(results, args.output, without_page))
     return EXIT_SOME_FAILED if without_page or any(result.score is None for result in results.values()) else 0
 
 
@@ -169,7 +171,7 @@ def writing_outputs(args: argparse.Namespace) -> Iterator[None]:
         yield
 
 
-def predict(args: argparse.Namespace, videos: dict[str, Path]) -> tuple[dict[str, tables.VideoResult], int]:
+def predict(args: argparse.Namespace, videos: dict[str, Path]) -> tuple[dict[str, VideoResult], int]:
     """Scores the videos that no earlier, stopped run has done; writes the tables, then the report.
 
     Returns the results by name, and how many videos have no page because it could not be written. Then, as after an
@@ -187,7 +189,7 @@ def predict(args: argparse.Namespace, videos: dict[str, Path]) -> tuple[dict[str
     device, limits = choose_device(args.device), chosen_limits(args)
     models = load_models(members, device, ALIGNING.get(args.detector), args.backend, args.url)
     # A calibration that does not fit is told before the work that begins with a predictor.
-    judge = choose_judge(calibration, describe_run(models, device, args.precision, args.aggregate))
+    rule = choose_rule(calibration, describe_run(models, device, args.precision, args.aggregate))
     predictor = Predictor(
         models,
         device=device,
@@ -203,7 +205,7 @@ def predict(args: argparse.Namespace, videos: dict[str, Path]) -> tuple[dict[str
     if predictor.check is not None:
         hint = f"; --precision {predictor.check.precision} takes it all the same" if not predictor.check.kept else ""
         print(f"{predictor.check.summary()}{hint}", file=sys.stderr)
-    journal = tables.ResultJournal(args.output, predictor.run, videos.values())
+    journal = ResultJournal(args.output, predictor.run, videos.values())
     found = {} if args.overwrite else journal.results()
     if found:
         print(f"continuing: {len(found)} of {len(videos)} videos are done already", file=sys.stderr)
@@ -216,10 +218,10 @@ def predict(args: argparse.Namespace, videos: dict[str, Path]) -> tuple[dict[str
     results = {name: found[path] for name, path in videos.items()}
     run = tables.with_checks(predictor.run, results)
     warn_of_precision(run)
-    tables.write_tables(args.output, args.details, results, run, judge)
+    tables.write_tables(args.output, args.details, results, run, rule)
     without_page = 0
     if args.report is not None:
-        without_page = report(args.report, videos, results, run, predictor.models, judge, args.workers, limits)
+        without_page = report(args.report, videos, results, run, predictor.models, rule, args.workers, limits)
     if not without_page:
         journal.remove()
     return results, without_page
@@ -249,10 +251,10 @@ def warn_of_precision(run: dict[str, Any]) -> None:
 def report(
     folder: Path,
     videos: dict[str, Path],
-    results: dict[str, tables.VideoResult],
+    results: dict[str, VideoResult],
     run: dict[str, Any],
     models: Sequence[ScoringModel],
-    judge: Judge,
+    rule: DecisionRule,
     workers: int,
     limits: ReadLimits,
 ) -> int:
@@ -264,7 +266,7 @@ def report(
     from visualize.report.highlights import Highlights
     from visualize.report.report import Reporter
 
-    reporter = Reporter(folder, run, judge, Highlights(models), limits)
+    reporter = Reporter(folder, run, rule, Highlights(models), limits)
     failed = 0
     pages = reporter.write_all([(name, videos[name], result) for name, result in results.items()], workers)
     for name, reason in tqdm(pages, total=len(results), desc="report", unit="video", smoothing=0):

@@ -19,13 +19,13 @@ from typing import TYPE_CHECKING, Any
 
 from bench.measuring import pauses, processor, tree_memory
 from deepfake.cli.commandline import positive_int, run_guarded
-from deepfake.media.files import find_videos
+from deepfake.media.files import find_videos, name_videos
 from deepfake.media.video import SpreadFrames
 from deepfake.parallel.allocator import keep_freed_memory
 from deepfake.parallel.pool import default_workers
 from deepfake.prediction.ensemble import Member, weighted_members
 from deepfake.scoring.aggregation import FRAMES_PER_VIDEO
-from deepfake.scoring.results import VideoResult, name_videos
+from deepfake.scoring.results import VideoResult
 
 if TYPE_CHECKING:
     from deepfake.prediction.face_scorer import Scorer

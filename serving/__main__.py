@@ -30,7 +30,7 @@ from deepfake.faces.detectors.base import ALIGNING
 from deepfake.parallel.allocator import keep_freed_memory
 from deepfake.prediction.ensemble import Member
 from deepfake.published import check_present
-from deepfake.scoring.calibration import choose_judge, read_calibration
+from deepfake.scoring.calibration import choose_rule, read_calibration
 from serving.run_folder import run_folder, sweep
 from serving.server import address_of, bind, listen
 
@@ -159,7 +159,7 @@ def build_answerer(args: argparse.Namespace, members: list[Member]) -> Answerer:
 
     detector = ALIGNING.get(args.detector)
     predictor = load_predictor(members, args.device, detector, args.weights_dir, args.precision, upload_limits(args))
-    return Answerer(predictor, choose_judge(calibration, predictor.run), args.max_seconds, upload_limits(args))
+    return Answerer(predictor, choose_rule(calibration, predictor.run), args.max_seconds, upload_limits(args))
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from deepfake.parallel.pool import Unwanted
 from deepfake.prediction.ensemble import Member
 from deepfake.prediction.loading import NoUseForDetector, load_predictor
 from deepfake.prediction.predictor import Predictor
-from deepfake.scoring.calibration import choose_judge, read_calibration
+from deepfake.scoring.calibration import choose_rule, read_calibration
 from deepfake.scoring.results import VideoResult
 from serving.uploads import check_length, named_as_uploaded
 from visualize.report.highlights import Highlights
@@ -101,13 +101,13 @@ class Analyst:
         with self._lock:
             tell(0.1, "loading the networks")
             predictor = self._predictor(ensemble)
-            judge = choose_judge(self._calibration if ensemble == self._calibrated else None, predictor.run)
+            rule = choose_rule(self._calibration if ensemble == self._calibrated else None, predictor.run)
             tell(0.3, "finding and scoring faces")
             result = predictor.predict(file, self._time_limit())
             result = replace(result, reason=named_as_uploaded(result.reason, file, name))
             tell(0.8, "drawing the report")
             with tempfile.TemporaryDirectory() as folder:
-                reporter = Reporter(Path(folder), predictor.run, judge, Highlights(predictor.models), self._limits)
+                reporter = Reporter(Path(folder), predictor.run, rule, Highlights(predictor.models), self._limits)
                 page = reporter.write(name, file, result)
                 return Report(result, page.read_text(encoding="utf-8"))
 

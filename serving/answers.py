@@ -9,8 +9,9 @@ from typing import Any
 from deepfake.media.video import LIMITS, ReadLimits, VideoError
 from deepfake.parallel.pool import Unwanted, WorkerDied
 from deepfake.prediction.predictor import Predictor, failed_result
-from deepfake.scoring.calibration import Judge
-from deepfake.scoring.results import UNREADABLE, VideoResult, details_entry, details_head
+from deepfake.scoring.calibration import DecisionRule
+from deepfake.scoring.results import UNREADABLE, VideoResult
+from deepfake.scoring.tables import details_entry, details_head
 from serving.uploading import Upload
 from serving.uploads import check_length, named_as_uploaded
 
@@ -32,15 +33,17 @@ class Answerer:
 
     Args:
         predictor: the ensemble.
-        judge: reads its scores.
+        rule: reads its scores.
         max_seconds: longer videos are refused.
         limits: of reading an upload; the predictor's too.
     """
 
-    def __init__(self, predictor: Predictor, judge: Judge, max_seconds: float, limits: ReadLimits = LIMITS) -> None:
+    def __init__(
+        self, predictor: Predictor, rule: DecisionRule, max_seconds: float, limits: ReadLimits = LIMITS
+    ) -> None:
         self.models = [model.name for model in predictor.models]
         self._predictor = predictor
-        self._judge = judge
+        self._rule = rule
         self._max_seconds, self._limits = max_seconds, limits
 
     def __call__(self, upload: Upload, unwanted: Unwanted) -> Answer:
@@ -54,8 +57,8 @@ class Answerer:
         result = replace(result, reason=named_as_uploaded(result.reason, upload.file, upload.name))
         if result.status == UNREADABLE:
             raise Unsuitable(result.reason)
-        entry = details_entry(upload.name, result, self._judge)
-        return Answer(result, {**entry, **details_head(self._predictor.run, self._judge)})
+        entry = details_entry(upload.name, result, self._rule)
+        return Answer(result, {**entry, **details_head(self._predictor.run, self._rule)})
 
     def _score(self, file: Path, unwanted: Unwanted) -> VideoResult:
         try:

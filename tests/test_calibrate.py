@@ -14,7 +14,8 @@ import calibrate
 from deepfake.scoring import calibration_fit as fit
 from deepfake.scoring.calibration import check_models, read_calibration
 from deepfake.scoring.reliability import Estimate
-from deepfake.scoring.results import NO_FACE, OK, VideoResult, write_details
+from deepfake.scoring.results import NO_FACE, OK, VideoResult
+from deepfake.scoring.tables import write_details
 
 ROOT = Path(__file__).resolve().parents[1]
 MODELS = [{"name": "m", "sha256": "a" * 64, "weight": 1.0, "aggregation": "confident", "crop_recipe": 0}]

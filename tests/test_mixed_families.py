@@ -201,7 +201,7 @@ def test_what_cannot_be_used_is_told(run, videos, tmp_path, arguments, told):
 
 
 def test_other_weights_or_detectors_never_reuse_scores(run, videos, tmp_path, monkeypatch):
-    from deepfake.scoring.results import ResultJournal
+    from deepfake.scoring.result_journal import ResultJournal
 
     record = ResultJournal.record
 

@@ -357,7 +357,7 @@ def test_a_stopped_run_continues_and_ends_as_a_clean_one(stop, many, weights, ru
 def stopped(many, run, tmp_path, monkeypatch):
     """A run that Ctrl-C ended after three videos; its output's name."""
     out = tmp_path / "s.csv"
-    from deepfake.scoring.results import ResultJournal
+    from deepfake.scoring.result_journal import ResultJournal
 
     record = ResultJournal.record
 

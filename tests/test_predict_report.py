@@ -12,8 +12,8 @@ import pytest
 import predict_folder
 from deepfake.faces.tracking import MIN_PERSON_FACES
 from deepfake.media.video import VideoError
-from deepfake.scoring.calibration import Calibration, calibrate_scores, kept_of_models, write_calibration
-from deepfake.scoring.results import read_details
+from deepfake.scoring.calibration import Calibration, calibrate_scores, model_fingerprints, write_calibration
+from deepfake.scoring.tables import read_details
 from deepfake.storage.locks import writing_file, writing_folder
 from tests.data.clips import cut, draw, gradient
 from tests.data.predicting import tiny_checkpoint
@@ -123,7 +123,7 @@ def calibrated(run, videos, tmp_path):
     calibration = Calibration(
         temperature=3.0, intercept=0.5, real_below=0.05, fake_above=0.1, false_alarm_rate=0.05, miss_rate=0.05,
         reals=9, fakes=8,
-        models=kept_of_models(plain["models"]), crop_recipes=plain["crop_recipes"],
+        models=model_fingerprints(plain["models"]), crop_recipes=plain["crop_recipes"],
         predictions={"d.json": "0" * 64}, labels={"l.csv": "0" * 64}, figures={},
     )  # fmt: skip
     write_calibration(tmp_path / "tiny.calibration.json", calibration)

@@ -119,6 +119,35 @@ def find_videos(sources: Sequence[Path], skip: Path | None = None, pictures: boo
     return FoundVideos(", ".join(map(str, sources)), found, left_out)
 
 
+def name_videos(found: FoundVideos) -> dict[str, Path]:
+    """Return videos by the name that tables call them, in a stable order; each once, even where links lead to it twice.
+
+    The name is the file's; where several share one, the path below the given folder, and where that is shared too, the
+    path as given.
+
+    Raises:
+        ValueError: there is none.
+    """
+    places: dict[str, tuple[Path, Path]] = {}
+    for path, source in found.sources.items():
+        places.setdefault(absolute(path), (path, source))
+    if not places:
+        left_out = found.left_out.summary()
+        raise ValueError(f"{found.searched}: no video or picture in it{left_out and f' ({left_out})'}")
+    videos = list(places.values())
+    names = [path.name for path, _ in videos]
+    below = [path.relative_to(source).as_posix() if path != source else path.name for path, source in videos]
+    for longer in (below, [str(path) for path, _ in videos]):
+        count = Counter(names)
+        names = [name if count[name] == 1 else other for name, other in zip(names, longer)]
+    return dict(zip(names, (path for path, _ in videos)))
+
+
+def absolute(path: Path) -> str:
+    """Return where a file stands, links kept as they are."""
+    return os.path.abspath(path)  # noqa: PTH100  (links to one file are videos of their own)
+
+
 @dataclass
 class _Search:
     """The walk through one folder."""

@@ -40,7 +40,7 @@ class CalibrationError(ValueError):
     """A calibration cannot be used or made; the message names the file, the key and what was expected."""
 
 
-class Judge(Protocol):
+class DecisionRule(Protocol):
     """Reads a score as a probability, and a probability as a verdict."""
 
     @property
@@ -62,7 +62,7 @@ class Judge(Protocol):
 
 @dataclass(frozen=True)
 class Uncalibrated:
-    """The judge without a calibration: the score as it is, and the thresholds of first place's rule for faces."""
+    """The rule without a calibration: the score as it is, and the thresholds of first place's rule for faces."""
 
     real_below: float = REAL_THRESHOLD
     fake_above: float = FAKE_THRESHOLD
@@ -80,7 +80,7 @@ class Uncalibrated:
 
 @dataclass(frozen=True)
 class Calibration:
-    """A fitted judge, as its file holds it.
+    """A fitted rule, as its file holds it.
 
     Attributes:
         temperature: divides the score's logit; over 1 makes scores less sure.
@@ -153,8 +153,8 @@ def score_logits(scores: float | Sequence[float] | np.ndarray) -> np.ndarray:
     return logit(np.clip(np.asarray(scores, np.float64), SCORE_CLIP, 1 - SCORE_CLIP))
 
 
-def kept_of_models(models: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """MODEL_KEYS of a run's models, their weights summing up to 1, ordered by name.
+def model_fingerprints(models: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return MODEL_KEYS of a run's models, their weights summing up to 1, ordered by name.
 
     Raises:
         CalibrationError: none, or one that does not say all of them.
@@ -180,7 +180,7 @@ def check_models(
     models: Sequence[Mapping[str, Any]],
     crop_recipes: Sequence[Mapping[str, Any]] | None = None,
 ) -> None:
-    """Whether a calibration is for the scores of these models; one that does not know its models is for any.
+    """Check that a calibration was fitted on the scores of these models; one without their names matches any.
 
     Args:
         models, crop_recipes: as in `describe_run`; without recipes, those are not compared.
@@ -190,7 +190,7 @@ def check_models(
     """
     if calibration.models is not None:
         fitted = {model["name"]: model for model in calibration.models}
-        given = {model["name"]: model for model in kept_of_models(models)}
+        given = {model["name"]: model for model in model_fingerprints(models)}
         if fitted.keys() != given.keys():
             told = [", ".join(sorted(names)) for names in (fitted, given)]
             raise CalibrationError(f"the calibration is for scores of {told[0]}; these are of {told[1]}")
@@ -206,8 +206,8 @@ def check_models(
             raise CalibrationError(f"the calibration is for frames and faces found by {fitted_by}; here by {given_by}")
 
 
-def choose_judge(calibration: Calibration | None, run: Mapping[str, Any]) -> Judge:
-    """The judge of a run's scores: the calibration if there is one, which must be for them.
+def choose_rule(calibration: Calibration | None, run: Mapping[str, Any]) -> DecisionRule:
+    """Return the rule for a run's scores: the calibration if there is one, which must be for them.
 
     Args:
         run: what is known of the run (`deepfake.prediction.scoring_model.describe_run`).

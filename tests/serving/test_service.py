@@ -22,7 +22,7 @@ from deepfake.cli.commandline import EXIT_INTERRUPTED
 from deepfake.cli.prediction_options import UPLOAD_MEMORY, UPLOAD_PIXELS
 from deepfake.prediction.ensemble import Member
 from deepfake.prediction.loading import load_predictor
-from deepfake.scoring.results import write_details
+from deepfake.scoring.tables import write_details
 from serving.admission import SLOW_AFTER
 from tests.data.clips import ffmpeg
 from tests.data.service_process import FORM_HEADERS, form, serving, starting, wait_for

@@ -24,8 +24,9 @@ from deepfake.media.video import LIMITS, Frame, ReadLimits, VideoInfo, iter_fram
 from deepfake.models.precision import PrecisionCheck
 from deepfake.parallel.pool import WorkerDied, apart, portable, stream
 from deepfake.scoring.aggregation import MAX_PERSON, ensemble_score
-from deepfake.scoring.calibration import Judge
-from deepfake.scoring.results import PersonScore, ScoredFace, VideoResult, judged, video_to_json
+from deepfake.scoring.calibration import DecisionRule
+from deepfake.scoring.results import PersonScore, ScoredFace, VideoResult
+from deepfake.scoring.tables import decide, video_to_json
 from deepfake.storage import atomic
 from deepfake.storage.disk_full import OutOfSpace
 from deepfake.storage.names import MOST_BYTES, escape, file_name
@@ -136,7 +137,7 @@ class Reporter:
     Args:
         folder: made if need be.
         run: what is known of the run (`deepfake.prediction.scoring_model.describe_run`).
-        judge: turns scores into probabilities and verdicts.
+        rule: turns scores into probabilities and verdicts.
         highlights: draws where the networks looked; None leaves that out.
         limits: of reading a video.
     """
@@ -145,7 +146,7 @@ class Reporter:
         self,
         folder: Path,
         run: Mapping[str, Any],
-        judge: Judge,
+        rule: DecisionRule,
         highlights: Highlighter | None = None,
         limits: ReadLimits = LIMITS,
     ) -> None:
@@ -155,7 +156,7 @@ class Reporter:
         self._weights = {model["name"]: model["weight"] for model in run["models"]}
         check = run["settings"]["precision_check"]
         self._check = None if check is None else PrecisionCheck(**check)
-        self._judge = judge
+        self._rule = rule
         self._highlights = highlights
         self._names: set[str] = {INDEX}
         self._rows: list[dict[str, Any]] = []
@@ -263,7 +264,7 @@ class Reporter:
         return {
             "format": REPORT_FORMAT,
             "filename": name,
-            **self._judged(result.score),
+            **self._decided(result.score),
             "thresholds": self._thresholds(),
             "persons": persons,
             "not_judged": _not_judged(result, self._run["settings"]["aggregate"]),
@@ -274,15 +275,15 @@ class Reporter:
     def _person(self, person: PersonScore, result: VideoResult) -> dict[str, Any]:
         """A person's entry; without a verdict if there are too few faces to judge by."""
         note = _note(person, result)
-        entry = {**self._judged(person.score), "person": person.person, "faces": person.faces, "note": note}
+        entry = {**self._decided(person.score), "person": person.person, "faces": person.faces, "note": note}
         return {**entry, "verdict": None} if note else entry
 
-    def _judged(self, score: float | None) -> dict[str, Any]:
-        return {"score": None if score is None else round(score, 6), **judged(score, self._judge)}
+    def _decided(self, score: float | None) -> dict[str, Any]:
+        return {"score": None if score is None else round(score, 6), **decide(score, self._rule)}
 
     def _thresholds(self) -> dict[str, Any]:
-        judge = self._judge
-        return {"real_below": judge.real_below, "fake_above": judge.fake_above, "source": judge.source}
+        rule = self._rule
+        return {"real_below": rule.real_below, "fake_above": rule.fake_above, "source": rule.source}
 
     def _look(self, job: _Job) -> _Look:
         """Reads the frames with faces once more."""
@@ -382,11 +383,11 @@ class Reporter:
                 points.setdefault(face.frame, []).append(self._face_score(face))
         scores = {frame: float(np.mean(values)) for frame, values in points.items()}
         line = Timeline(
-            [(times.get(frame, frame), self._judge.apply(score)) for frame, score in sorted(scores.items())],
+            [(times.get(frame, frame), self._rule.apply(score)) for frame, score in sorted(scores.items())],
             end=max(times.values() if times else result.frames, default=0),
             unit="seconds" if times else "frames",
-            real_below=self._judge.real_below,
-            fake_above=self._judge.fake_above,
+            real_below=self._rule.real_below,
+            fake_above=self._rule.fake_above,
             colour=css(person.person),
         )
         strip = [

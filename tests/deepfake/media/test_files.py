@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from deepfake.media.files import PICTURE_SUFFIXES, VIDEO_SUFFIXES, find_videos
+from deepfake.media.files import PICTURE_SUFFIXES, VIDEO_SUFFIXES, find_videos, name_videos
 from deepfake.media.images import write_image
 
 
@@ -139,3 +139,30 @@ def test_pictures_that_the_project_made_are_left_out(tmp_path):
     assert found.left_out.own == 3
     assert "3 pictures made by this project" in found.left_out.summary()
     assert find_videos([tmp_path / "set" / "crops"]).videos, "named itself"
+
+
+def test_videos_are_called_by_their_file_names(tmp_path):
+    touch(tmp_path, "b.mp4", "sub/a.MOV", "sub/deep/c.webm", "notes.txt", ".hidden.mp4")
+    assert list(name_videos(find_videos([tmp_path]))) == ["b.mp4", "a.MOV", "c.webm"]
+
+
+def test_shared_names_are_told_apart_by_their_folders(tmp_path):
+    touch(tmp_path, "x.mp4", "sub/x.mp4", "y.mp4")
+    named = name_videos(find_videos([tmp_path]))
+    assert named == {
+        "sub/x.mp4": tmp_path / "sub" / "x.mp4",
+        "x.mp4": tmp_path / "x.mp4",
+        "y.mp4": tmp_path / "y.mp4",
+    }
+
+
+def test_names_shared_by_two_given_folders_become_paths(tmp_path):
+    touch(tmp_path, "one/x.mp4", "two/x.mp4", "two/y.mp4")
+    named = name_videos(find_videos([tmp_path / "one", tmp_path / "two"]))
+    assert list(named) == [str(tmp_path / "one" / "x.mp4"), str(tmp_path / "two" / "x.mp4"), "y.mp4"]
+
+
+def test_a_video_named_twice_is_one(tmp_path, monkeypatch):
+    touch(tmp_path, "x.mp4")
+    monkeypatch.chdir(tmp_path)
+    assert list(name_videos(find_videos([tmp_path, Path("x.mp4"), tmp_path / "x.mp4"]))) == ["x.mp4"]

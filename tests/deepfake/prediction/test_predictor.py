@@ -25,7 +25,8 @@ from deepfake.prediction.loading import load_models
 from deepfake.prediction.predictor import Predictor
 from deepfake.prediction.scoring_model import ScoringModel
 from deepfake.scoring.aggregation import confident_score
-from deepfake.scoring.results import ScoreCheck, VideoResult, with_checks
+from deepfake.scoring.results import ScoreCheck, VideoResult
+from deepfake.scoring.tables import with_checks
 from tests.data.clips import cut
 from tests.data.predicting import on_frames
 

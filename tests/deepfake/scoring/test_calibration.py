@@ -1,4 +1,4 @@
-"""What a score means: the judge, its file, and whether a fit finds what was put in."""
+"""What a score means: the rule, its file, and whether a fit finds what was put in."""
 
 import json
 from dataclasses import asdict, replace
@@ -22,7 +22,7 @@ from deepfake.scoring.calibration import (
     Uncalibrated,
     calibrate_scores,
     check_models,
-    kept_of_models,
+    model_fingerprints,
     read_calibration,
     score_logits,
     uncalibrate,
@@ -50,7 +50,7 @@ GOOD = Calibration(
     miss_rate=0.1,
     reals=300,
     fakes=200,
-    models=kept_of_models(MODELS),
+    models=model_fingerprints(MODELS),
     crop_recipes=RECIPES,
     predictions={"details.json": "c" * 64},
     labels={"metadata.json": "d" * 64},
@@ -72,13 +72,13 @@ def sample_of(scores, labels, identities=None) -> Sample:
     return Sample.of(scores, labels, identities or [f"v{i}" for i in range(len(scores))])
 
 
-# The judge.
+# The rule.
 
 
 @given(temperatures, probabilities, probabilities)
 def test_a_higher_score_gives_no_lower_probability(temperature, one, other):
-    judge = replace(GOOD, temperature=temperature)
-    low, high = judge.apply(min(one, other)), judge.apply(max(one, other))
+    rule = replace(GOOD, temperature=temperature)
+    low, high = rule.apply(min(one, other)), rule.apply(max(one, other))
     assert 0 < low <= high + 1e-15 and high < 1
 
 
@@ -89,15 +89,15 @@ def test_temperature_1_changes_nothing_but_the_ends(score):
 
 @given(temperatures, st.floats(1e-6, 0.5))
 def test_real_and_fake_are_treated_alike(temperature, score):
-    judge = replace(GOOD, temperature=temperature)
-    assert judge.apply(score) == pytest.approx(1 - judge.apply(1 - score), abs=1e-9)
+    rule = replace(GOOD, temperature=temperature)
+    assert rule.apply(score) == pytest.approx(1 - rule.apply(1 - score), abs=1e-9)
 
 
 @given(temperatures, st.floats(-5, 5), probabilities, probabilities)
 def test_an_intercept_keeps_the_order_and_moves_the_centre(temperature, intercept, one, other):
-    judge = replace(GOOD, temperature=temperature, intercept=intercept)
-    assert judge.apply(min(one, other)) <= judge.apply(max(one, other)) + 1e-15
-    assert judge.apply(0.5) == pytest.approx(expit(intercept))
+    rule = replace(GOOD, temperature=temperature, intercept=intercept)
+    assert rule.apply(min(one, other)) <= rule.apply(max(one, other)) + 1e-15
+    assert rule.apply(0.5) == pytest.approx(expit(intercept))
 
 
 @given(st.floats(0.5, 5), st.floats(-3, 3), st.floats(0.01, 0.99))
@@ -117,23 +117,23 @@ def test_a_score_of_1_is_not_taken_for_certain():
     assert GOOD.apply(0.0) == pytest.approx(0.001, abs=1e-4)
 
 
-@pytest.mark.parametrize("judge", [GOOD, Uncalibrated()])
+@pytest.mark.parametrize("rule", [GOOD, Uncalibrated()])
 @given(probability=probabilities)
-def test_verdicts(judge, probability):
-    expected = FAKE if probability > judge.fake_above else REAL if probability < judge.real_below else UNCERTAIN
-    assert judge.verdict(probability) == expected
+def test_verdicts(rule, probability):
+    expected = FAKE if probability > rule.fake_above else REAL if probability < rule.real_below else UNCERTAIN
+    assert rule.verdict(probability) == expected
 
 
-@pytest.mark.parametrize("judge", [GOOD, Uncalibrated()])
-def test_a_threshold_itself_is_uncertain(judge):
-    assert judge.verdict(judge.real_below) == judge.verdict(judge.fake_above) == UNCERTAIN
+@pytest.mark.parametrize("rule", [GOOD, Uncalibrated()])
+def test_a_threshold_itself_is_uncertain(rule):
+    assert rule.verdict(rule.real_below) == rule.verdict(rule.fake_above) == UNCERTAIN
 
 
 def test_without_a_calibration_scores_stay_and_the_source_says_so():
-    judge = Uncalibrated()
-    assert [judge.apply(score) for score in (0.0, 0.3, 1.0)] == [0.0, 0.3, 1.0]
-    assert (judge.real_below, judge.fake_above) == (REAL_THRESHOLD, FAKE_THRESHOLD)
-    assert "not calibrated" in judge.source and "first place" in judge.source
+    rule = Uncalibrated()
+    assert [rule.apply(score) for score in (0.0, 0.3, 1.0)] == [0.0, 0.3, 1.0]
+    assert (rule.real_below, rule.fake_above) == (REAL_THRESHOLD, FAKE_THRESHOLD)
+    assert "not calibrated" in rule.source and "first place" in rule.source
     assert "intercept" not in GOOD.source and "2, intercept -0.5, fitted" in replace(GOOD, intercept=-0.5).source
     assert "temperature 2" in GOOD.source and "300 real" in GOOD.source and "5.0%" in GOOD.source
 
@@ -460,8 +460,8 @@ def test_thresholds_meet_their_rates_and_no_bolder_ones_do(videos, false_alarm_r
     values, labels = np.array([v for v, _ in videos]), np.array([label for _, label in videos])
     assume(len(set(labels)) == 2)
     found = choose_thresholds(values, labels, false_alarm_rate, miss_rate)
-    judge = replace(GOOD, real_below=found.real_below, fake_above=found.fake_above)
-    verdicts = np.array([judge.verdict(value) for value in values])
+    rule = replace(GOOD, real_below=found.real_below, fake_above=found.fake_above)
+    verdicts = np.array([rule.verdict(value) for value in values])
     counted = {
         (name, label): int(((verdicts == name) & (labels == label)).sum()) for name in (FAKE, REAL) for label in (0, 1)
     }
