@@ -12,7 +12,7 @@ from threading import Event, Lock
 from deepfake.faces.detectors.base import ALIGNING, AnySettings
 from deepfake.media.video import LIMITS, ReadLimits
 from deepfake.models.precision import AUTO, choose_device
-from deepfake.parallel.pool import Unwanted
+from deepfake.parallel.pool import IsCancelled
 from deepfake.prediction.ensemble import Member
 from deepfake.prediction.loading import NoUseForDetector, load_predictor
 from deepfake.prediction.predictor import Predictor
@@ -93,7 +93,7 @@ class Analyst:
             ValueError: no such ensemble, or a network that cannot be used.
             TooLong: the video is.
             VideoError: it cannot be read; other users' files are not touched by that.
-            GivenUp: it takes too long, or the server is being stopped.
+            Cancelled: it takes too long, or the server is being stopped.
         """
         if ensemble not in self._ensembles:
             raise ValueError(f"ensemble {ensemble!r} unknown; expected one of {', '.join(self.names)}")
@@ -115,7 +115,7 @@ class Analyst:
         """Give up what is being scored, and all that follows."""
         self._is_stopped.set()
 
-    def _time_limit(self) -> Unwanted:
+    def _time_limit(self) -> IsCancelled:
         """From now on."""
         deadline = time.monotonic() + self.timeout
         return lambda: self._is_stopped.is_set() or time.monotonic() > deadline

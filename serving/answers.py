@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from deepfake.media.video import LIMITS, ReadLimits, VideoError
-from deepfake.parallel.pool import Unwanted, WorkerDied
+from deepfake.parallel.pool import IsCancelled, WorkerDied
 from deepfake.prediction.predictor import Predictor, failed_result
 from deepfake.scoring.calibration import DecisionRule
 from deepfake.scoring.results import UNREADABLE, VideoResult
@@ -46,23 +46,23 @@ class Answerer:
         self._rule = rule
         self._max_seconds, self._limits = max_seconds, limits
 
-    def __call__(self, upload: Upload, unwanted: Unwanted) -> Answer:
+    def __call__(self, upload: Upload, is_cancelled: IsCancelled) -> Answer:
         """
         Raises:
             Unsuitable: no video or picture.
             TooLong: the video is.
-            GivenUp: the answer is unwanted.
+            Cancelled: the answer was cancelled.
         """
-        result = self._score(upload.file, unwanted)
+        result = self._score(upload.file, is_cancelled)
         result = replace(result, reason=named_as_uploaded(result.reason, upload.file, upload.name))
         if result.status == UNREADABLE:
             raise Unsuitable(result.reason)
         entry = details_entry(upload.name, result, self._rule)
         return Answer(result, {**entry, **details_head(self._predictor.run, self._rule)})
 
-    def _score(self, file: Path, unwanted: Unwanted) -> VideoResult:
+    def _score(self, file: Path, is_cancelled: IsCancelled) -> VideoResult:
         try:
-            check_length(file, self._max_seconds, unwanted, self._limits)
+            check_length(file, self._max_seconds, is_cancelled, self._limits)
         except (VideoError, WorkerDied, RuntimeError) as error:
             return failed_result(error)
-        return self._predictor.predict(file, unwanted)
+        return self._predictor.predict(file, is_cancelled)

@@ -19,7 +19,7 @@ from fastapi.responses import HTMLResponse, JSONResponse, Response
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from deepfake.parallel.pool import GivenUp
+from deepfake.parallel.pool import Cancelled
 from serving.answers import Answer, Unsuitable
 from serving.api_page import render_api
 from serving.arrival import CLIENT_LEFT, Refused, arrive, enter
@@ -144,7 +144,7 @@ class Service:
             raise Refused(415, str(error)) from error
         except TooLong as error:
             raise Refused(422, str(error)) from error
-        except (GivenUp, asyncio.CancelledError) as error:  # the queue was closed
+        except (Cancelled, asyncio.CancelledError) as error:  # the queue was closed
             raise Refused(503, "the service is being stopped") from error
         finally:
             result.cancel()  # what comes of it later is nobody's

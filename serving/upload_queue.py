@@ -12,14 +12,14 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from threading import Event
 from typing import Generic, TypeVar
 
-from deepfake.parallel.pool import Unwanted
+from deepfake.parallel.pool import IsCancelled
 from serving.admission import Admission, Place
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-Work = Callable[[Item, Unwanted], Result]
-"""Makes the result of an item; asks now and then whether it is still wanted, and raises GivenUp if it is not."""
+Work = Callable[[Item, IsCancelled], Result]
+"""Returns the result of an item; checks now and then whether it was cancelled, and raises Cancelled if so."""
 
 
 class WorkQueue(Generic[Item, Result]):
@@ -57,8 +57,8 @@ class WorkQueue(Generic[Item, Result]):
             ticket.leave()
         self._executor.shutdown(wait=True, cancel_futures=True)
 
-    def _submit(self, item: Item, unwanted: Unwanted) -> Future[Result]:
-        return self._executor.submit(self._work, item, unwanted)
+    def _submit(self, item: Item, is_cancelled: IsCancelled) -> Future[Result]:
+        return self._executor.submit(self._work, item, is_cancelled)
 
     def _forget(self, ticket: Ticket[Item, Result]) -> None:
         self._tickets.discard(ticket)

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from deepfake.media.video import LIMITS, ReadLimits, length_of
-from deepfake.parallel.pool import Unwanted, apart
+from deepfake.parallel.pool import IsCancelled, apart
 from deepfake.prediction.bounded_memory import bounded_memory
 
 
@@ -17,16 +17,18 @@ class TooLong(ValueError):
     """A video is longer than allowed; the message says by how much."""
 
 
-def check_length(file: Path, max_seconds: float, unwanted: Unwanted | None = None, limits: ReadLimits = LIMITS) -> None:
+def check_length(
+    file: Path, max_seconds: float, is_cancelled: IsCancelled | None = None, limits: ReadLimits = LIMITS
+) -> None:
     """Reads a file's header, or all of it where the header gives no length.
 
     Raises:
         TooLong: the video is.
         VideoError: it cannot be read, or is over a limit.
-        GivenUp: the work is unwanted (`deepfake.parallel.pool.stream`).
+        Cancelled: the work was cancelled (`deepfake.parallel.pool.stream`).
         WorkerDied: the decoder crashed.
     """
-    seconds = apart(partial(_length, limits=limits), file, unwanted)
+    seconds = apart(partial(_length, limits=limits), file, is_cancelled)
     if seconds > max_seconds:
         raise TooLong(f"{seconds:.0f} seconds long; at most {max_seconds:.0f} are taken. Cut it first")
 

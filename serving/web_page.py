@@ -12,7 +12,7 @@ from markupsafe import Markup, escape
 from deepfake.media.files import PICTURE_SUFFIXES, VIDEO_SUFFIXES
 from deepfake.media.images import fit_square, write_image
 from deepfake.media.video import iter_spread
-from deepfake.parallel.pool import GivenUp, WorkerDied
+from deepfake.parallel.pool import Cancelled, WorkerDied
 from deepfake.synthesis.portraits import PERSONS, read_portrait
 from serving.analyst import Analyst
 from serving.page_app import JUDGE
@@ -45,7 +45,7 @@ def build_page(analyst: Analyst, examples: Sequence[Path]) -> Any:
         file = Path(upload)
         try:
             report = analyst.report(file, file.name, ensemble, lambda share, what: progress(share, desc=what))
-        except GivenUp as error:
+        except Cancelled as error:
             raise gr.Error(f"No result within {analyst.timeout:g} seconds.", print_exception=False) from error
         except (ValueError, OSError, WorkerDied) as error:
             raise gr.Error(named_as_uploaded(error, file, file.name), print_exception=False) from error

@@ -46,18 +46,18 @@ _PARENT_CHECK_SECONDS = 1.0
 _PR_SET_PDEATHSIG = 1
 """Of prctl(2)."""
 
-_UNWANTED_CHECK_SECONDS = 0.2
+_CANCEL_CHECK_SECONDS = 0.2
 
-Unwanted = Callable[[], bool]
-"""Tells whether nobody wants the work any more: its time is over, or who asked for it has left."""
+IsCancelled = Callable[[], bool]
+"""Returns whether the work was cancelled: its time is over, or the client that asked for it has left."""
 
 
 class WorkerDied(Exception):
     """The process that worked on an item died."""
 
 
-class GivenUp(Exception):
-    """The work was ended because nobody wants it any more."""
+class Cancelled(Exception):
+    """The work was ended because it was cancelled."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ def stream(
     items: Sequence[Item],
     function: Callable[[Item], Iterable[Any]],
     workers: int,
-    unwanted: Unwanted | None = None,
+    is_cancelled: IsCancelled | None = None,
 ) -> Generator[Part[Item], None, None]:
     """Yields the parts of all items, in the order in which they come; each item ends with a `last` part.
 
@@ -101,11 +101,11 @@ def stream(
         function: yields picklable values. Forked on Linux, where it may be a closure over what the parent has built
             (nothing on CUDA); elsewhere it must be picklable.
         workers: processes.
-        unwanted: asked now and then, several times a second.
+        is_cancelled: called several times a second.
 
     Raises:
         ValueError: no workers.
-        GivenUp: the work is unwanted; its processes are ended, whatever they are at.
+        Cancelled: the work was cancelled; its processes are killed.
 
     The error of a last part is what the function raised, if it is a FileError or a full disk (OutOfSpace);
     WorkerDied; or a RuntimeError that describes anything else. After OutOfSpace no more items are begun.
@@ -122,7 +122,7 @@ def stream(
         team.extend(_start(function) for _ in range(min(workers, len(items))))
         while todo or any(worker.assigned for worker in team):
             _assign(team, todo)
-            for ready in _wait([worker.connection for worker in team if worker.assigned], unwanted):
+            for ready in _wait([worker.connection for worker in team if worker.assigned], is_cancelled):
                 at = next(i for i, worker in enumerate(team) if worker.connection is ready)
                 part = _receive(team[at])
                 if isinstance(part.error, WorkerDied):
@@ -138,19 +138,19 @@ def stream(
         cv2.setNumThreads(threads)
 
 
-def check_wanted(unwanted: Unwanted | None) -> None:
-    """Raises GivenUp if the work is unwanted."""
-    if unwanted is not None and unwanted():
-        raise GivenUp("the work was given up: nobody wants it any more")
+def raise_if_cancelled(is_cancelled: IsCancelled | None) -> None:
+    """Raise Cancelled if the work was cancelled."""
+    if is_cancelled is not None and is_cancelled():
+        raise Cancelled("the work was cancelled")
 
 
-def apart(function: Callable[[Item], Any], item: Item, unwanted: Unwanted | None = None) -> Any:
+def apart(function: Callable[[Item], Any], item: Item, is_cancelled: IsCancelled | None = None) -> Any:
     """`function(item)` in a process of its own: a decoder that crashes there takes nobody along.
 
     Raises what `stream` raises, and what it tells of as a part's error.
     """
     value = None
-    with contextlib.closing(stream([item], _Single(function), 1, unwanted)) as parts:
+    with contextlib.closing(stream([item], _Single(function), 1, is_cancelled)) as parts:
         for part in parts:
             if part.error is not None:
                 raise part.error
@@ -208,11 +208,11 @@ def _assign(team: list[_Worker[Item]], todo: deque[Item]) -> None:
                     worker.connection.send(worker.assigned[-1])
 
 
-def _wait(connections: Sequence[Connection], unwanted: Unwanted | None) -> list[Any]:
+def _wait(connections: Sequence[Connection], is_cancelled: IsCancelled | None) -> list[Any]:
     """The connections with something to receive, as soon as there is one."""
     while True:
-        check_wanted(unwanted)
-        if ready := wait(connections, None if unwanted is None else _UNWANTED_CHECK_SECONDS):
+        raise_if_cancelled(is_cancelled)
+        if ready := wait(connections, None if is_cancelled is None else _CANCEL_CHECK_SECONDS):
             return ready
 
 

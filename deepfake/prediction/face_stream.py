@@ -12,7 +12,7 @@ from typing import Any
 
 from deepfake.faces.detectors.stream import CHUNK_FRAMES
 from deepfake.media.video import Frame, chosen_frames, chunked, open_video
-from deepfake.parallel.pool import Unwanted, stream
+from deepfake.parallel.pool import IsCancelled, stream
 from deepfake.prediction.bounded_memory import bounded_memory
 from deepfake.prediction.face_collector import FaceCollection, FaceCollector, VideoFaces
 
@@ -32,7 +32,7 @@ def stream_faces(
     collector: FaceCollector,
     device: str,
     workers: int,
-    unwanted: Unwanted | None = None,
+    is_cancelled: IsCancelled | None = None,
 ) -> Generator[tuple[Path, VideoFaces | Exception], None, None]:
     """Each video with its faces, or with the error that kept them away."""
     if device == "cpu":
@@ -42,17 +42,17 @@ def stream_faces(
                 faces = collector.find(path)
             yield faces
 
-        for part in stream(videos, find, workers, unwanted):
+        for part in stream(videos, find, workers, is_cancelled):
             if part.error is not None:
                 yield part.item, part.error
             elif not part.last:
                 yield part.item, part.value
     else:
-        yield from _ahead(partial(_faces_on_cuda, videos, collector, workers, unwanted), PREFETCHED_VIDEOS)
+        yield from _ahead(partial(_faces_on_cuda, videos, collector, workers, is_cancelled), PREFETCHED_VIDEOS)
 
 
 def _faces_on_cuda(
-    videos: Sequence[Path], collector: FaceCollector, workers: int, unwanted: Unwanted | None = None
+    videos: Sequence[Path], collector: FaceCollector, workers: int, is_cancelled: IsCancelled | None = None
 ) -> Iterator[tuple[Path, VideoFaces | Exception]]:
     """Processes decode, this one detects: a forked process cannot use CUDA, a thread does not outlive a crash."""
 
@@ -64,7 +64,7 @@ def _faces_on_cuda(
 
     collections: dict[Path, FaceCollection] = {}
     doubts: dict[Path, list[str]] = {}
-    for part in stream(videos, read, workers, unwanted):
+    for part in stream(videos, read, workers, is_cancelled):
         if isinstance(part.value, _Doubts):
             doubts[part.item] = part.value.sentences
             continue

@@ -26,7 +26,7 @@ from deepfake.models.precision import (
     PrecisionCheck,
     fastest_precision,
 )
-from deepfake.parallel.pool import Unwanted, WorkerDied, check_wanted
+from deepfake.parallel.pool import IsCancelled, WorkerDied, raise_if_cancelled
 from deepfake.prediction.face_collector import FaceCollector, FaceSource, VideoFaces
 from deepfake.prediction.face_scorer import FaceScorer, Scorer, ScoringError
 from deepfake.prediction.face_stream import stream_faces
@@ -126,25 +126,25 @@ class Predictor:
         self.run = describe(precision, check=self.check)
 
     def predict_all(
-        self, videos: Sequence[Path], unwanted: Unwanted | None = None
+        self, videos: Sequence[Path], is_cancelled: IsCancelled | None = None
     ) -> Generator[tuple[Path, VideoResult], None, None]:
         """Yields each video once, in the order of completion, with its result; a video that cannot be scored has a
         status that says why.
 
         Raises:
-            GivenUp: the work is unwanted (`deepfake.parallel.pool.stream`); asked between networks too.
+            Cancelled: the work was cancelled (`deepfake.parallel.pool.stream`); checked between networks too.
         """
         once = list(dict.fromkeys(videos))
         known = [path for path in once if path in self._found]
         further = [path for path in once if path not in self._found]
         for path in known:
-            yield path, self._result(path, self._found.pop(path), unwanted)
-        for path, outcome in stream_faces(further, self._collector, self._device, self._workers, unwanted):
-            yield path, self._result(path, outcome, unwanted)
+            yield path, self._result(path, self._found.pop(path), is_cancelled)
+        for path, outcome in stream_faces(further, self._collector, self._device, self._workers, is_cancelled):
+            yield path, self._result(path, outcome, is_cancelled)
 
-    def predict(self, video: Path, unwanted: Unwanted | None = None) -> VideoResult:
+    def predict(self, video: Path, is_cancelled: IsCancelled | None = None) -> VideoResult:
         """One video's result; see `predict_all`."""
-        with contextlib.closing(self.predict_all([video], unwanted)) as results:
+        with contextlib.closing(self.predict_all([video], is_cancelled)) as results:
             ((_, result),) = results
         return result
 
@@ -173,10 +173,10 @@ class Predictor:
                 bar.update()
         return [found for path in videos if isinstance(found := self._found.get(path), VideoFaces)]
 
-    def _result(self, path: Path, outcome: VideoFaces | Exception, unwanted: Unwanted | None) -> VideoResult:
+    def _result(self, path: Path, outcome: VideoFaces | Exception, is_cancelled: IsCancelled | None) -> VideoResult:
         if not isinstance(outcome, VideoFaces):
             return failed_result(outcome)
-        score = partial(score_video, outcome, self.models, aggregate=self._aggregate, unwanted=unwanted)
+        score = partial(score_video, outcome, self.models, aggregate=self._aggregate, is_cancelled=is_cancelled)
         result = score(self.scorers)
         if not self._is_checked(path, result):
             return result
@@ -254,16 +254,16 @@ def score_video(
     models: Sequence[ScoringModel],
     scorers: Mapping[str, Scorer],
     aggregate: str = OF_FAMILY,
-    unwanted: Unwanted | None = None,
+    is_cancelled: IsCancelled | None = None,
 ) -> VideoResult:
     """Scores the faces of one video; models for which no face was found have no say.
 
     Args:
         aggregate: one of `deepfake.scoring.aggregation.AGGREGATE_CHOICES`.
-        unwanted: asked before each network.
+        is_cancelled: called before each network.
 
     Raises:
-        GivenUp: the work is unwanted.
+        Cancelled: the work was cancelled.
     """
     start = time.monotonic()
     by_face: dict[FaceSource, list[dict[str, float]]] = {
@@ -271,7 +271,7 @@ def score_video(
     }
     try:
         for model in models:
-            check_wanted(unwanted)
+            raise_if_cancelled(is_cancelled)
             scores = scorers[model.name](faces.images[model.view])
             for entry, value in zip(by_face[model.source], scores.tolist()):
                 entry[model.name] = value

@@ -5,7 +5,7 @@ from threading import Event
 
 import pytest
 
-from deepfake.parallel.pool import GivenUp, check_wanted
+from deepfake.parallel.pool import Cancelled, raise_if_cancelled
 from serving.admission import Full
 from serving.upload_queue import WorkQueue
 
@@ -17,9 +17,9 @@ def gate():
 
 @pytest.fixture
 def queue(gate):
-    def work(item, unwanted):
+    def work(item, is_cancelled):
         while not gate.wait(0.01):
-            check_wanted(unwanted)
+            raise_if_cancelled(is_cancelled)
         return item * 2
 
     made = WorkQueue(work, 1)
@@ -62,13 +62,13 @@ def test_work_that_nobody_wants_ends_and_only_then_its_place_is_back(queue):
     place.cleanup.callback(lambda: closed.append(len(queue)))
     future = place.submit(1)
     place.leave()
-    with pytest.raises((GivenUp, CancelledError)):
+    with pytest.raises((Cancelled, CancelledError)):
         future.result(10)
     assert closed == [1] and len(queue) == 0
 
 
 def test_an_error_is_the_item_s_own(gate):
-    queue = WorkQueue(lambda item, unwanted: 1 / item, 1)
+    queue = WorkQueue(lambda item, is_cancelled: 1 / item, 1)
     failed, fine = queue.enter().submit(0), queue.enter().submit(4)
     with pytest.raises(ZeroDivisionError):
         failed.result(10)
@@ -81,6 +81,6 @@ def test_closing_ends_all(queue):
     futures = [queue.enter().submit(item) for item in (1, 2)]
     queue.close()
     for future in futures:
-        with pytest.raises((GivenUp, CancelledError)):
+        with pytest.raises((Cancelled, CancelledError)):
             future.result(0)
     assert len(queue) == 0

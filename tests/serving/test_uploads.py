@@ -1,4 +1,4 @@
-"""What is asked of an upload before it is scored, and work that is given up."""
+"""What is asked of an upload before it is scored, and cancelled work."""
 
 import time
 
@@ -8,7 +8,7 @@ from PIL import Image
 
 from deepfake.media.images import write_image
 from deepfake.media.video import VideoError
-from deepfake.parallel.pool import GivenUp, apart
+from deepfake.parallel.pool import Cancelled, apart
 from serving.uploads import TooLong, check_length, named_as_uploaded
 from tests.data.clips import draw, gradient
 
@@ -44,11 +44,11 @@ def test_messages_name_the_upload(tmp_path):
     assert named_as_uploaded(f"cannot open {tmp_path}/other", file, "mine.mp4") == "cannot open other"
 
 
-def test_unwanted_work_ends_whatever_it_is_at():
+def test_cancelled_work_ends_whatever_it_is_at():
     start = time.monotonic()
-    with pytest.raises(GivenUp):
+    with pytest.raises(Cancelled):
         apart(time.sleep, 60, lambda: time.monotonic() - start > 0.5)
     assert time.monotonic() - start < 20
-    with pytest.raises(GivenUp):
+    with pytest.raises(Cancelled):
         apart(abs, 1, lambda: True)
     assert apart(abs, -1, lambda: False) == 1
