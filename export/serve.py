@@ -1,5 +1,7 @@
 """`python -m export.serve`, as the service was started when it lived here: see `serving.__main__`."""
 
+from __future__ import annotations
+
 import deepfake.parallel.idle_threads
 import deepfake.parallel.interrupts
 

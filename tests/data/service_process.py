@@ -123,7 +123,7 @@ def starting(folder: Path, *options: str, **environment: str) -> Iterator[subpro
             [*command, *options],
             stdout=out,
             stderr=subprocess.STDOUT,
-            cwd=Path(__file__).resolve().parents[1],
+            cwd=Path(__file__).resolve().parents[2],
             env={**os.environ, "TMPDIR": str(folder / "temporary"), **environment},
         )
     try:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import psutil
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 INSTALLED = ROOT / ".cache" / "triton"
 """Where tests/install_triton.sh puts it."""
 REQUIRE_TRITON = "DEEPFAKE_REQUIRE_TRITON"

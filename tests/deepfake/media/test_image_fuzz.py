@@ -12,7 +12,7 @@ from PIL import Image, features
 from deepfake.synthesis.portraits import read_portrait
 from tests.data.heic import write_heic
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 SECONDS = 900
 
 READ = """

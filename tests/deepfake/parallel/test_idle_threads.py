@@ -12,7 +12,7 @@ import pytest
 
 from tests.test_rooms import source_files
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 
 STARTED_BY_OTHERS = {
     "kernel_utils.py",

@@ -14,7 +14,7 @@ import pytest
 
 from tests.deepfake.parallel.test_idle_threads import STARTED_BY_OTHERS, programs
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 LAUNCHER = "training/pipelines/launch.py"
 """Starts others, which end by themselves; torchrun handles the signal."""
 
