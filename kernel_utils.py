@@ -27,7 +27,7 @@ from deepfake.faces.recipes import CropRecipe
 from deepfake.media.images import IMAGENET, center_pad, fit_square, isotropic_resize
 from deepfake.media.video import Frame, SpreadFrames, VideoError, chosen_frames, chunked, open_video
 from deepfake.parallel.pool import Part, portable, stream
-from deepfake.parallel.threads import shared_lanes
+from deepfake.parallel.threads import shared_threads
 from deepfake.prediction.face_collector import crop_faces
 from deepfake.prediction.face_scorer import FaceScorer
 from deepfake.scoring.aggregation import FAKE_THRESHOLD, FRAMES_PER_VIDEO, Aggregation, confident_score, ensemble_score
@@ -129,7 +129,7 @@ class FaceExtractor:
         def detect(chunk: Sequence[Frame]) -> list[list[Face]]:
             return self._detector.detect([frame.image for frame in chunk])
 
-        return shared_lanes().map(detect, chunks) if self.device.type == "cpu" else [detect(c) for c in chunks]
+        return shared_threads().map(detect, chunks) if self.device.type == "cpu" else [detect(c) for c in chunks]
 
 
 def isotropically_resize_image(

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from deepfake.media.video import LIMITS, ReadLimits, length_of
-from deepfake.parallel.pool import IsCancelled, apart
+from deepfake.parallel.pool import IsCancelled, run_in_subprocess
 from deepfake.prediction.bounded_memory import bounded_memory
 
 
@@ -28,7 +28,7 @@ def check_length(
         Cancelled: the work was cancelled (`deepfake.parallel.pool.stream`).
         WorkerDied: the decoder crashed.
     """
-    seconds = apart(partial(_length, limits=limits), file, is_cancelled)
+    seconds = run_in_subprocess(partial(_length, limits=limits), file, is_cancelled)
     if seconds > max_seconds:
         raise TooLong(f"{seconds:.0f} seconds long; at most {max_seconds:.0f} are taken. Cut it first")
 

@@ -65,7 +65,7 @@ class Requirements:
 
 @dataclass(frozen=True)
 class Answer:
-    """What a worker made of an item; `fault` tells that it is no worker for this work."""
+    """Result of one item; `fault` says why this worker cannot run the task."""
 
     cost: Cost = UNMEASURED
     error: Exception | None = None
@@ -143,20 +143,20 @@ def outcomes(
     if not todo:
         return
     requirements = Requirements(code_version().source, marker)
-    hands = _Hands(client, task, requirements, on_gpu, patience)
-    hands.check_workers()
+    executor = DaskExecutor(client, task, requirements, on_gpu, patience)
+    executor.check_workers()
     suspects = []
-    for item, answer in hands.do(iter(todo)):
+    for item, answer in executor.do(iter(todo)):
         if answer is None:
             suspects.append(item)
         else:
-            yield _judged(item, answer)
+            yield _outcome(item, answer)
     for suspect in suspects:  # it may have died of its neighbour's crash
-        for item, answer in hands.do(iter([suspect])):
-            yield Outcome(item, DIED) if answer is None else _judged(item, answer)
+        for item, answer in executor.do(iter([suspect])):
+            yield Outcome(item, DIED) if answer is None else _outcome(item, answer)
 
 
-def _judged(item: Item, answer: Answer) -> Outcome[Item]:
+def _outcome(item: Item, answer: Answer) -> Outcome[Item]:
     if answer.fault is not None:
         raise ClusterError(answer.fault)
     if isinstance(answer.error, OutOfSpace):
@@ -165,8 +165,8 @@ def _judged(item: Item, answer: Answer) -> Outcome[Item]:
 
 
 @dataclass
-class _Hands(Generic[Item]):
-    """The workers of a cluster, for one task."""
+class DaskExecutor(Generic[Item]):
+    """Runs one task on the workers of a cluster."""
 
     client: Client
     task: Task[Item]
@@ -175,7 +175,11 @@ class _Hands(Generic[Item]):
     patience: float
 
     def check_workers(self) -> None:
-        """Waits for the first worker, and asks all that are there whether they can do the work."""
+        """Wait for the first worker, and check that all that are there can run the task.
+
+        Raises:
+            ClusterError: no worker came, or one cannot run the task.
+        """
         from distributed import TimeoutError as DaskTimeoutError
 
         try:
@@ -190,7 +194,7 @@ class _Hands(Generic[Item]):
         self._asked = {GPU: 1} if self.on_gpu and any(_resources(self.client).values()) else None
 
     def do(self, todo: Iterator[Item]) -> Iterator[tuple[Item, Answer | None]]:
-        """Each item with its worker's answer; None if all workers that tried it died."""
+        """Yield each item with its worker's answer; None if all workers that tried it died."""
         ended: queue.SimpleQueue[Future] = queue.SimpleQueue()
         pending: dict[Any, tuple[Future, Item]] = {}
         window = max(WINDOW, WINDOW_PER_THREAD * sum(self.client.nthreads().values()))

@@ -38,8 +38,8 @@ _THREADS = 1
 """Threads of the numeric libraries in a worker: workers share the cores, and more would not survive a fork."""
 
 _NICENESS = 5
-"""Workers give way to the process that uses their results: its threads wait for each other, and one that has lost its
-core holds up all."""
+"""Workers run at lower priority than the process that uses their results: if one of its threads is descheduled, all of
+them stall."""
 
 _PARENT_CHECK_SECONDS = 1.0
 
@@ -144,10 +144,11 @@ def raise_if_cancelled(is_cancelled: IsCancelled | None) -> None:
         raise Cancelled("the work was cancelled")
 
 
-def apart(function: Callable[[Item], Any], item: Item, is_cancelled: IsCancelled | None = None) -> Any:
-    """`function(item)` in a process of its own: a decoder that crashes there takes nobody along.
+def run_in_subprocess(function: Callable[[Item], Any], item: Item, is_cancelled: IsCancelled | None = None) -> Any:
+    """Return `function(item)`, computed in a process of its own: a decoder that crashes there ends nothing else.
 
-    Raises what `stream` raises, and what it tells of as a part's error.
+    Raises:
+        What `stream` raises, and the error of the item's last part.
     """
     value = None
     with contextlib.closing(stream([item], _Single(function), 1, is_cancelled)) as parts:
@@ -237,7 +238,7 @@ def _serve(
     # Ctrl-C reaches the whole process group; the parent alone decides.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     keep_freed_memory()
-    end_with(parent)
+    exit_with_parent(parent)
     if from_main_thread:
         _die_with_parent(parent)
     # Collecting what the parent left would free its CUDA memory from the wrong process.
@@ -272,8 +273,8 @@ def cap_threads(threads: int) -> None:
         sys.modules["torch"].set_num_threads(threads)
 
 
-def end_with(parent: int) -> None:
-    """Ends this process, from a thread, when its parent has: after a kill nobody would stop it otherwise.
+def exit_with_parent(parent: int) -> None:
+    """End this process, from a thread, once its parent has ended: after a kill nobody else would stop it.
 
     Args:
         parent: the parent's id, asked for where it was still there.

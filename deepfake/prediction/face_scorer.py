@@ -14,7 +14,7 @@ from deepfake.checkpoints.spec import OUTPUT_LOGIT, fake_probability
 from deepfake.media.images import IMAGENET, Normalization
 from deepfake.models.inference.prepare import Network, check_can_compile, for_inference
 from deepfake.models.precision import FLOAT32
-from deepfake.parallel.threads import shared_lanes
+from deepfake.parallel.threads import shared_threads
 
 SCORE_BATCH = {"cpu": 8, "cuda": 64}
 """The most faces a network call, or a request to a network that runs elsewhere: bounds memory."""
@@ -146,12 +146,12 @@ class FaceScorer:
         return scores
 
     def _score_batches(self, images: np.ndarray) -> list[np.ndarray]:
-        lanes = shared_lanes() if self._input.device.type == "cpu" else None
-        parts = even_parts(images, self._input.size(images), 1 if lanes is None else lanes.count)
-        if lanes is None:
+        threads = shared_threads() if self._input.device.type == "cpu" else None
+        parts = even_parts(images, self._input.size(images), 1 if threads is None else threads.count)
+        if threads is None:
             return [self._score(part) for part in parts]
-        first = [] if self._network is not None else lanes.map(self._score, parts[:1])  # alone, while it is made
-        return first + lanes.map(self._score, parts[len(first) :])
+        first = [] if self._network is not None else threads.map(self._score, parts[:1])  # alone, while it is made
+        return first + threads.map(self._score, parts[len(first) :])
 
     @torch.inference_mode()
     def _score(self, images: np.ndarray) -> np.ndarray:

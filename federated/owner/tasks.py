@@ -15,7 +15,7 @@ from pathlib import Path
 
 from deepfake.cli.commandline import EXIT_DIVERGED, EXIT_INTERRUPTED, EXIT_USAGE
 from deepfake.parallel.allocator import keep_freed_memory
-from deepfake.parallel.pool import end_with
+from deepfake.parallel.pool import exit_with_parent
 
 RUN_FOLDER = "DEEPFAKE_FEDERATED_RUN"
 RUN_PROCESS = "DEEPFAKE_FEDERATED_PROCESS"
@@ -45,7 +45,7 @@ def begin_task(owner: str) -> None:
     keep_freed_memory()
     handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
     if (folder := run_folder()) is not None:
-        end_with(int(os.environ[RUN_PROCESS]))
+        exit_with_parent(int(os.environ[RUN_PROCESS]))
         (folder / "logs").mkdir(parents=True, exist_ok=True)
         handlers.append(logging.FileHandler(folder / "logs" / f"{owner}.log", encoding="utf-8"))
     logging.basicConfig(format=_LOG_FORMAT, datefmt="%H:%M:%S", level=logging.INFO, handlers=handlers)

@@ -8,7 +8,7 @@ from PIL import Image
 
 from deepfake.media.images import write_image
 from deepfake.media.video import VideoError
-from deepfake.parallel.pool import Cancelled, apart
+from deepfake.parallel.pool import Cancelled, run_in_subprocess
 from serving.uploads import TooLong, check_length, named_as_uploaded
 from tests.data.clips import draw, gradient
 
@@ -47,8 +47,8 @@ def test_messages_name_the_upload(tmp_path):
 def test_cancelled_work_ends_whatever_it_is_at():
     start = time.monotonic()
     with pytest.raises(Cancelled):
-        apart(time.sleep, 60, lambda: time.monotonic() - start > 0.5)
+        run_in_subprocess(time.sleep, 60, lambda: time.monotonic() - start > 0.5)
     assert time.monotonic() - start < 20
     with pytest.raises(Cancelled):
-        apart(abs, 1, lambda: True)
-    assert apart(abs, -1, lambda: False) == 1
+        run_in_subprocess(abs, 1, lambda: True)
+    assert run_in_subprocess(abs, -1, lambda: False) == 1

@@ -14,7 +14,7 @@ from deepfake.faces.align import align_face, whole_landmarks
 from deepfake.faces.boxes import Face, crop_face
 from deepfake.faces.recipes import AlignRecipe, FaceRecipe
 from deepfake.media.images import fit_square
-from deepfake.parallel.pool import apart
+from deepfake.parallel.pool import run_in_subprocess
 from deepfake.prediction.scoring_model import ScoringModel
 from visualize.activation.maps import ActivationMapper, overlay
 from visualize.report.report import FacePicture, Highlight
@@ -63,7 +63,7 @@ class Highlights:
 def _workers_have_gradients() -> bool:
     """Return whether forked processes can compute gradients: not if this one has, as torch's threads stay behind."""
     try:
-        return apart(_differentiate, None)
+        return run_in_subprocess(_differentiate, None)
     except RuntimeError:
         return False
 

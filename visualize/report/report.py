@@ -22,7 +22,7 @@ from deepfake.faces.tracking import can_judge
 from deepfake.media.images import fit_square
 from deepfake.media.video import LIMITS, Frame, ReadLimits, VideoInfo, iter_frames, probe
 from deepfake.models.precision import PrecisionCheck
-from deepfake.parallel.pool import WorkerDied, apart, portable, stream
+from deepfake.parallel.pool import WorkerDied, portable, run_in_subprocess, stream
 from deepfake.scoring.aggregation import MAX_PERSON, ensemble_score
 from deepfake.scoring.calibration import DecisionRule
 from deepfake.scoring.results import PersonScore, ScoredFace, VideoResult
@@ -217,7 +217,7 @@ class Reporter:
     def _look_apart(self, job: _Job) -> _Look:
         """Looks at the video in a process of its own: a decoder that crashes ends only that."""
         try:
-            return _Look() if job.result.score is None else apart(self._look, job)
+            return _Look() if job.result.score is None else run_in_subprocess(self._look, job)
         except WorkerDied as error:
             return _Look(failure=str(error))
 

@@ -45,8 +45,8 @@ def open_file(path: Path, device: str) -> tuple[Run, ExportFacts]:
             "onnxruntime)"
         )
     options = onnxruntime.SessionOptions()
-    lanes, threads = share(torch.get_num_threads())
-    options.intra_op_num_threads = 1 if threads == 1 else lanes * threads  # the lanes' own, or shared by all that call
+    callers, each = share(torch.get_num_threads())
+    options.intra_op_num_threads = 1 if each == 1 else callers * each  # the calling thread's own, or shared by all
     try:
         data = path.read_bytes()
         session = onnxruntime.InferenceSession(data, options, providers=[_CUDA, _CPU] if device == "cuda" else [_CPU])

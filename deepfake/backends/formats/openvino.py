@@ -71,17 +71,17 @@ def open_file(path: Path, device: str) -> tuple[Run, ExportFacts]:
         raise ExportError(f"{weights}: does not belong to {path.name}, or is damaged; {again(name=NAME)}")
     if facts.precision not in PRECISIONS:
         raise ExportError(f"{path}: precision {facts.precision!r} unknown; expected one of {', '.join(PRECISIONS)}")
-    lanes, threads = share(torch.get_num_threads())
+    callers, each = share(torch.get_num_threads())
     compiled = core.compile_model(
         model,
         "CPU",
         {
             "INFERENCE_PRECISION_HINT": _COMPUTES_IN[facts.precision],
-            "INFERENCE_NUM_THREADS": lanes * threads,
-            "NUM_STREAMS": lanes,
+            "INFERENCE_NUM_THREADS": callers * each,
+            "NUM_STREAMS": callers,
         },
     )
-    own = threading.local()  # a request computes one batch at a time, and each lane has one under way
+    own = threading.local()  # a request computes one batch at a time, and each calling thread has one under way
 
     def run(batch: torch.Tensor) -> torch.Tensor:
         if not hasattr(own, "request"):

@@ -12,7 +12,7 @@ import pytest
 
 from deepfake.media.containers import ReadLimits, VideoError
 from deepfake.parallel.allocator import is_out_of_memory
-from deepfake.parallel.pool import apart
+from deepfake.parallel.pool import run_in_subprocess
 from deepfake.prediction.bounded_memory import bounded_memory
 
 PROGRAM = """
@@ -34,12 +34,12 @@ RETURNED = """
 import psutil
 import numpy as np
 from deepfake.parallel.allocator import keep_freed_memory
-from deepfake.parallel.pool import apart
+from deepfake.parallel.pool import run_in_subprocess
 
 keep_freed_memory()
 np.ones(40_000_000)  # 320 MB, freed at once
 before = psutil.Process().memory_info().rss
-apart(abs, -1)
+run_in_subprocess(abs, -1)
 print((before - psutil.Process().memory_info().rss) // 1_000_000)
 """
 
@@ -67,8 +67,8 @@ def test_freed_blocks_are_given_back_before_processes_are_forked():
 @GNU
 def test_a_process_that_is_held_to_a_limit_ends_in_an_error_that_names_the_video():
     with pytest.raises(VideoError, match=r"a\.mp4: reading it takes more than 100 MB of memory"):
-        apart(partial(_take, limit=100 << 20), 300 << 20)
-    assert apart(partial(_take, limit=100 << 20), 50 << 20) == 50 << 20
+        run_in_subprocess(partial(_take, limit=100 << 20), 300 << 20)
+    assert run_in_subprocess(partial(_take, limit=100 << 20), 50 << 20) == 50 << 20
 
 
 def _take(size, limit):

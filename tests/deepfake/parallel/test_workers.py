@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from deepfake.media.video import VideoError
-from deepfake.parallel.pool import DIED, WorkerDied, apart
+from deepfake.parallel.pool import DIED, WorkerDied, run_in_subprocess
 from deepfake.parallel.workers import Failure, Outcome, Summary, read_failures, run_over, run_stream, write_failures
 from deepfake.storage import atomic
 from deepfake.storage.disk_full import OutOfSpace
@@ -397,12 +397,12 @@ def test_workers_end_when_their_parent_is_killed(tmp_path, start_run):
 
 
 def test_work_apart_gives_its_value_or_its_error():
-    assert apart(lambda x: x + 1, 3) == 4
-    assert apart(lambda _: os.getpid(), 0) != os.getpid()
+    assert run_in_subprocess(lambda x: x + 1, 3) == 4
+    assert run_in_subprocess(lambda _: os.getpid(), 0) != os.getpid()
     with pytest.raises(VideoError, match="no good"):
-        apart(_raise, VideoError("no good"))
+        run_in_subprocess(_raise, VideoError("no good"))
     with pytest.raises(WorkerDied):
-        apart(lambda _: os.kill(os.getpid(), signal.SIGKILL), 0)
+        run_in_subprocess(lambda _: os.kill(os.getpid(), signal.SIGKILL), 0)
 
 
 def _raise(error: Exception) -> None:

@@ -85,7 +85,7 @@ def test_two_cores_score_side_by_side_and_in_order(network, two_threads):
     scorer = FaceScorer(listening)
     for _ in range(20):
         assert scorer(images) == pytest.approx(scorer(images[::-1])[::-1], abs=1e-6)
-    assert listening.threads == {("lane_0", 1), ("lane_1", 1)}
+    assert listening.threads == {("compute_0", 1), ("compute_1", 1)}
     assert torch.get_num_threads() == 2
 
 
