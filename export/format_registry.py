@@ -33,7 +33,7 @@ class Format:
     written: Write
 
 
-FORMATS: Registry[Format] = Registry("format", "export.formats")
+FORMATS: Registry[Format] = Registry("format", "export.formats", by_module=True)
 
 
 def export_format(name: str, check_installed: Callable[[], None]) -> Callable[[Write], Write]:

@@ -14,6 +14,7 @@ from typing import Annotated, Any, ClassVar, TypeVar
 from annotated_types import Ge, Interval, Len
 
 from deepfake.media.images import IMAGENET, Normalization
+from deepfake.models.registry import ARCHITECTURES, model_names
 from deepfake.storage.json_files import read_json
 from deepfake.storage.schema import Count, Positive, from_plain, require, to_plain
 
@@ -126,10 +127,8 @@ class RecipeConfig:
         pretrained: start from timm's ImageNet weights.
     """
 
-    networks: ClassVar[tuple[str, ...]]
-    """The networks that the recipe trains."""
-    command: ClassVar[str]
-    """The program that trains them."""
+    task: ClassVar[str]
+    """The training task whose networks it may name, and whose program it is for."""
 
     network: str
     size: Annotated[int, Ge(32)]
@@ -139,8 +138,8 @@ class RecipeConfig:
     pretrained: bool = True
 
     def __post_init__(self) -> None:
-        known = ", ".join(self.networks)
-        require(self.network in self.networks, "network", f"one of {known}; found {self.network!r}")
+        known = model_names(self.task)
+        require(self.network in known, "network", f"one of {', '.join(known)}; found {self.network!r}")
         require(all(s > 0 for s in self.normalize.std), "normalize.std", "values more than 0")
 
     @property
@@ -181,8 +180,7 @@ class TrainConfig(RecipeConfig):
         dropout: before the last layer; None is the architecture's own.
     """
 
-    networks: ClassVar[tuple[str, ...]] = ("DeepFakeClassifier", "DeepFakeClassifierSRM", "DeepFakeClassifierGWAP")
-    command: ClassVar[str] = "train_classifier.py"
+    task: ClassVar[str] = "classifier"
 
     encoder: Annotated[str, Len(1)]
     batches_per_epoch: Count
@@ -221,8 +219,7 @@ class XceptionConfig(RecipeConfig):
         frame_share: the part of each video's pictures that an epoch draws.
     """
 
-    networks: ClassVar[tuple[str, ...]] = ("xception",)
-    command: ClassVar[str] = "train_xception.py"
+    task: ClassVar[str] = "xception"
 
     frame_share: FrameShare
 
@@ -273,8 +270,7 @@ class WSDANConfig(RecipeConfig):
         losses: the four losses' weights.
     """
 
-    networks: ClassVar[tuple[str, ...]] = ("wsdan_xception", "wsdan_efficientnet_b3")
-    command: ClassVar[str] = "train_wsdan.py"
+    task: ClassVar[str] = "wsdan"
 
     frames_per_video: Count = 20
     frame_stride: Count = 12
@@ -282,9 +278,6 @@ class WSDANConfig(RecipeConfig):
     centre_growth: Annotated[float, Ge(1)] = 2.0
     attention: AttentionConfig = field(default_factory=AttentionConfig)
     losses: WSDANLosses = field(default_factory=WSDANLosses)
-
-
-FAMILIES: tuple[type[RecipeConfig], ...] = (TrainConfig, XceptionConfig, WSDANConfig)
 
 
 def read_config(path: Path, kind: type[_Config] = TrainConfig) -> _Config:  # type: ignore[assignment]
@@ -305,18 +298,20 @@ def parse_config(content: Any, source: str, kind: type[_Config] = TrainConfig) -
         ConfigError: see `read_config`.
     """
     try:
-        _check_family(content, kind)
+        _check_task(content, kind)
     except ValueError as error:
         raise ConfigError(f"{source}: {error}") from error
     return from_plain(kind, content, source, ConfigError)
 
 
-def _check_family(content: Any, kind: type[RecipeConfig]) -> None:
-    """Another family's config would fail at its first own key, which tells nobody what is wrong."""
+def _check_task(content: Any, kind: type[RecipeConfig]) -> None:
+    """Name the right program for the config of another task, instead of failing at the first key of its own."""
     network = content.get("network") if isinstance(content, dict) else None
-    for family in FAMILIES:
-        expected = f"one of {', '.join(kind.networks)}; {network!r} is trained by training/pipelines/{family.command}"
-        require(family is kind or network not in family.networks, "network", expected)
+    if not isinstance(network, str) or network not in ARCHITECTURES:
+        return
+    known, task = ", ".join(model_names(kind.task)), ARCHITECTURES[network].task
+    expected = f"one of {known}; {network!r} is trained by training/pipelines/train_{task}.py"
+    require(task == kind.task, "network", expected)
 
 
 def _is_number(value: Any) -> bool:

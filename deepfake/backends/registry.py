@@ -36,7 +36,7 @@ class FileFormat:
     open_file: OpenFile
 
 
-FILE_FORMATS: Registry[FileFormat] = Registry("backend", "deepfake.backends.formats")
+FILE_FORMATS: Registry[FileFormat] = Registry("backend", "deepfake.backends.formats", by_module=True)
 
 
 def file_format(

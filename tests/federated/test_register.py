@@ -113,9 +113,8 @@ def test_tasks_carry_the_project_and_the_start(command, servers, config_file):
             content = zipfile.ZipFile(io.BytesIO(tar.extractfile(wheel).read())).namelist()
             dockerfile = tar.extractfile("Dockerfile").read().decode()
         assert {"start.pt", "function.py"} <= set(names)
-        assert {"federated/owner/algorithm.py", "training/engine/trainer.py", "deepfake/models/classifier.py"} <= set(
-            content
-        )
+        own = {"federated/owner/algorithm.py", "training/engine/trainer.py", "deepfake/models/networks/classifier.py"}
+        assert own <= set(content)
         assert not any(name.startswith("tests/") for name in content)
         assert "start.pt" in dockerfile and "deepfake_detection" in dockerfile
 

@@ -7,7 +7,6 @@ from deepfake.media.images import SECOND_PLACE, SYMMETRIC
 from deepfake.models import model_names
 from tests.data.training_sets import TINY
 from training.config import (
-    FAMILIES,
     AttentionConfig,
     ConfigError,
     FrameShare,
@@ -20,6 +19,7 @@ from training.config import (
 )
 from training.engine.optim import build_schedule
 
+KINDS = (TrainConfig, XceptionConfig, WSDANConfig)
 SHIPPED = {
     **dict.fromkeys(("b5", "b7", "tiny"), TrainConfig),
     **dict.fromkeys(("xception", "tiny_xception"), XceptionConfig),
@@ -85,18 +85,19 @@ def rates(config, epochs: int) -> list[float]:
     return [build_schedule(schedule, config.optimizer.learning_rate)(n) for n in range(epochs)]
 
 
-def test_every_network_belongs_to_one_family():
-    names = [name for family in FAMILIES for name in family.networks]
+def test_every_network_belongs_to_one_task():
+    names = [name for kind in KINDS for name in model_names(kind.task)]
     assert sorted(names) == model_names()
 
 
 @pytest.mark.parametrize("name", SHIPPED)
-@pytest.mark.parametrize("kind", FAMILIES)
-def test_another_familys_config_is_told_to_belong_elsewhere(project_root, name, kind):
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_config_of_another_task_names_its_program(project_root, name, kind):
     if kind is SHIPPED[name]:
         return
-    command = rf"is trained by training/pipelines/{SHIPPED[name].command}"
-    with pytest.raises(ConfigError, match=rf"{name}\.json: network: expected one of {kind.networks[0]}.*{command}"):
+    program = rf"is trained by training/pipelines/train_{SHIPPED[name].task}\.py"
+    known = model_names(kind.task)[0]
+    with pytest.raises(ConfigError, match=rf"{name}\.json: network: expected one of {known}.*{program}"):
         read_config(project_root / "configs" / f"{name}.json", kind)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from deepfake.models import wsdan
+from deepfake.models.networks import wsdan
 from training.engine import fitting
 from training.tasks.run_aligned import WSDANOptions, run_wsdan
 

@@ -15,8 +15,8 @@ from deepfake.checkpoints.checkpoint import read_checkpoint
 from deepfake.checkpoints.spec import OUTPUT_SOFTMAX, ModelSpec
 from deepfake.datasets.aligned_faces import FACES_CSV, RECIPE_JSON, read_extraction, read_face_list
 from deepfake.faces.recipes import AlignRecipe
+from deepfake.models.networks.wsdan import WSDAN
 from deepfake.models.weight_files import CheckpointError, load_state
-from deepfake.models.wsdan import WSDAN
 from training.config import ConfigError, RecipeConfig, WSDANConfig, XceptionConfig, read_config
 from training.datasets.face_sampling import check_faces
 from training.engine.checkpointing import RunFiles

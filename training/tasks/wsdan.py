@@ -12,8 +12,8 @@ import torch
 from torch import nn
 from torch.nn.functional import cross_entropy, normalize, one_hot
 
-from deepfake.models.wsdan import WSDAN
-from deepfake.models.xception import CLASSES
+from deepfake.models.networks.wsdan import WSDAN
+from deepfake.models.networks.xception import CLASSES
 from training.config import WSDANConfig
 from training.datasets.batch import Batch
 from training.datasets.face_sampling import balanced_rows, balanced_samples

@@ -18,7 +18,7 @@ import torch
 from torch import nn
 
 from deepfake.checkpoints.spec import ModelSpec, fake_probability
-from deepfake.models.wsdan import WSDAN
+from deepfake.models.networks.wsdan import WSDAN
 from deepfake.prediction.face_scorer import FaceInput, ScoringError
 
 ATTENTION = "attention"

@@ -108,7 +108,7 @@ def test_unknown_names_list_the_known():
 def test_a_name_is_registered_once():
     assert "DeepFakeClassifier" in model_names()
     with pytest.raises(KeyError, match="registered twice"):
-        register("DeepFakeClassifier")(lambda: None)
+        register("DeepFakeClassifier", "classifier")(lambda: None)
 
 
 @pytest.mark.parametrize("architecture", ["DeepFakeClassifier", "DeepFakeClassifierSRM", "DeepFakeClassifierGWAP"])

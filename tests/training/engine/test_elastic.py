@@ -222,7 +222,7 @@ def test_sigterm_before_the_first_step_leaves_nothing(options, monkeypatch):
 
 
 def test_second_place_goes_on_in_mid_epoch(project_root, shared_faces_root, tmp_path, monkeypatch):
-    from deepfake.models import wsdan
+    from deepfake.models.networks import wsdan
     from training.tasks.run_aligned import WSDANOptions, run_wsdan
 
     monkeypatch.setattr(wsdan, "BACKBONE", "test_efficientnet")

@@ -16,7 +16,8 @@ from deepfake.checkpoints.checkpoint import load_model, read_checkpoint, save_ch
 from deepfake.checkpoints.spec import ModelSpec, fake_probability
 from deepfake.datasets.aligned_faces import FACES_CSV, read_face_list
 from deepfake.losslog import parse_losses
-from deepfake.models import build_model, wsdan, xception
+from deepfake.models import build_model
+from deepfake.models.networks import wsdan, xception
 from deepfake.models.weight_files import CheckpointError
 from deepfake.scoring.metrics import video_metrics
 from tests.data.training_sets import second_place_config

@@ -85,7 +85,7 @@ class DeepFakeClassifierGWAP(DeepFakeClassifier):
 
 
 def _builder(network: type[DeepFakeClassifier]) -> None:
-    @register(network.__name__)
+    @register(network.__name__, "classifier")
     def build(
         encoder: str,
         pretrained: bool = False,

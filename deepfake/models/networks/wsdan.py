@@ -15,8 +15,8 @@ from torch.nn import functional
 
 from deepfake.models.efficientnet_b3 import efficientnet_b3, own_efficientnet_key
 from deepfake.models.encoders import create_encoder
+from deepfake.models.networks.xception import BACKBONE, CLASSES
 from deepfake.models.registry import register
-from deepfake.models.xception import BACKBONE, CLASSES
 
 ATTENTION_MAPS = 8
 EPSILON = 1e-12
@@ -107,13 +107,13 @@ def own_efficientnet_b3_key(published: str) -> str:
     return published if prefix or not rest else f"features.{own_efficientnet_key(rest)}"
 
 
-@register("wsdan_xception")
+@register("wsdan_xception", "wsdan")
 def build_xception(pretrained: bool = False) -> nn.Module:
     """WS-DAN on Xception, 320 pixels in the recipe."""
     return WSDAN(create_encoder(BACKBONE, pretrained, num_classes=0))
 
 
-@register("wsdan_efficientnet_b3", own_efficientnet_b3_key)
+@register("wsdan_efficientnet_b3", "wsdan", own_efficientnet_b3_key)
 def build_efficientnet_b3(pretrained: bool = False) -> nn.Module:
     """WS-DAN on EfficientNet-B3 as second place padded it, 300 pixels in the recipe."""
     return WSDAN(efficientnet_b3(pretrained))

@@ -21,7 +21,7 @@ def own_key(published: str) -> str:
     return _HEAD.sub("fc.", published)
 
 
-@register("xception", own_key)
+@register("xception", "xception", own_key)
 def build(pretrained: bool = False) -> nn.Module:
     """(n, 3, h, w) normalised pictures -> (n, 2) logits."""
     return create_encoder(BACKBONE, pretrained, num_classes=CLASSES)
