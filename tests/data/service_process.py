@@ -110,7 +110,7 @@ def starting(folder: Path, *options: str, **environment: str) -> Iterator[subpro
     command = [
         sys.executable,
         "-m",
-        "serving.__main__",
+        "serving",
         "--weights-dir",
         str(folder),
         "--models",
