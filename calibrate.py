@@ -9,7 +9,6 @@ import argparse
 import hashlib
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import astuple
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -197,9 +196,9 @@ def hash_files(paths: Iterable[Path]) -> dict[str, str]:
     }
 
 
-def plain_figures(assessed: Assessment) -> dict[str, dict[str, list[float]]]:
+def plain_figures(assessed: Assessment) -> dict[str, dict[str, tuple[float, float, float]]]:
     return {
-        name: {metric: [round(value, 6) for value in astuple(figure)] for metric, figure in row.items()}
+        name: {metric: (round(e.value, 6), round(e.low, 6), round(e.high, 6)) for metric, e in row.items()}
         for name, row in assessed.figures.items()
     }
 

@@ -10,17 +10,19 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Annotated, Any, Protocol
 
 import numpy as np
+from annotated_types import Len
 from scipy.special import expit, logit
 
 from deepfake.scoring.aggregation import FAKE_THRESHOLD, REAL_THRESHOLD
 from deepfake.storage import atomic
 from deepfake.storage.json_files import read_mapping
+from deepfake.storage.schema import Count, Positive, Probability, from_plain, require, to_plain
 
 FAKE, REAL, UNCERTAIN = "fake", "real", "uncertain"
 
@@ -31,9 +33,6 @@ SUFFIX = ".json"
 
 SCORE_CLIP = 1e-6
 """Scores nearer to 0 and 1 count as this near: tables write six decimals, and a logit of 0 or 1 is infinite."""
-
-MODEL_KEYS = ("name", "sha256", "weight", "aggregation")
-"""What is kept of a model in a run's description (`deepfake.prediction.scoring_model.describe_run`)."""
 
 
 class CalibrationError(ValueError):
@@ -79,6 +78,24 @@ class Uncalibrated:
 
 
 @dataclass(frozen=True)
+class ModelFingerprint:
+    """What is kept of a model in a run's description (`deepfake.prediction.scoring_model.describe_run`).
+
+    Attributes:
+        weight: its share of all weights.
+    """
+
+    name: str
+    sha256: str
+    weight: Probability
+    aggregation: str
+
+
+_Checksums = Annotated[dict[str, str], Len(1)]
+_MODEL_KEYS = tuple(field.name for field in fields(ModelFingerprint))
+
+
+@dataclass(frozen=True)
 class Calibration:
     """A fitted rule, as its file holds it.
 
@@ -88,7 +105,7 @@ class Calibration:
         false_alarm_rate, miss_rate: what the thresholds were chosen for: the highest share of reals called fake, and
             of fakes called real.
         reals, fakes: how many videos it was fitted on.
-        models: the checkpoints whose scores these were: MODEL_KEYS of each; None if unknown (from a .csv).
+        models: the checkpoints whose scores these were; None if unknown (from a .csv).
         crop_recipes: how their faces were found, likewise.
         predictions, labels: the files it was fitted on: name -> SHA-256.
         figures: column of the printed table -> metric -> value and interval.
@@ -96,20 +113,24 @@ class Calibration:
         cross_validated: method -> log loss of unseen videos, by which the method was chosen; empty if it was not.
     """
 
-    temperature: float
-    real_below: float
-    fake_above: float
-    false_alarm_rate: float
-    miss_rate: float
-    reals: int
-    fakes: int
-    models: list[dict[str, Any]] | None
+    temperature: Positive
+    real_below: Probability
+    fake_above: Probability
+    false_alarm_rate: Probability
+    miss_rate: Probability
+    reals: Count
+    fakes: Count
+    models: Annotated[list[ModelFingerprint], Len(1)] | None
     crop_recipes: list[dict[str, Any]] | None
-    predictions: dict[str, str]
-    labels: dict[str, str]
-    figures: dict[str, dict[str, list[float]]]
-    intercept: float = 0.0
+    predictions: _Checksums
+    labels: _Checksums
+    figures: dict[str, dict[str, tuple[float, float, float]]]
+    intercept: float = 0.0  # files from before there was a choice have neither
     cross_validated: dict[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        expected = f"at most fake_above, {self.fake_above}; found {self.real_below}"
+        require(self.real_below <= self.fake_above, "real_below", expected)
 
     @property
     def method(self) -> str:
@@ -153,26 +174,32 @@ def score_logits(scores: float | Sequence[float] | np.ndarray) -> np.ndarray:
     return logit(np.clip(np.asarray(scores, np.float64), SCORE_CLIP, 1 - SCORE_CLIP))
 
 
-def model_fingerprints(models: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Return MODEL_KEYS of a run's models, their weights summing up to 1, ordered by name.
+def model_fingerprints(models: Sequence[Mapping[str, Any]]) -> list[ModelFingerprint]:
+    """Return what is kept of a run's models, their weights summing up to 1, ordered by name.
 
     Raises:
-        CalibrationError: none, or one that does not say all of them.
+        CalibrationError: none, or one that does not say all of it.
     """
-    if not models or any(key not in model for model in models for key in MODEL_KEYS):
+    if not models or any(key not in model for model in models for key in _MODEL_KEYS):
         raise CalibrationError(
-            f"the predictions say too little of their models: expected {', '.join(MODEL_KEYS)} of each"
+            f"the predictions say too little of their models: expected {', '.join(_MODEL_KEYS)} of each"
         )
     for model in models:
         if not _is_number(model["weight"]) or not model["weight"] > 0:
             raise CalibrationError(f"{model['name']}: weight: expected a number more than 0; found {model['weight']!r}")
-        if not all(isinstance(model[key], str) for key in MODEL_KEYS if key != "weight"):
-            raise CalibrationError(f"{model['name']!r:.100}: expected a text for each of {', '.join(MODEL_KEYS)}")
     total = sum(model["weight"] for model in models)
     if not math.isfinite(total):
         raise CalibrationError("the predictions' models have weights whose sum is not finite")
-    kept = [{key: model[key] for key in MODEL_KEYS} | {"weight": model["weight"] / total} for model in models]
-    return sorted(kept, key=lambda model: model["name"])
+    kept = [
+        from_plain(
+            ModelFingerprint,
+            {**{key: model[key] for key in _MODEL_KEYS}, "weight": model["weight"] / total},
+            f"{model['name']!r:.100}",
+            CalibrationError,
+        )
+        for model in models
+    ]
+    return sorted(kept, key=lambda model: model.name)
 
 
 def check_models(
@@ -189,17 +216,16 @@ def check_models(
         CalibrationError: other checkpoints, weights, rules or ways to find faces; the message names the first.
     """
     if calibration.models is not None:
-        fitted = {model["name"]: model for model in calibration.models}
-        given = {model["name"]: model for model in model_fingerprints(models)}
+        fitted = {model.name: model for model in calibration.models}
+        given = {model.name: model for model in model_fingerprints(models)}
         if fitted.keys() != given.keys():
             told = [", ".join(sorted(names)) for names in (fitted, given)]
             raise CalibrationError(f"the calibration is for scores of {told[0]}; these are of {told[1]}")
         for name, model in fitted.items():
-            for key in MODEL_KEYS:
-                if not _same(model[key], given[name][key]):
-                    raise CalibrationError(
-                        f"the calibration is for {name} with {key} {model[key]}; here it has {given[name][key]}"
-                    )
+            for key in _MODEL_KEYS:
+                there, here = getattr(model, key), getattr(given[name], key)
+                if not _same(there, here):
+                    raise CalibrationError(f"the calibration is for {name} with {key} {there}; here it has {here}")
     if calibration.crop_recipes is not None and crop_recipes is not None:
         fitted_by, given_by = _plain(calibration.crop_recipes), _plain(crop_recipes)
         if fitted_by != given_by:
@@ -224,7 +250,7 @@ def choose_rule(calibration: Calibration | None, run: Mapping[str, Any]) -> Deci
 def write_calibration(path: Path, calibration: Calibration) -> None:
     """Writes a calibration file, atomically. Raises CalibrationError unless its name ends in SUFFIX."""
     check_name(path)
-    content = {"format": CALIBRATION_FORMAT, "method": calibration.method, **asdict(calibration)}
+    content = {"format": CALIBRATION_FORMAT, "method": calibration.method, **to_plain(calibration)}
     atomic.write_text(path, json.dumps(content, indent=1, allow_nan=False) + "\n")
 
 
@@ -241,25 +267,11 @@ def read_calibration(path: Path) -> Calibration:
         CalibrationError: missing, not JSON, another format, an unknown or missing key, or a value that makes no sense.
     """
     content = read_mapping(path, "calibration", CalibrationError)
-    keys = ("format", "method", *(field.name for field in fields(Calibration)))
-    content = {"intercept": 0.0, "cross_validated": {}, **content}  # files from before there was a choice
-    if content.get("format") != CALIBRATION_FORMAT:
-        raise CalibrationError(f"{path}: format: expected {CALIBRATION_FORMAT}; found {content.get('format')!r}")
-    wrong = sorted(content.keys() ^ set(keys))
-    if wrong:
-        raise CalibrationError(f"{path}: expected the keys {', '.join(keys)}; missing or unknown: {', '.join(wrong)}")
-    for key, (is_good, expected) in _CHECKS.items():
-        if not is_good(content[key]):
-            raise CalibrationError(f"{path}: {key}: expected {expected}; found {content[key]!r}")
-    if content["real_below"] > content["fake_above"]:
+    method = content.pop("method", None)
+    calibration = from_plain(Calibration, content, str(path), CalibrationError, CALIBRATION_FORMAT)
+    if method != calibration.method:
         raise CalibrationError(
-            f"{path}: real_below: expected at most fake_above, {content['fake_above']}; found {content['real_below']}"
-        )
-    calibration = Calibration(**{field.name: content[field.name] for field in fields(Calibration)})
-    if content["method"] != calibration.method:
-        raise CalibrationError(
-            f"{path}: method: expected {calibration.method!r} with intercept {calibration.intercept}; found "
-            f"{content['method']!r}"
+            f"{path}: method: expected {calibration.method!r} with intercept {calibration.intercept}; found {method!r}"
         )
     return calibration
 
@@ -281,58 +293,3 @@ def _plain(recipes: Sequence[Mapping[str, Any]]) -> str:
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def _is_probability(value: Any) -> bool:
-    return _is_number(value) and 0 <= value <= 1
-
-
-def _is_count(value: Any) -> bool:
-    return type(value) is int and value >= 1
-
-
-def _is_hashes(value: Any) -> bool:
-    return isinstance(value, dict) and bool(value) and all(isinstance(digest, str) for digest in value.values())
-
-
-def _is_model(value: Any) -> bool:
-    if not isinstance(value, dict) or set(value) != set(MODEL_KEYS):
-        return False
-    return _is_probability(value["weight"]) and all(isinstance(value[k], str) for k in MODEL_KEYS if k != "weight")
-
-
-def _is_figures(value: Any) -> bool:
-    if not isinstance(value, dict) or not all(isinstance(row, dict) for row in value.values()):
-        return False
-    found = [figure for row in value.values() for figure in row.values()]
-    return all(isinstance(figure, list) and len(figure) == 3 and all(map(_is_number, figure)) for figure in found)
-
-
-_PROBABILITY = (_is_probability, "a number from 0 to 1")
-_COUNT = (_is_count, "a whole number from 1 on")
-_HASHES = (_is_hashes, "a mapping from file name to SHA-256")
-_CHECKS: dict[str, tuple[Callable[[Any], bool], str]] = {
-    "temperature": (lambda value: _is_number(value) and value > 0, "a number more than 0"),
-    "intercept": (_is_number, "a number"),
-    "cross_validated": (
-        lambda value: isinstance(value, dict) and all(map(_is_number, value.values())),
-        "a mapping from method to log loss",
-    ),
-    "real_below": _PROBABILITY,
-    "fake_above": _PROBABILITY,
-    "false_alarm_rate": _PROBABILITY,
-    "miss_rate": _PROBABILITY,
-    "reals": _COUNT,
-    "fakes": _COUNT,
-    "models": (
-        lambda value: value is None or (isinstance(value, list) and bool(value) and all(map(_is_model, value))),
-        f"null, or a list of models, each with {', '.join(MODEL_KEYS)}",
-    ),
-    "crop_recipes": (
-        lambda value: value is None or (isinstance(value, list) and all(isinstance(v, dict) for v in value)),
-        "null, or a list of crop recipes",
-    ),
-    "predictions": _HASHES,
-    "labels": _HASHES,
-    "figures": (_is_figures, "a mapping from column to metric to value, low, high"),
-}
