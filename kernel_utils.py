@@ -22,7 +22,6 @@ from torch import nn
 from torchvision.transforms import Normalize
 
 from deepfake.faces.boxes import Face
-from deepfake.faces.detectors.build import build_detector
 from deepfake.faces.recipes import CropRecipe
 from deepfake.media.images import IMAGENET, center_pad, fit_square, isotropic_resize
 from deepfake.media.video import Frame, SpreadFrames, VideoError, chosen_frames, chunked, open_video
@@ -81,7 +80,7 @@ class FaceExtractor:
         self.video_read_fn = video_read_fn
         self.recipe = recipe or CropRecipe()
         self.device = torch.device(device)
-        self._detector = build_detector(self.recipe.settings, device)
+        self._detector = self.recipe.settings.build(device)
 
     def process_video(self, video_path: str | Path) -> list[dict[str, Any]]:
         """One entry a frame: `frame_idx`, `frame_w`, `frame_h`, `faces` (crops, (h, w, 3) uint8 RGB, largest first),

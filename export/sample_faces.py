@@ -10,7 +10,7 @@ import numpy as np
 
 from deepfake.backends.facts import ExportError
 from deepfake.checkpoints.spec import ModelSpec
-from deepfake.faces.detectors.base import AnySettings
+from deepfake.faces.detectors.base import DetectorSettings
 from deepfake.faces.recipes import AlignRecipe
 from deepfake.media.images import ImageError
 from deepfake.media.video import Frame, SpreadFrames, VideoError, iter_chosen
@@ -25,7 +25,7 @@ MAX_CROPS = 300
 
 
 def real_crops(
-    spec: ModelSpec, files: Sequence[Path], weights_dir: Path, detector: AnySettings | None = None
+    spec: ModelSpec, files: Sequence[Path], weights_dir: Path, detector: DetectorSettings | None = None
 ) -> np.ndarray:
     """The faces of videos and pictures, cut out as the spec says: (n, s, s, 3) uint8 RGB, at most MAX_CROPS.
 

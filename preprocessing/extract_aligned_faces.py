@@ -22,7 +22,7 @@ from deepfake.datasets.layout import CROP_SUFFIXES
 from deepfake.faces.align import TEMPLATE_SIZE, align_largest, largest_face
 from deepfake.faces.boxes import Face
 from deepfake.faces.detectors import ALIGNING, FaceDetector
-from deepfake.faces.detectors.build import PortableDetector
+from deepfake.faces.detectors.portable import PortableDetector
 from deepfake.faces.detectors.stream import detect_videos
 from deepfake.faces.recipes import AlignRecipe
 from deepfake.media.files import FoundVideos, find_videos

@@ -20,7 +20,7 @@ from deepfake.datasets.layout import DataRoot, is_there
 from deepfake.datasets.metadata import VideoRecord, read_dataset
 from deepfake.datasets.run_records import Record
 from deepfake.datasets.stages import CROPS, DETECT
-from deepfake.faces.detectors.build import PortableDetector
+from deepfake.faces.detectors.portable import PortableDetector
 from deepfake.parallel.workers import Cost, Failure, Outcome, Summary, Task, output_bytes
 from deepfake.storage.locks import writing_folder
 from preprocessing.pipeline.families import Ending, Family, Output, Recipe, families, output_path

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Event, Lock
 
-from deepfake.faces.detectors.base import ALIGNING, AnySettings
+from deepfake.faces.detectors.base import ALIGNING, DetectorSettings
 from deepfake.media.video import LIMITS, ReadLimits
 from deepfake.models.precision import AUTO, choose_device
 from deepfake.parallel.pool import IsCancelled
@@ -129,6 +129,6 @@ class Analyst:
                 self._loaded[ensemble] = self._load(ensemble, None)
         return self._loaded[ensemble]
 
-    def _load(self, ensemble: str, detector: AnySettings | None) -> Predictor:
+    def _load(self, ensemble: str, detector: DetectorSettings | None) -> Predictor:
         members = self._ensembles[ensemble]
         return load_predictor(members, self._device, detector, self._weights_dir, self._precision, self._limits)

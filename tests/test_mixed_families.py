@@ -15,7 +15,7 @@ from torch.nn import functional
 
 import predict_folder
 from deepfake.faces.align import align_face
-from deepfake.faces.detectors.base import RetinaFaceSettings
+from deepfake.faces.detectors import RetinaFaceSettings
 from deepfake.faces.detectors.retinaface import RetinaFace
 from deepfake.media.video import iter_frames
 from deepfake.models import build_model, published_to_own

@@ -11,7 +11,9 @@ from typing import Any, ClassVar
 
 from deepfake.faces.align import TEMPLATE_SIZE
 from deepfake.faces.boxes import MARGIN
-from deepfake.faces.detectors.base import PRESETS, SECOND_PLACE, SETTINGS, AnySettings
+from deepfake.faces.detectors.base import DETECTORS, DetectorSettings
+from deepfake.faces.detectors.settings.mtcnn import PRESETS
+from deepfake.faces.detectors.settings.retinaface import SECOND_PLACE
 from deepfake.storage.ranges import check_whole_number, within
 
 MOST_MARGIN = 1000
@@ -31,7 +33,7 @@ class CropRecipe:
 
     kind: ClassVar[str] = "crop"
 
-    settings: AnySettings = PRESETS["prediction"]
+    settings: DetectorSettings = PRESETS["prediction"]
     margin: int = MARGIN
 
     def __post_init__(self) -> None:
@@ -49,7 +51,7 @@ class AlignRecipe:
 
     kind: ClassVar[str] = "aligned"
 
-    settings: AnySettings = SECOND_PLACE
+    settings: DetectorSettings = SECOND_PLACE
     size: int = TEMPLATE_SIZE
 
     def __post_init__(self) -> None:
@@ -81,9 +83,9 @@ def recipe_from_dict(content: Mapping[str, Any]) -> FaceRecipe:
     """
     values = dict(content)
     kind, detector = values.pop("kind", CropRecipe.kind), values.pop("detector")
-    for name, known in ((kind, _KINDS), (detector, SETTINGS)):
-        if name not in known:
-            raise ValueError(f"kind or detector: {name!r:.100} unknown; expected one of {', '.join(known)}")
+    if kind not in _KINDS:
+        raise ValueError(f"kind: {kind!r:.100} unknown; expected one of {', '.join(_KINDS)}")
+    settings_type = DETECTORS[detector]
     with within("settings"):
-        settings = SETTINGS[detector].from_dict(values.pop("settings"))
+        settings = settings_type.from_dict(values.pop("settings"))
     return _KINDS[kind](settings=settings, **values)

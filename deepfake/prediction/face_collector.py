@@ -15,8 +15,7 @@ import numpy as np
 
 from deepfake.faces.align import align_largest
 from deepfake.faces.boxes import Face, crop_face
-from deepfake.faces.detectors.base import AnySettings, FaceDetector
-from deepfake.faces.detectors.build import build_detector
+from deepfake.faces.detectors.base import WEIGHTS, DetectorSettings, FaceDetector
 from deepfake.faces.recipes import AlignRecipe, CropRecipe, FaceRecipe
 from deepfake.media.images import fit_square
 from deepfake.media.video import (
@@ -38,7 +37,7 @@ FRAMES = SpreadFrames(FRAMES_PER_VIDEO)
 """The frames that first place looks at."""
 
 
-Detected = dict[AnySettings, dict[int, list[Face]]]
+Detected = dict[DetectorSettings, dict[int, list[Face]]]
 """Each detector's faces by frame index."""
 
 
@@ -117,7 +116,7 @@ class FaceCollector:
         self,
         views: Sequence[FaceView],
         device: str = "cpu",
-        weights_dir: Path = Path("weights"),
+        weights_dir: Path = WEIGHTS,
         limits: ReadLimits = LIMITS,
     ) -> None:
         """
@@ -126,12 +125,12 @@ class FaceCollector:
             limits: what reading one video may take.
 
         Raises:
-            ValueError: see `build_detector`.
+            ValueError: see `DetectorSettings.build`.
         """
         self.views = list(dict.fromkeys(views))
         self.limits = limits
         settings = dict.fromkeys(view.source.recipe.settings for view in self.views)
-        self._detectors = {s: build_detector(s, device, weights_dir) for s in settings}
+        self._detectors = {s: s.build(device, weights_dir) for s in settings}
 
     @property
     def choices(self) -> list[FrameChoice]:
@@ -165,7 +164,7 @@ class FaceCollector:
 class FaceCollection:
     """The growing faces of one video."""
 
-    def __init__(self, views: Sequence[FaceView], detectors: Mapping[AnySettings, FaceDetector]) -> None:
+    def __init__(self, views: Sequence[FaceView], detectors: Mapping[DetectorSettings, FaceDetector]) -> None:
         self._detectors = detectors
         self._sizes: dict[FaceSource, list[int]] = {}
         for view in views:
@@ -186,7 +185,7 @@ class FaceCollection:
 
     def detect(self, frames: Sequence[Frame]) -> Detected:
         """The first half of `add`; sources of equal settings share a detection."""
-        by_settings: dict[AnySettings, dict[int, Frame]] = {}
+        by_settings: dict[DetectorSettings, dict[int, Frame]] = {}
         for source, own in self._wanted(frames).items():
             by_settings.setdefault(source.recipe.settings, {}).update((frame.index, frame) for frame in own)
         return {

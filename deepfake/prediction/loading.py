@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from deepfake.checkpoints.checkpoint import load_model
-from deepfake.faces.detectors.base import AnySettings
+from deepfake.faces.detectors.base import DetectorSettings
 from deepfake.faces.recipes import AlignRecipe, CropRecipe
 from deepfake.media.video import LIMITS, ReadLimits
 from deepfake.models.precision import AUTO, choose_device
@@ -33,7 +33,7 @@ class NoUseForDetector(ValueError):
 def load_models(
     members: Sequence[Member],
     device: str = "cpu",
-    detector: AnySettings | None = None,
+    detector: DetectorSettings | None = None,
     backend: str = TORCH,
     url: str | None = None,
 ) -> list[ScoringModel]:
@@ -96,7 +96,7 @@ def _load_served(server: Any, member: Member, device: str) -> ScoringModel:
     return ScoringModel(member.name, network, facts.spec, facts.sha256, exported=exported)
 
 
-def _with_faces(model: ScoringModel, member: Member, detector: AnySettings | None) -> ScoringModel:
+def _with_faces(model: ScoringModel, member: Member, detector: DetectorSettings | None) -> ScoringModel:
     """The model with the faces and the say that it has in the ensemble."""
     recipe = model.spec.crop
     if detector is not None and isinstance(recipe, AlignRecipe):
@@ -112,7 +112,7 @@ def _with_faces(model: ScoringModel, member: Member, detector: AnySettings | Non
 def load_predictor(
     members: Sequence[Member],
     device: str = "auto",
-    detector: AnySettings | None = None,
+    detector: DetectorSettings | None = None,
     weights_dir: Path = Path("weights"),
     precision: str = AUTO,
     limits: ReadLimits = LIMITS,

@@ -13,6 +13,12 @@ from typing import Generic, TypeVar
 Entry = TypeVar("Entry")
 
 
+class UnknownName(ValueError, KeyError):
+    """No entry has that name; the message lists the known."""
+
+    __str__ = ValueError.__str__  # a KeyError's would be quoted
+
+
 class Registry(Mapping[str, Entry], Generic[Entry]):
     """The entries of one kind, a mapping in the names' alphabetical order.
 
@@ -63,13 +69,13 @@ class Registry(Mapping[str, Entry], Generic[Entry]):
         """Return an entry.
 
         Raises:
-            ValueError: unknown name; the message lists the known.
+            UnknownName: the message lists the known.
         """
         self._complete()
         if self._by_module and name not in self._entries and name in self._modules():
             importlib.import_module(f"{self._package}.{name}")
         if name not in self._entries:
-            raise ValueError(f"{self.kind} {name!r:.100} unknown; expected one of {', '.join(self.names())}")
+            raise UnknownName(f"{self.kind} {name!r:.100} unknown; expected one of {', '.join(self.names())}")
         return self._entries[name]
 
     def _complete(self) -> None:

@@ -18,7 +18,7 @@ from deepfake.datasets.crops import Crops
 from deepfake.datasets.layout import DataRoot
 from deepfake.datasets.metadata import Dataset, VideoRecord
 from deepfake.datasets.stages import CROPS, DETECT, DIFFS, LANDMARKS, Stage
-from deepfake.faces.detectors.build import PortableDetector
+from deepfake.faces.detectors.portable import PortableDetector
 from deepfake.media.video import LIMITS, ReadLimits
 from deepfake.parallel.pool import portable
 from deepfake.parallel.workers import UNMEASURED, Cost, output_bytes

@@ -14,8 +14,8 @@ from deepfake.datasets.layout import CROP_SUFFIXES, DataRoot
 from deepfake.datasets.metadata import VideoRecord, read_dataset
 from deepfake.datasets.stages import CROPS, DETECT, DIFFS, LANDMARKS
 from deepfake.faces.boxes import MARGIN, BoxFile, write_boxes
-from deepfake.faces.detectors import PRESETS, DetectorSettings, FaceDetector, get_preset
-from deepfake.faces.detectors.build import PortableDetector
+from deepfake.faces.detectors import PRESETS, FaceDetector, MTCNNSettings, get_preset
+from deepfake.faces.detectors.portable import PortableDetector
 from deepfake.faces.detectors.stream import detect_videos
 from deepfake.media.video import LIMITS, ReadLimits, iter_every
 from deepfake.parallel.workers import Outcome
@@ -59,7 +59,7 @@ def add_format(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def detection(args: argparse.Namespace) -> tuple[DetectorSettings, dict[str, Any]]:
+def detection(args: argparse.Namespace) -> tuple[MTCNNSettings, dict[str, Any]]:
     """The detector's settings, and what the box files tell of how faces were found."""
     settings = get_preset(args.preset)
     if args.scale is not None:

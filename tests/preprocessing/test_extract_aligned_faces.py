@@ -14,7 +14,6 @@ import pytest
 from deepfake.datasets.aligned_faces import RECIPE_JSON, Extraction, list_faces, list_folders, read_extraction
 from deepfake.faces.align import TEMPLATE, align_largest
 from deepfake.faces.detectors import ALIGNING
-from deepfake.faces.detectors.build import build_detector
 from deepfake.faces.detectors.retinaface import weights_path
 from deepfake.faces.recipes import AlignRecipe
 from deepfake.media.frames import FRAMES_AT_ONCE
@@ -96,7 +95,7 @@ SIDE_VIEWS = "video"
 def test_a_fresh_detection_finds_the_points_near_the_template(mini_dfdc, extract, weights, tmp_path, detector):
     done = extract(mini_dfdc, tmp_path / "faces", detector=detector, every=30)
     assert done.returncode == 0, done.stderr
-    fresh = build_detector(ALIGNING[detector], weights_dir=weights)
+    fresh = ALIGNING[detector].build(weights_dir=weights)
     far: dict[str, list[float]] = {}
     for path in sorted((tmp_path / "faces").glob("*/*.png")):
         picture = read_image(path)
@@ -300,7 +299,7 @@ class Watched:
 
 def test_batches_over_videos_give_the_faces_of_one_by_one(zoo, tmp_path):
     videos = sorted(zoo.iterdir())
-    detector = build_detector(ALIGNING["mtcnn"])
+    detector = ALIGNING["mtcnn"].build()
     jobs = [Job(tmp_path / name, Extraction(AlignRecipe(ALIGNING["mtcnn"]), 5)) for name in ("one", "many")]
     outcomes = extract_on_cuda(videos, jobs[1], Watched(detector), workers=2, at_once=3)
     found = {outcome.item: outcome.reason for outcome in outcomes}
@@ -321,6 +320,6 @@ def test_batches_over_videos_give_the_faces_of_one_by_one(zoo, tmp_path):
 
 def test_a_long_video_is_never_held_whole(tmp_path):
     draw(tmp_path / "long.mp4", gradient(60, 64, 96))
-    detector = Watched(build_detector(ALIGNING["mtcnn"]))
+    detector = Watched(ALIGNING["mtcnn"].build())
     extract_video(tmp_path / "long.mp4", Job(tmp_path / "out", Extraction(AlignRecipe(ALIGNING["mtcnn"]))), detector)
     assert sum(detector.batches) == 60 and max(detector.batches) <= FRAMES_AT_ONCE

@@ -15,7 +15,7 @@ from deepfake.checkpoints.checkpoint import load_model, read_checkpoint
 from deepfake.datasets.folds import read_folds
 from deepfake.datasets.layout import DataRoot
 from deepfake.faces.boxes import BoxFile, first_settings, write_boxes
-from deepfake.faces.detectors.base import PRESETS
+from deepfake.faces.detectors import PRESETS
 from deepfake.losslog import parse_losses
 from deepfake.models.weight_files import CheckpointError
 from deepfake.storage.locks import Locked

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from deepfake.faces.boxes import MARGIN
-from deepfake.faces.detectors.base import PRESETS, PUBLISHED_SCALE, DetectorSettings
+from deepfake.faces.detectors.settings.mtcnn import PRESETS, PUBLISHED_SCALE, MTCNNSettings
 from deepfake.faces.recipes import CropRecipe
 
 log = logging.getLogger(__name__)
@@ -29,7 +29,7 @@ def crop_recipe(made_with: dict[str, Any] | None, source: str, padding_part: int
     return CropRecipe(settings=settings, margin=max(padding_part, MARGIN))
 
 
-def _like(settings: DetectorSettings, made_with: dict) -> DetectorSettings:
+def _like(settings: MTCNNSettings, made_with: dict) -> MTCNNSettings:
     if made_with.get("layout") == "published":
         return settings.with_scale(PUBLISHED_SCALE)
     known = {name: made_with[name] for name in ("scale", "min_face", "factor") if name in made_with}

@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -17,8 +18,11 @@ import torch.nn.functional as F
 from torch import nn
 
 from deepfake.faces.boxes import Face
-from deepfake.faces.detectors.base import DetectorSettings, auto_scale
+from deepfake.faces.detectors.base import auto_scale
 from deepfake.faces.detectors.nms import nms
+
+if TYPE_CHECKING:
+    from deepfake.faces.detectors.settings.mtcnn import MTCNNSettings
 
 PNET_CELL, PNET_STRIDE = 12, 2
 PNET_WIDTH = 16
@@ -34,7 +38,7 @@ CPU's cache holds the widest layer."""
 class MTCNN:
     """The three-stage detector. Frames are scaled as the settings say; faces come back in pixels of the given frame."""
 
-    def __init__(self, settings: DetectorSettings, device: str | torch.device = "cpu") -> None:
+    def __init__(self, settings: MTCNNSettings, device: str | torch.device = "cpu") -> None:
         self.settings = settings
         self.device = torch.device(device)
         self._pnet = _load(PNet(), "pnet").to(self.device)
@@ -215,7 +219,7 @@ def _every_second(x: torch.Tensor, dim: int, start: int) -> torch.Tensor:
     return x[:, :, start::2] if dim == 2 else x[:, :, :, start::2]
 
 
-def pyramid_scales(height: int, width: int, settings: DetectorSettings) -> list[float]:
+def pyramid_scales(height: int, width: int, settings: MTCNNSettings) -> list[float]:
     """The scales at which the first stage's 12-pixel cell spans faces from the smallest wanted to the whole frame."""
     scale = PNET_CELL / settings.min_face
     shorter = min(height, width)

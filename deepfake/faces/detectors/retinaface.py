@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -18,12 +19,15 @@ import torch
 
 from deepfake.faces.boxes import Face
 from deepfake.faces.detectors import retinaface_network
-from deepfake.faces.detectors.base import RetinaFaceSettings, auto_scale
+from deepfake.faces.detectors.base import auto_scale
 from deepfake.faces.detectors.nms import nms
 from deepfake.models.inference.prepare import Network, for_inference
 from deepfake.models.precision import FLOAT32
 from deepfake.models.weight_files import CheckpointError, load_state, read_state_dict
 from deepfake.published import SECOND_PLACE_SOURCE
+
+if TYPE_CHECKING:
+    from deepfake.faces.detectors.settings.retinaface import RetinaFaceSettings
 
 MEAN_BGR = (104.0, 117.0, 123.0)
 CENTRE_VARIANCE, SIZE_VARIANCE = 0.1, 0.2
@@ -74,7 +78,7 @@ VARIANTS = {
         ((10, 20), (32, 64), (128, 256)),
     ),
 }
-"""The networks by name (`base.RETINAFACE_NETWORKS`)."""
+"""The networks by name (`RETINAFACE_NETWORKS`)."""
 
 
 class RetinaFace:

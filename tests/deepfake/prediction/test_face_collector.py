@@ -4,10 +4,9 @@ import numpy as np
 import pytest
 
 from deepfake.faces.boxes import Face
-from deepfake.faces.detectors import PRESETS, RetinaFaceSettings
+from deepfake.faces.detectors import DETECTORS, PRESETS, RetinaFaceSettings
 from deepfake.faces.recipes import AlignRecipe, CropRecipe
 from deepfake.media.video import EveryFrames, Frame, SpreadFrames
-from deepfake.prediction import face_collector as module
 from deepfake.prediction.face_collector import FaceCollector, FaceSource, FaceView
 
 RETINA = RetinaFaceSettings("mobilenet0.25", nms=None)
@@ -35,7 +34,8 @@ def detectors(monkeypatch):
         made[settings] = Counting()
         return made[settings]
 
-    monkeypatch.setattr(module, "build_detector", build)
+    for kind in DETECTORS.values():
+        monkeypatch.setattr(kind, "build", build)
     return made
 
 

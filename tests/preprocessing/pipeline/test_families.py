@@ -14,7 +14,7 @@ from deepfake.datasets.metadata import Dataset, read_dataset
 from deepfake.datasets.stages import CROPS, DETECT, DIFFS, LANDMARKS
 from deepfake.faces.boxes import Face, as_stored
 from deepfake.faces.detectors import PRESETS
-from deepfake.faces.detectors.build import PortableDetector
+from deepfake.faces.detectors.portable import PortableDetector
 from deepfake.media.images import as_written, encode_image, read_image, write_image
 from deepfake.media.video import Frame
 from preprocessing.pipeline import video_steps

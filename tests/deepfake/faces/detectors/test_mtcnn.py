@@ -10,7 +10,7 @@ from PIL import Image
 from skimage import data
 
 from deepfake.faces.boxes import Face
-from deepfake.faces.detectors import PRESETS, DetectorSettings, auto_scale, get_preset
+from deepfake.faces.detectors import PRESETS, MTCNNSettings, auto_scale, get_preset
 from deepfake.faces.detectors.mtcnn import MTCNN, PNET_CELL, _area_pool, _area_resize, _scale_frame, pyramid_scales
 from deepfake.faces.detectors.nms import BEST_AT_ONCE, nms
 from deepfake.media.video import iter_frames
@@ -122,7 +122,7 @@ def test_a_view_with_strides_is_a_frame_too(detector):
 def test_each_threshold_rejects(real_frames):
     frame = real_frames["d0", 0]
     for thresholds in [(1.0, 0.95, 0.95), (0.85, 1.0, 0.95), (0.85, 0.95, 1.0)]:
-        assert MTCNN(DetectorSettings(thresholds, scale=0.5)).detect([frame]) == [[]]
+        assert MTCNN(MTCNNSettings(thresholds, scale=0.5)).detect([frame]) == [[]]
 
 
 # Rules.
@@ -150,7 +150,7 @@ def test_presets_are_the_recipes():
 
 @given(st.integers(1, 3000), st.integers(1, 3000), st.integers(12, 60))
 def test_the_pyramid_runs_from_the_smallest_face_to_the_whole_frame(height, width, min_face):
-    scales = pyramid_scales(height, width, DetectorSettings((0.5, 0.5, 0.5), min_face=min_face))
+    scales = pyramid_scales(height, width, MTCNNSettings((0.5, 0.5, 0.5), min_face=min_face))
     shorter = min(height, width)
     assert bool(scales) == (shorter * (PNET_CELL / min_face) >= PNET_CELL)
     if scales:

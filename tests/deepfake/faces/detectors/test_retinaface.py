@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from deepfake.faces.boxes import Face
-from deepfake.faces.detectors.base import RetinaFaceSettings
+from deepfake.faces.detectors import RetinaFaceSettings
 from deepfake.faces.detectors.retinaface import (
     VARIANTS,
     RetinaFace,
