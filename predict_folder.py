@@ -28,7 +28,6 @@ from deepfake.published import check_present
 from deepfake.scoring import tables
 from deepfake.scoring.aggregation import AGGREGATE_CHOICES, FRAMES_PER_VIDEO, OF_FAMILY
 from deepfake.scoring.calibration import DecisionRule, choose_rule, read_calibration
-from deepfake.scoring.result_journal import ResultJournal
 from deepfake.scoring.results import STATUSES, VideoResult
 from deepfake.storage.journal import begun_run
 from deepfake.storage.locks import writing_file, writing_folder
@@ -182,15 +181,16 @@ def predict(args: argparse.Namespace, videos: dict[str, Path]) -> tuple[dict[str
         check_present([member.checkpoint for member in members])
     calibration = read_calibration(args.calibration) if args.calibration else None
     from deepfake.models.precision import choose_device  # torch takes seconds: not for --help or a mistyped folder
-    from deepfake.prediction.loading import load_models
-    from deepfake.prediction.predictor import Predictor
+    from deepfake.prediction.loading import build_predictor, load_models
+    from deepfake.prediction.precision_check import with_checks
+    from deepfake.prediction.run import PredictionRun
     from deepfake.prediction.scoring_model import describe_run
 
     device, limits = choose_device(args.device), chosen_limits(args)
     models = load_models(members, device, ALIGNING.get(args.detector), args.backend, args.url)
-    # A calibration that does not fit is told before the work that begins with a predictor.
+    # A calibration of other models is refused before the work that begins with a predictor.
     rule = choose_rule(calibration, describe_run(models, device, args.precision, args.aggregate))
-    predictor = Predictor(
+    predictor = build_predictor(
         models,
         device=device,
         precision=args.precision,
@@ -205,25 +205,22 @@ def predict(args: argparse.Namespace, videos: dict[str, Path]) -> tuple[dict[str
     if predictor.check is not None:
         hint = f"; --precision {predictor.check.precision} takes it all the same" if not predictor.check.kept else ""
         print(f"{predictor.check.summary()}{hint}", file=sys.stderr)
-    journal = ResultJournal(args.output, predictor.run, videos.values())
-    found = {} if args.overwrite else journal.results()
-    if found:
-        print(f"continuing: {len(found)} of {len(videos)} videos are done already", file=sys.stderr)
-    todo = [path for path in videos.values() if path not in found]
-    stream = predictor.predict_all(todo)
-    with contextlib.closing(stream), journal, logging_redirect_tqdm():
-        for path, result in tqdm(stream, total=len(videos), initial=len(found), unit="video", smoothing=0):
-            found[path] = result
-            journal.record(path, result)
-    results = {name: found[path] for name, path in videos.items()}
-    run = tables.with_checks(predictor.run, results)
+    scoring = PredictionRun(predictor, list(videos.values()), args.output)
+    done = 0 if args.overwrite else scoring.resume()
+    if done:
+        print(f"continuing: {done} of {len(videos)} videos are done already", file=sys.stderr)
+    with contextlib.closing(scoring.predict()) as stream, logging_redirect_tqdm():
+        for _ in tqdm(stream, total=len(videos), initial=done, unit="video", smoothing=0):
+            pass
+    results = {name: scoring.results[path] for name, path in videos.items()}
+    run = with_checks(predictor.run, results)
     warn_of_precision(run)
     tables.write_tables(args.output, args.details, results, run, rule)
     without_page = 0
     if args.report is not None:
         without_page = report(args.report, videos, results, run, predictor.models, rule, args.workers, limits)
     if not without_page:
-        journal.remove()
+        scoring.finish()
     return results, without_page
 
 
@@ -241,7 +238,7 @@ def worth_compiling(args: argparse.Namespace, videos: int) -> bool:
 
 def warn_of_precision(run: dict[str, Any]) -> None:
     """Says on stderr that videos which were checked in float32 were off too far."""
-    from deepfake.models.precision import PrecisionCheck
+    from deepfake.prediction.precision_check import PrecisionCheck
 
     found = run["settings"]["precision_check"]
     if found is not None and (warning := PrecisionCheck(**found).warning()) is not None:

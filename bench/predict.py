@@ -289,14 +289,16 @@ def plain_scorer(model: ScoringModel) -> Scorer:
 
 def run_way(job: Job, way: Way) -> Measured:
     """As predict_folder.py does."""
-    from deepfake.prediction.loading import load_models
-    from deepfake.prediction.predictor import Predictor, warm_up
+    from deepfake.prediction.loading import build_predictor, load_models
+    from deepfake.prediction.predictor import warm_up
 
     keep_freed_memory()
     start = time.perf_counter()
     models = load_models(job.members, job.device, backend=way.backend)
     precision = way.precision if way.backend == "torch" else "auto"
-    predictor = Predictor(models, device=job.device, precision=precision, compiled=way.compiled, workers=job.workers)
+    predictor = build_predictor(
+        models, device=job.device, precision=precision, compiled=way.compiled, workers=job.workers
+    )
     warm_up(models, predictor.scorers)
     setup = time.perf_counter() - start
     start = time.perf_counter()

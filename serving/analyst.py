@@ -42,7 +42,7 @@ class Analyst:
         weights_dir: the folder of the detectors' weights, if they need any.
         device: `auto`, `cpu` or `cuda`.
         detector: a name of ALIGNING, for networks that see aligned faces.
-        precision: see `deepfake.prediction.predictor.Predictor`.
+        precision: see `deepfake.prediction.precision_choice.choose_precision`.
         max_seconds: longer videos are refused.
         timeout: seconds that an upload may take to be scored, waiting aside.
         limits: of reading an upload.

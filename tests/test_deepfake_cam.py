@@ -17,8 +17,7 @@ from deepfake.media.images import SECOND_PLACE, fit_square, read_image, write_im
 from deepfake.media.video import SpreadFrames, iter_every, probe
 from deepfake.prediction.ensemble import Member
 from deepfake.prediction.face_scorer import FaceScorer
-from deepfake.prediction.loading import load_models
-from deepfake.prediction.predictor import Predictor
+from deepfake.prediction.loading import build_predictor, load_models
 from tests.data.clips import cut, draw, gradient
 from tests.data.predicting import tiny_checkpoint
 from visualize.activation.face_maps import FaceMapper
@@ -90,7 +89,7 @@ def test_a_video_gives_pictures_a_sheet_and_a_video(run, inputs, weights, tmp_pa
     assert [entry["frame"] for entry in record["pictures"].values()] == [0, 2, 5]
     # The same faces and scores as prediction's.
     models = load_models([Member(weights / TINY, frames=SpreadFrames(3))])
-    result = Predictor(models).predict(inputs / "fünf.mp4")
+    result = build_predictor(models).predict(inputs / "fünf.mp4")
     for entry, face in zip(record["pictures"].values(), result.faces):
         assert entry["score"] == pytest.approx(face.scores[TINY], abs=1e-4)
         assert entry["box"] == pytest.approx(face.box, abs=1e-3)

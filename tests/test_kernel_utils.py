@@ -10,8 +10,7 @@ from torch import nn
 
 from deepfake.media.video import VideoError
 from deepfake.prediction.ensemble import Member
-from deepfake.prediction.loading import load_models
-from deepfake.prediction.predictor import Predictor
+from deepfake.prediction.loading import build_predictor, load_models
 from kernel_utils import (
     FaceExtractor,
     VideoReader,
@@ -51,7 +50,7 @@ def extractor():
 
 
 def test_one_video_and_a_set_and_the_pipeline_agree(face_clips, extractor, tiny_model):
-    expected = Predictor([on_frames(tiny_model, 4)]).predict(face_clips / "a.mp4").score
+    expected = build_predictor([on_frames(tiny_model, 4)]).predict(face_clips / "a.mp4").score
     options = {"input_size": 64, "models": [tiny_model.network], "strategy": confident_strategy}
     assert predict_on_video(extractor, face_clips / "a.mp4", 16, **options) == pytest.approx(expected, abs=1e-6)
     names = ["faceless.mp4", "a.mp4", "broken.mp4", "a.mp4"]

@@ -398,7 +398,7 @@ def test_a_changed_video_is_scored_again(stopped, many, run):
 
 
 def test_a_continued_run_computes_as_it_began(many, run, tmp_path, monkeypatch, request):
-    monkeypatch.setattr("deepfake.prediction.predictor.fastest_precision", lambda device: "bf16")
+    monkeypatch.setattr("deepfake.prediction.precision_choice.fastest_precision", lambda device: "bf16")
     stopped = request.getfixturevalue("stopped")
     began = Path(f"{stopped}.journal").read_text().splitlines()[0]
     assert '"precision": "bf16"' in began
@@ -406,7 +406,7 @@ def test_a_continued_run_computes_as_it_began(many, run, tmp_path, monkeypatch, 
     def never(*_):
         raise AssertionError("tried again")
 
-    monkeypatch.setattr("deepfake.prediction.predictor.try_precision", never)
+    monkeypatch.setattr("deepfake.prediction.precision_choice.try_precision", never)
     code, _, err = run("--test-dir", many, "--output", stopped, "--details", tmp_path / "d.json")
     assert code == 3 and "continuing: 3 of 8" in err
     assert "bf16: scores of 21 faces of 6 videos are " in err
@@ -415,9 +415,9 @@ def test_a_continued_run_computes_as_it_began(many, run, tmp_path, monkeypatch, 
 
 
 def test_fewer_bits_that_would_change_scores_are_told(many, run, weights, tmp_path, monkeypatch):
-    monkeypatch.setattr("deepfake.prediction.predictor.fastest_precision", lambda device: "bf16")
-    for module in ("precision", "precision_check"):
-        monkeypatch.setattr(f"deepfake.{module}.TRIAL_TOLERANCE", 0.0)
+    monkeypatch.setattr("deepfake.prediction.precision_choice.fastest_precision", lambda device: "bf16")
+    for module in ("precision_check", "precision_trial"):
+        monkeypatch.setattr(f"deepfake.prediction.{module}.TRIAL_TOLERANCE", 0.0)
     code, _, err = run("--test-dir", many, "--output", tmp_path / "s.csv")
     assert code == 3
     assert f"float32: in bf16 scores of {MODEL} are off by " in err
@@ -425,9 +425,9 @@ def test_fewer_bits_that_would_change_scores_are_told(many, run, weights, tmp_pa
 
 
 def test_a_check_that_finds_scores_off_is_a_warning_and_in_the_details(many, run, tmp_path, monkeypatch, request):
-    monkeypatch.setattr("deepfake.prediction.predictor.fastest_precision", lambda device: "bf16")
-    monkeypatch.setattr("deepfake.prediction.precision_check.CHECK_EVERY", 1)
-    monkeypatch.setattr("deepfake.prediction.predictor.REDUCED_TOLERANCE", 0.0)
+    monkeypatch.setattr("deepfake.prediction.precision_choice.fastest_precision", lambda device: "bf16")
+    monkeypatch.setattr("deepfake.prediction.precision_choice.CHECK_EVERY", 1)
+    monkeypatch.setattr("deepfake.prediction.precision_check.REDUCED_TOLERANCE", 0.0)
     stopped = request.getfixturevalue("stopped")
     code, _, err = run("--test-dir", many, "--output", stopped, "--details", tmp_path / "d.json")
     assert code == 3 and "continuing: 3 of 8" in err

@@ -37,7 +37,7 @@ def add_networks(add: Callable[..., object]) -> None:
 
 
 def add_precision(add: Callable[..., object], tried_on: str) -> None:
-    """`--precision`, as `deepfake.prediction.predictor.Predictor` takes it.
+    """`--precision`, as `deepfake.prediction.precision_choice.choose_precision` takes it.
 
     Args:
         tried_on: whose scores are to stay with fewer bits, in words.

@@ -71,6 +71,27 @@ def named_ensemble(name: str, weights_dir: Path) -> list[Member]:
     return read_ensemble(listed if listed.is_file() else Path(name), weights_dir)
 
 
+def find_members(
+    models: str | Path | Sequence[str | Path | Member], weights_dir: Path = Path("weights")
+) -> list[Member]:
+    """Return the members that a checkpoint's path or several, an ensemble's name or file, or members stand for.
+
+    Args:
+        models: paths score in equal shares; text that names a file of ENSEMBLES, and a path that ends in SUFFIX, is
+            an ensemble.
+        weights_dir: the folder of an ensemble's checkpoints.
+
+    Raises:
+        EnsembleError: see `read_ensemble`.
+    """
+    if isinstance(models, (str, Path)):
+        is_listed = str(models) in [file.stem for file in listed_ensembles()]
+        if is_listed or Path(models).suffix == SUFFIX:
+            return named_ensemble(str(models), weights_dir)
+        models = [models]
+    return [model if isinstance(model, Member) else Member(Path(model)) for model in models]
+
+
 def weighted_members(
     checkpoints: Sequence[Path], weights: Sequence[float] | None = None, frames: FrameChoice = FRAMES
 ) -> list[Member]:

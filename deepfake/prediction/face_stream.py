@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -10,11 +11,14 @@ from queue import Queue
 from threading import Thread
 from typing import Any
 
+from tqdm import tqdm
+
+from deepfake.faces.detectors.base import WEIGHTS
 from deepfake.faces.detectors.stream import CHUNK_FRAMES
-from deepfake.media.video import Frame, chosen_frames, chunked, open_video
+from deepfake.media.video import LIMITS, Frame, ReadLimits, chosen_frames, chunked, open_video
 from deepfake.parallel.pool import IsCancelled, stream
 from deepfake.prediction.bounded_memory import bounded_memory
-from deepfake.prediction.face_collector import FaceCollection, FaceCollector, VideoFaces
+from deepfake.prediction.face_collector import FaceCollection, FaceCollector, FaceView, VideoFaces
 
 PREFETCHED_VIDEOS = 2
 """On CUDA: videos with their faces found that wait to be scored."""
@@ -27,6 +31,62 @@ class _Doubts:
     sentences: list[str]
 
 
+class FaceFinder:
+    """Finds the faces of many videos; those found before their videos are scored wait for that.
+
+    Attributes:
+        device: where faces are detected if it is CUDA; otherwise that is done on the CPU.
+        collector: finds the faces of one video.
+    """
+
+    def __init__(
+        self,
+        views: Sequence[FaceView],
+        device: str = "cpu",
+        weights_dir: Path = WEIGHTS,
+        workers: int = 1,
+        limits: ReadLimits = LIMITS,
+    ) -> None:
+        """
+        Args:
+            views: the faces that the networks are given.
+            weights_dir: the folder of the detectors' weights, if they need any.
+            workers: processes that decode and, without CUDA, detect.
+            limits: what reading one video may take; one over a limit is unreadable.
+
+        Raises:
+            ValueError: see `DetectorSettings.build`.
+        """
+        self.device = device
+        self.collector = FaceCollector(views, device, weights_dir, limits)
+        self._workers = workers
+        self._kept: dict[Path, VideoFaces | Exception] = {}
+
+    def keep(self, videos: Sequence[Path]) -> list[VideoFaces]:
+        """Find faces, keep them until `stream` yields them, and return those of videos that can be read, in order."""
+        stream = stream_faces(videos, self.collector, self.device, self._workers)
+        with contextlib.closing(stream), tqdm(desc="finding faces", total=len(videos), leave=False) as bar:
+            for path, outcome in stream:
+                self._kept[path] = outcome
+                bar.update()
+        return [found for path in videos if isinstance(found := self._kept.get(path), VideoFaces)]
+
+    def stream(
+        self, videos: Sequence[Path], is_cancelled: IsCancelled | None = None
+    ) -> Generator[tuple[Path, VideoFaces | Exception], None, None]:
+        """Yield each video once, with its faces or with the error that kept them away; those that are kept first.
+
+        Raises:
+            Cancelled: see `deepfake.parallel.pool.stream`.
+        """
+        once = list(dict.fromkeys(videos))
+        kept = [path for path in once if path in self._kept]
+        further = [path for path in once if path not in self._kept]
+        for path in kept:
+            yield path, self._kept.pop(path)
+        yield from stream_faces(further, self.collector, self.device, self._workers, is_cancelled)
+
+
 def stream_faces(
     videos: Sequence[Path],
     collector: FaceCollector,
@@ -34,7 +94,7 @@ def stream_faces(
     workers: int,
     is_cancelled: IsCancelled | None = None,
 ) -> Generator[tuple[Path, VideoFaces | Exception], None, None]:
-    """Each video with its faces, or with the error that kept them away."""
+    """Yield each video with its faces, or with the error that kept them away, in the order of completion."""
     if device == "cpu":
 
         def find(path: Path) -> Iterator[VideoFaces]:

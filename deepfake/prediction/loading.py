@@ -1,24 +1,29 @@
-"""Loading an ensemble: checkpoints, exported files or a server's models, ready to score."""
+"""Loading an ensemble (checkpoints, exported files or a server's models), and making it ready to score."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from deepfake.checkpoints.checkpoint import load_model
-from deepfake.faces.detectors.base import DetectorSettings
+from deepfake.faces.detectors.base import WEIGHTS, DetectorSettings
 from deepfake.faces.recipes import AlignRecipe, CropRecipe
 from deepfake.media.video import LIMITS, ReadLimits
-from deepfake.models.precision import AUTO, choose_device
+from deepfake.models.precision import AUTO, FLOAT32, choose_device
 from deepfake.models.weight_files import file_hash
-from deepfake.prediction.ensemble import Member
+from deepfake.prediction.ensemble import Member, find_members
 from deepfake.prediction.face_collector import FaceSource
+from deepfake.prediction.face_stream import FaceFinder
+from deepfake.prediction.precision_choice import choose_precision
 from deepfake.prediction.predictor import Predictor, warm_up
+from deepfake.prediction.run import earlier_check
 from deepfake.prediction.scoring_model import TORCH, TRITON, ExportedFile, ScoringModel
+from deepfake.published import check_present
+from deepfake.scoring.aggregation import OF_FAMILY
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +42,7 @@ def load_models(
     backend: str = TORCH,
     url: str | None = None,
 ) -> list[ScoringModel]:
-    """Loads an ensemble's checkpoints, strictly, or the files exported from them.
+    """Load an ensemble's checkpoints, strictly, or the files exported from them.
 
     Args:
         detector: finds the faces for networks that see aligned ones, instead of the detector of their recipes.
@@ -109,28 +114,72 @@ def _with_faces(model: ScoringModel, member: Member, detector: DetectorSettings 
     )
 
 
+def build_predictor(
+    models: Sequence[ScoringModel],
+    *,
+    device: str = "cpu",
+    precision: str = FLOAT32,
+    compiled: bool = False,
+    weights_dir: Path = WEIGHTS,
+    aggregate: str = OF_FAMILY,
+    workers: int = 1,
+    videos: Sequence[Path] = (),
+    begun: Mapping[str, Any] | None = None,
+    limits: ReadLimits = LIMITS,
+) -> Predictor:
+    """Return a predictor of loaded models, in the precision that is asked for or that a trial allows.
+
+    Args:
+        device: where to score, and on CUDA where to detect: `cpu` or `cuda`.
+        precision: see `choose_precision`.
+        compiled: whether torch's networks are compiled, for a minute or more each.
+        weights_dir: the folder of the detectors' weights, if they need any.
+        aggregate: one of `deepfake.scoring.aggregation.AGGREGATE_CHOICES`.
+        workers: processes that decode and, without CUDA, detect ahead of the scoring.
+        videos: all that are to be scored, if they are known: see `choose_precision`.
+        begun: the description of a stopped run that this one may continue (`deepfake.storage.journal.begun_run`): if
+            all else is the same, it computes as that did.
+        limits: what reading one video may take; one over a limit is unreadable.
+
+    Raises:
+        ValueError: a detector's weights are missing or not its own; or see `choose_precision`.
+    """
+    faces = FaceFinder([model.view for model in models], device, weights_dir, workers, limits)
+    earlier = earlier_check(begun, models, device, aggregate, compiled)
+    choice = choose_precision(models, faces, precision, videos, earlier)
+    return Predictor(models, faces, choice, aggregate, compiled)
+
+
 def load_predictor(
-    members: Sequence[Member],
+    models: str | Path | Sequence[str | Path | Member],
     device: str = "auto",
     detector: DetectorSettings | None = None,
-    weights_dir: Path = Path("weights"),
+    weights_dir: str | Path = WEIGHTS,
     precision: str = AUTO,
     limits: ReadLimits = LIMITS,
 ) -> Predictor:
-    """Loads an ensemble for good: what serves one file after the other.
+    """Load an ensemble for good, to score one file after the other.
 
     Args:
+        models: a checkpoint or several, in equal shares; the name of an ensemble that comes with the software, or its
+            file, which ends in .json; or its members.
         device: `auto`, `cpu` or `cuda`.
-        precision: see `Predictor`.
+        detector: see `load_models`.
+        weights_dir: the folder of an ensemble's checkpoints and of the detectors' weights, if they need any.
+        precision: see `choose_precision`; tried on two portraits.
         limits: of reading one file.
 
     Raises:
-        ValueError: see `choose_device`, `load_models`, `Predictor`.
+        ValueError: a checkpoint is missing; or see `find_members`, `choose_device`, `load_models`, `build_predictor`.
     """
+    members = find_members(models, Path(weights_dir))
+    check_present([member.checkpoint for member in members])
     device = choose_device(device)
-    models = load_models(members, device, detector)
-    predictor = Predictor(models, device=device, precision=precision, weights_dir=weights_dir, limits=limits)
+    loaded = load_models(members, device, detector)
+    predictor = build_predictor(
+        loaded, device=device, precision=precision, weights_dir=Path(weights_dir), limits=limits
+    )
     if predictor.check is not None:
         log.log(logging.INFO if predictor.check.kept else logging.WARNING, "computing in %s", predictor.check.summary())
-    warm_up(models, predictor.scorers)
+    warm_up(loaded, predictor.scorers)
     return predictor

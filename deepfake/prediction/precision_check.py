@@ -1,167 +1,142 @@
-"""Use reduced precision only if scores stay within a tolerance of float32's.
-
-Tried on faces before a run: of the videos that it is to score, or, where none are known yet, of two portraits. While a
-run goes, some of its videos are scored in float32 too.
-"""
+"""What is found of reduced precision: on trial before a run, and on some of its videos while it goes."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
 
-import cv2
-import numpy as np
-from tqdm import tqdm
+from deepfake.models.precision import FLOAT32, REDUCED_TOLERANCE
+from deepfake.scoring.results import ScoreCheck, VideoResult
 
-from deepfake.media.video import Frame, spread_indices
-from deepfake.models.precision import FLOAT32, PORTRAITS, TRIAL_TOLERANCE, PrecisionCheck
-from deepfake.prediction.face_collector import FaceCollector, FaceView, VideoFaces
-from deepfake.prediction.face_scorer import FaceScorer, ScoringError
-from deepfake.prediction.scoring_model import ScoringModel, make_scorer
-from deepfake.synthesis.portraits import PERSONS, read_portrait
+TRIAL_TOLERANCE = REDUCED_TOLERANCE / 2
+"""Largest difference with which `auto` takes a reduced precision: a trial sees few faces, so it keeps a margin."""
 
-FEWEST_TO_TRY = 5
-"""Fewer videos are scored in float32 in less time than a trial and the scoring in reduced precision take: a face in
-float32 costs two to four times as much, and a trial takes half of their faces."""
-THOROUGH_BELOW = 16
-"""With fewer videos all trials are thorough: a run in which one video counts for much."""
-
-EXAMPLE_VIDEOS = 8
-"""Videos that give faces to a trial: they differ more than the faces of one."""
-EXAMPLE_FACES = 64
-"""Faces of a thorough trial, of all its videos together."""
-FEW_FACES = 16
-"""Faces of a trial that is not: at sixteen videos a run takes a tenth longer."""
-
-CHECK_EVERY = 16
-"""One video in so many is scored in float32 too while a run goes."""
-
-BLUR_SIGMA = 3.0
-"""Pixels: each portrait is looked at blurred too, as crude fakes are."""
-
-Examples = Mapping[FaceView, Sequence[np.ndarray]]
-"""By view, of each video in which faces were found, (n, size, size, 3) uint8 RGB pictures, n >= 1."""
-
-
-def example_videos(videos: Sequence[Path]) -> list[Path]:
-    """Return the videos of a run whose faces are tried, spread evenly: the same ones for the same list."""
-    return [videos[i] for i in spread_indices(len(videos), EXAMPLE_VIDEOS)]
-
-
-def checked_videos(videos: Sequence[Path]) -> list[Path]:
-    """Return the videos that are scored in float32 too while a run goes: the same ones for the same list."""
-    return list(videos[CHECK_EVERY - 1 :: CHECK_EVERY])
-
-
-def video_examples(found: Iterable[VideoFaces]) -> Examples:
-    """Return EXAMPLE_FACES faces of all videos together, as many of each, spread evenly over those that are scored."""
-    images: dict[FaceView, list[np.ndarray]] = {}
-    for faces in found:
-        for view, own in faces.images.items():
-            if len(own):
-                images.setdefault(view, []).append(own)
-    return {view: _fewer(videos, EXAMPLE_FACES) for view, videos in images.items()}
-
-
-def _fewer(videos: Sequence[np.ndarray], faces: int) -> list[np.ndarray]:
-    """Each video's share of at most that many faces, at least one."""
-    share = max(1, faces // len(videos))
-    return [images[spread_indices(len(images), share)] for images in videos]
-
-
-def portrait_examples(collector: FaceCollector) -> Examples:
-    """The faces of two portraits, sharp and blurred, each for itself."""
-    chosen = frozenset(collector.choices)
-    found = collector.collect(Frame(i, read_portrait(person), chosen) for i, person in enumerate(PERSONS))
-    return {
-        view: [form[None] for image in images for form in (image, cv2.GaussianBlur(image, (0, 0), BLUR_SIGMA))]
-        for view, images in found.images.items()
-        if len(images)
-    }
-
-
-def try_precision(
-    models: Sequence[ScoringModel], precision: str, source: str, examples: Examples, thorough: bool = False
-) -> tuple[PrecisionCheck, dict[str, FaceScorer]]:
-    """Score examples in reduced precision and in float32, one network after the other, until one is off too far.
-
-    Where a network has no example, nothing is known, and reduced precision is refused.
-
-    Args:
-        precision: the reduced precision, a name in PRECISIONS.
-        source: where the examples are from, VIDEOS or PORTRAITS.
-        thorough: try all examples; otherwise FEW_FACES, and all only with networks that are off on one of these.
-
-    Returns:
-        What was found, and the scorers in reduced precision by network: of all, if the run computes in it.
-    """
-    fast: dict[str, FaceScorer] = {}
-    if not all(examples.get(model.view) for model in models):
-        return PrecisionCheck(precision, source, 0, 0), fast
-    trials: list[_Trial] = []
-    with tqdm(models, f"trying {precision}", unit="network", leave=False, disable=source == PORTRAITS) as progress:
-        for model in progress:
-            fast[model.name] = make_scorer(model, precision)
-            trials.append(_try_network(model, fast[model.name], examples[model.view], thorough))
-            if not trials[-1].passed:
-                break
-    refused = [trial for trial in trials if not trial.passed]
-    worst = refused[0] if refused else max(trials, key=lambda trial: trial.video_difference)
-    fewest = worst if refused else min(trials, key=lambda trial: trial.faces)
-    check = PrecisionCheck(
-        precision,
-        source,
-        videos=fewest.videos,
-        faces=fewest.faces,
-        video_difference=_number(worst.video_difference),
-        face_difference=_number(worst.face_difference),
-        spread=_number(worst.spread),
-        network=worst.network,
-        kept=not refused,
-    )
-    return check, fast
+VIDEOS, PORTRAITS = "videos", "portraits"
+"""Where the faces of a trial are from."""
 
 
 @dataclass(frozen=True)
-class _Trial:
-    """The fields of `PrecisionCheck` for one network; differences are infinite where a score was not a number."""
+class PrecisionCheck:
+    """How scores in reduced precision compare with float32's: tried before a run, and checked while it goes.
 
-    network: str
+    Differences are of probabilities, and None where there was no face to try, or where a score was not a number.
+
+    Attributes:
+        precision: what was tried, a name in PRECISIONS.
+        source: where the faces are from, VIDEOS or PORTRAITS.
+        videos: how many of them showed a face; each portrait is a video here.
+        faces: how many faces were tried; of several networks, the fewest.
+        video_difference: the largest difference of the mean over a video's faces, over all networks.
+        face_difference: likewise of single faces, of the same network.
+        spread: the root mean square of that network's single faces.
+        network: the network with the largest difference; of a refusal, the one that was refused.
+        kept: whether the run computes in `precision`: if `video_difference` and `spread` are within TRIAL_TOLERANCE.
+        checked: how many videos of the run were scored in float32 too; 0 until it has ended.
+        replaced: how many of them differed by more than REDUCED_TOLERANCE; their scores are float32's.
+        checked_difference: the largest difference of the checked videos.
+        farthest: the name of the video with that difference.
+    """
+
+    precision: str
+    source: str
     videos: int
     faces: int
-    video_difference: float
-    face_difference: float
-    spread: float
+    video_difference: float | None = None
+    face_difference: float | None = None
+    spread: float | None = None
+    network: str | None = None
+    kept: bool = False
+    checked: int = 0
+    replaced: int = 0
+    checked_difference: float | None = None
+    farthest: str | None = None
 
     @property
-    def passed(self) -> bool:
-        # The mean over a video is within the spread however alike its faces are, so the spread speaks for the videos
-        # that were not tried: single faces that swing do not always average out.
-        return max(self.video_difference, self.spread) <= TRIAL_TOLERANCE
+    def chosen(self) -> str:
+        """The precision that the run computes in."""
+        return self.precision if self.kept else FLOAT32
+
+    def summary(self) -> str:
+        """Say what a run computes in and why, and what its checks found."""
+        if self.kept:
+            far = f"{self.video_difference:.2g} from float32's at most (single faces {self.face_difference:.2g})"
+            return f"{self.precision}: scores of {self._examples()} are {far}{self._checks()}"
+        if not self.faces:
+            return f"float32: no face was found in {self.source} to try {self.precision} on"
+        return f"float32: in {self.precision} scores of {self.network} {self._refusal()} ({self._examples()})"
+
+    def warning(self) -> str | None:
+        """Say that checked videos were off too far, and what to do; None if none was."""
+        if not self.replaced:
+            return None
+        return (
+            f"{self._replaced()}, more than {REDUCED_TOLERANCE:g}: these have float32's scores, but others may be off "
+            f"too; --precision float32 scores all in float32"
+        )
+
+    def _refusal(self) -> str:
+        if self.video_difference is None:
+            return "are no numbers"
+        if self.video_difference > TRIAL_TOLERANCE:
+            return f"are off by {self.video_difference:.2g}, more than {TRIAL_TOLERANCE:g}"
+        return f"of single faces are off by {self.spread:.2g} (root mean square), more than {TRIAL_TOLERANCE:g}"
+
+    def _checks(self) -> str:
+        if not self.checked:
+            return ""
+        if self.replaced:
+            return f"; {self._replaced()}"
+        return f"; {self.checked} video{'s' * (self.checked > 1)} checked later: {self.checked_difference:.2g} at most"
+
+    def _replaced(self) -> str:
+        far = "are no numbers" if self.checked_difference is None else f"differ by up to {self.checked_difference:.2g}"
+        return f"scores of {self.replaced} of {self.checked} videos checked in float32 {far} ({self.farthest})"
+
+    def _examples(self) -> str:
+        videos = self.source if self.videos > 1 else self.source.removesuffix("s")
+        return f"{self.faces} face{'s' * (self.faces > 1)} of {self.videos} {videos}"
 
 
-def _try_network(model: ScoringModel, fast: FaceScorer, videos: Sequence[np.ndarray], thorough: bool) -> _Trial:
-    exact = make_scorer(model, FLOAT32)
-    if not thorough:
-        trial = _compare(model.name, fast, exact, _fewer(videos, FEW_FACES))
-        if trial.face_difference <= TRIAL_TOLERANCE:
-            return trial
-    return _compare(model.name, fast, exact, videos)
+def checked_result(reduced: VideoResult, exact: VideoResult) -> VideoResult:
+    """Compare a video's results in reduced precision and in float32, and return the one that counts.
+
+    That is float32's if the score, or that of a network, differs by more than REDUCED_TOLERANCE, or if there is none in
+    reduced precision.
+
+    Args:
+        reduced: with or without a score.
+        exact: with a score.
+    """
+    difference = None
+    if reduced.score is not None and exact.score is not None:
+        pairs = [(reduced.score, exact.score)]
+        pairs += [(reduced.model_scores[name], score) for name, score in exact.model_scores.items()]
+        difference = max(abs(one - other) for one, other in pairs)
+    kept = difference is not None and difference <= REDUCED_TOLERANCE
+    return replace(reduced if kept else exact, precision_check=ScoreCheck(difference, kept))
 
 
-def _compare(network: str, fast: FaceScorer, exact: FaceScorer, videos: Sequence[np.ndarray]) -> _Trial:
-    """Compare the scores of each video's faces, (n, size, size, 3) each."""
-    images = np.concatenate(videos)
-    try:
-        off = (fast(images) - exact(images)).astype(np.float64)
-    except ScoringError:
-        return _Trial(network, len(videos), len(images), math.inf, math.inf, math.inf)
-    means = [abs(own.mean()) for own in np.split(off, np.cumsum([len(own) for own in videos])[:-1])]
-    spread = np.sqrt(np.mean(off**2))
-    return _Trial(network, len(videos), len(images), float(max(means)), float(np.abs(off).max()), float(spread))
+def with_checks(run: Mapping[str, Any], results: Mapping[str, VideoResult]) -> dict[str, Any]:
+    """Return what is known of a run with what its checked videos showed, for its tables and reports.
+
+    Args:
+        run: as `describe_run` gives it. The journal keeps that, which is known before the first score.
+    """
+    checks = {name: result.precision_check for name, result in results.items() if result.precision_check is not None}
+    before = run["settings"]["precision_check"]
+    if before is None or not checks:
+        return dict(run)
+    farthest = max(checks, key=lambda name: _off(checks[name]))
+    found = {
+        "checked": len(checks),
+        "replaced": sum(not check.kept for check in checks.values()),
+        "checked_difference": checks[farthest].difference,
+        "farthest": farthest,
+    }
+    return {**run, "settings": {**run["settings"], "precision_check": {**before, **found}}}
 
 
-def _number(value: float) -> float | None:
-    return value if math.isfinite(value) else None
+def _off(check: ScoreCheck) -> float:
+    return math.inf if check.difference is None else check.difference

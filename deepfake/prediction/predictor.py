@@ -5,41 +5,23 @@ from __future__ import annotations
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Generator, Mapping, Sequence
-from dataclasses import fields, replace
+from collections.abc import Generator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
-from deepfake.datasets.run_records import plain
 from deepfake.faces.tracking import drop_strays, link_persons
-from deepfake.media.video import LIMITS, ReadLimits, VideoError
-from deepfake.models.precision import (
-    AUTO,
-    FLOAT32,
-    PORTRAITS,
-    REDUCED_TOLERANCE,
-    VIDEOS,
-    PrecisionCheck,
-    fastest_precision,
-)
+from deepfake.media.video import VideoError
+from deepfake.models.precision import FLOAT32, REDUCED_TOLERANCE
 from deepfake.parallel.pool import IsCancelled, WorkerDied, raise_if_cancelled
-from deepfake.prediction.face_collector import FaceCollector, FaceSource, VideoFaces
-from deepfake.prediction.face_scorer import FaceScorer, Scorer, ScoringError
-from deepfake.prediction.face_stream import stream_faces
-from deepfake.prediction.precision_check import (
-    FEWEST_TO_TRY,
-    THOROUGH_BELOW,
-    checked_videos,
-    example_videos,
-    portrait_examples,
-    try_precision,
-    video_examples,
-)
-from deepfake.prediction.scoring_model import ScoringModel, describe_run, exported_precision, make_scorer
+from deepfake.prediction.face_collector import FaceSource, VideoFaces
+from deepfake.prediction.face_scorer import Scorer, ScoringError
+from deepfake.prediction.face_stream import FaceFinder
+from deepfake.prediction.precision_check import checked_result
+from deepfake.prediction.precision_choice import PrecisionChoice
+from deepfake.prediction.scoring_model import ScoringModel, describe_run, make_scorer
 from deepfake.scoring.aggregation import AGGREGATIONS, MAX_PERSON, OF_FAMILY, ensemble_score, max_person_score
 from deepfake.scoring.results import (
     CRASHED,
@@ -48,7 +30,6 @@ from deepfake.scoring.results import (
     OK,
     UNREADABLE,
     PersonScore,
-    ScoreCheck,
     ScoredFace,
     VideoResult,
     most_scored,
@@ -61,117 +42,56 @@ class Predictor:
     """An ensemble with its detectors, made ready once for any number of videos; one call at a time.
 
     A video's score is the weighted mean over models of each model's aggregated face scores.
-
-    Args:
-        device: where to score, and on CUDA where to detect.
-        precision: a name in PRECISIONS, or AUTO for the device's fastest if the networks keep their scores in it
-            (`deepfake.prediction.precision_check`), and float32 for one to four videos. Exported files compute as they
-            were made to, and AUTO alone goes with them.
-        compiled: whether torch's networks are compiled, for a minute or more each.
-        weights_dir: the folder of the detectors' weights, if they need any.
-        aggregate: one of `deepfake.scoring.aggregation.AGGREGATE_CHOICES`.
-        workers: processes that decode and, without CUDA, detect ahead of the scoring.
-        videos: all that the run scores, in a stable order: AUTO tries reduced precision on the faces of some of them,
-            which are found once and kept until `predict_all` scores them, and has `predict_all` score others in float32
-            too. Without any it tries two portraits.
-        begun: `run` of a stopped run that this one may continue: if all else is the same, AUTO chooses as that did.
-
-        limits: what reading one video may take; one over a limit is unreadable.
+    `deepfake.prediction.loading.build_predictor` makes one.
 
     Attributes:
         run: what its results depend on (`describe_run`).
-        check: what AUTO found of reduced precision; None if it tried none.
+        check: what was found of reduced precision; None if it was not tried.
         scorers: each model's, by name.
-
-    Raises:
-        ValueError: a detector's weights are missing or not its own.
     """
 
     def __init__(
         self,
         models: Sequence[ScoringModel],
-        *,
-        device: str = "cpu",
-        precision: str = FLOAT32,
-        compiled: bool = False,
-        weights_dir: Path = Path("weights"),
+        faces: FaceFinder,
+        choice: PrecisionChoice,
         aggregate: str = OF_FAMILY,
-        workers: int = 1,
-        videos: Sequence[Path] = (),
-        begun: Mapping[str, Any] | None = None,
-        limits: ReadLimits = LIMITS,
+        compiled: bool = False,
     ) -> None:
+        """
+        Args:
+            faces: finds the models' faces.
+            choice: what they compute in.
+            aggregate: one of `deepfake.scoring.aggregation.AGGREGATE_CHOICES`.
+            compiled: whether torch's networks are compiled, for a minute or more each.
+        """
         self.models = models
-        self._device = device
+        self.check = choice.check
+        self.run = describe_run(models, faces.device, choice.precision, aggregate, compiled, choice.check)
+        self._faces = faces
+        self._checked = choice.checked
         self._aggregate = aggregate
-        self._workers = workers
-        self._collector = FaceCollector([model.view for model in models], device, weights_dir, limits)
-        self._found: dict[Path, VideoFaces | Exception] = {}
-        self._checked: frozenset[Path] = frozenset()
-        self.check: PrecisionCheck | None = None
-        self.scorers: dict[str, FaceScorer] = {}
-        describe = partial(describe_run, models, device, aggregate=aggregate, compiled=compiled)
-        videos = list(dict.fromkeys(videos))
-        if models[0].exported is not None:
-            precision = exported_precision(models, precision)
-        elif precision == AUTO:
-            precision = fastest_precision(device)
-            if precision != FLOAT32:  # else there is nothing to try
-                self.check = _check_of(begun, precision, describe) or self._try(precision, videos)
-                precision = FLOAT32 if self.check is None else self.check.chosen
-            if precision != FLOAT32:
-                self._checked = frozenset(checked_videos(videos))
+        self.scorers = choice.scorers
         if compiled or not self.scorers:
-            self.scorers = {model.name: make_scorer(model, precision, compiled) for model in models}
-        self.run = describe(precision, check=self.check)
+            self.scorers = {model.name: make_scorer(model, choice.precision, compiled) for model in models}
 
     def predict_all(
         self, videos: Sequence[Path], is_cancelled: IsCancelled | None = None
     ) -> Generator[tuple[Path, VideoResult], None, None]:
-        """Yields each video once, in the order of completion, with its result; a video that cannot be scored has a
+        """Yield each video once, in the order of completion, with its result; a video that cannot be scored has a
         status that says why.
 
         Raises:
-            Cancelled: the work was cancelled (`deepfake.parallel.pool.stream`); checked between networks too.
+            Cancelled: `is_cancelled` has returned True, asked between networks too (`deepfake.parallel.pool.stream`).
         """
-        once = list(dict.fromkeys(videos))
-        known = [path for path in once if path in self._found]
-        further = [path for path in once if path not in self._found]
-        for path in known:
-            yield path, self._result(path, self._found.pop(path), is_cancelled)
-        for path, outcome in stream_faces(further, self._collector, self._device, self._workers, is_cancelled):
+        for path, outcome in self._faces.stream(videos, is_cancelled):
             yield path, self._result(path, outcome, is_cancelled)
 
-    def predict(self, video: Path, is_cancelled: IsCancelled | None = None) -> VideoResult:
-        """One video's result; see `predict_all`."""
-        with contextlib.closing(self.predict_all([video], is_cancelled)) as results:
+    def predict(self, video: str | Path, is_cancelled: IsCancelled | None = None) -> VideoResult:
+        """Return one video's result; see `predict_all`."""
+        with contextlib.closing(self.predict_all([Path(video)], is_cancelled)) as results:
             ((_, result),) = results
         return result
-
-    def _try(self, precision: str, videos: Sequence[Path]) -> PrecisionCheck | None:
-        """Whether the models keep their scores in reduced precision; if so, these are their scorers. None if the videos
-        are too few to try it."""
-        if not videos:
-            examples = portrait_examples(self._collector)
-            check, scorers = try_precision(self.models, precision, PORTRAITS, examples, thorough=True)
-        elif len(videos) < FEWEST_TO_TRY:
-            return None
-        else:
-            examples = video_examples(self._find(example_videos(videos)))
-            thorough = len(videos) < THOROUGH_BELOW
-            check, scorers = try_precision(self.models, precision, VIDEOS, examples, thorough)
-        if check.kept:
-            self.scorers = scorers
-        return check
-
-    def _find(self, videos: Sequence[Path]) -> list[VideoFaces]:
-        """Find the faces of videos and keep them until they are scored; those that can be read, in order."""
-        stream = stream_faces(videos, self._collector, self._device, self._workers)
-        with contextlib.closing(stream), tqdm(desc="finding faces", total=len(videos), leave=False) as bar:
-            for path, outcome in stream:
-                self._found[path] = outcome
-                bar.update()
-        return [found for path in videos if isinstance(found := self._found.get(path), VideoFaces)]
 
     def _result(self, path: Path, outcome: VideoFaces | Exception, is_cancelled: IsCancelled | None) -> VideoResult:
         if not isinstance(outcome, VideoFaces):
@@ -205,7 +125,7 @@ class Predictor:
 
 
 def float32_scorers(models: Sequence[ScoringModel]) -> dict[str, Scorer]:
-    """Scorers in float32 that are made when they are called and not kept: the memory of one network at a time."""
+    """Return scorers in float32 that are made when they are called and not kept: one network's memory at a time."""
 
     def once(model: ScoringModel) -> Scorer:
         return lambda images: make_scorer(model, FLOAT32)(images)
@@ -213,38 +133,8 @@ def float32_scorers(models: Sequence[ScoringModel]) -> dict[str, Scorer]:
     return {model.name: once(model) for model in models}
 
 
-def checked_result(reduced: VideoResult, exact: VideoResult) -> VideoResult:
-    """Compare a video's results in reduced precision and in float32, and return the one that counts.
-
-    That is float32's if the score, or that of a network, differs by more than REDUCED_TOLERANCE, or if there is none in
-    reduced precision.
-
-    Args:
-        reduced: with or without a score.
-        exact: with a score.
-    """
-    difference = None
-    if reduced.score is not None and exact.score is not None:
-        pairs = [(reduced.score, exact.score)]
-        pairs += [(reduced.model_scores[name], score) for name, score in exact.model_scores.items()]
-        difference = max(abs(one - other) for one, other in pairs)
-    kept = difference is not None and difference <= REDUCED_TOLERANCE
-    return replace(reduced if kept else exact, precision_check=ScoreCheck(difference, kept))
-
-
-def _check_of(
-    begun: Mapping[str, Any] | None, precision: str, describe: Callable[..., dict[str, Any]]
-) -> PrecisionCheck | None:
-    """What a stopped run found of reduced precision, if this one would be the same with it."""
-    content = (begun or {}).get("settings", {}).get("precision_check")
-    if content is None or content.keys() != {field.name for field in fields(PrecisionCheck)}:
-        return None
-    check = PrecisionCheck(**content)
-    return check if check.precision == precision and plain(describe(check.chosen, check=check)) == begun else None
-
-
 def warm_up(models: Sequence[ScoringModel], scorers: Mapping[str, Scorer]) -> None:
-    """A black picture through each network: what is made once is made, before anybody waits for it."""
+    """Run each network on a black picture, so that nobody waits for what is made only once."""
     for model in models:
         scorers[model.name](np.zeros((1, model.view.size, model.view.size, 3), np.uint8))
 
@@ -256,7 +146,7 @@ def score_video(
     aggregate: str = OF_FAMILY,
     is_cancelled: IsCancelled | None = None,
 ) -> VideoResult:
-    """Scores the faces of one video; models for which no face was found have no say.
+    """Score the faces of one video; models for which no face was found have no say.
 
     Args:
         aggregate: one of `deepfake.scoring.aggregation.AGGREGATE_CHOICES`.
@@ -321,7 +211,7 @@ def _persons(faces: Sequence[ScoredFace], models: Sequence[ScoringModel], aggreg
 
 
 def failed_result(error: Exception) -> VideoResult:
-    """The result of a video whose reading ended with an error."""
+    """Return the result of a video whose reading ended with an error."""
     if isinstance(error, VideoError):
         return VideoResult(UNREADABLE, reason=str(error))
     return VideoResult(CRASHED if isinstance(error, WorkerDied) else FAILED, reason=str(error))

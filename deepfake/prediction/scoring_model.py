@@ -12,9 +12,10 @@ from torch import nn
 from deepfake.checkpoints.spec import ModelSpec
 from deepfake.faces.recipes import recipe_to_dict
 from deepfake.media.images import Normalization
-from deepfake.models.precision import AUTO, FLOAT32, PrecisionCheck
+from deepfake.models.precision import AUTO, FLOAT32
 from deepfake.prediction.face_collector import FaceSource, FaceView
 from deepfake.prediction.face_scorer import FaceScorer
+from deepfake.prediction.precision_check import PrecisionCheck
 from deepfake.scoring.aggregation import AGGREGATIONS, MAX_PERSON, OF_FAMILY
 
 TORCH = "torch"

@@ -20,7 +20,7 @@ from deepfake.faces.boxes import FRAME_SPACE
 from deepfake.media.files import absolute
 from deepfake.scoring.aggregation import NEUTRAL_SCORE
 from deepfake.scoring.calibration import DecisionRule, Uncalibrated
-from deepfake.scoring.results import ScoreCheck, VideoResult
+from deepfake.scoring.results import VideoResult
 from deepfake.storage import atomic
 from deepfake.storage.disk_full import out_of_space
 from deepfake.storage.json_files import read_mapping
@@ -146,30 +146,6 @@ def decide(score: float | None, rule: DecisionRule) -> dict[str, Any]:
         return {"probability": None, "verdict": None}
     probability = rule.apply(score)
     return {"probability": round(probability, _DECIMALS["score"]), "verdict": rule.verdict(probability)}
-
-
-def with_checks(run: Mapping[str, Any], results: Mapping[str, VideoResult]) -> dict[str, Any]:
-    """Return what is known of a run with what its checked videos showed, for its tables and reports.
-
-    Args:
-        run: as `describe_run` gives it. The journal keeps that, which is known before the first score.
-    """
-    checks = {name: result.precision_check for name, result in results.items() if result.precision_check is not None}
-    before = run["settings"]["precision_check"]
-    if before is None or not checks:
-        return dict(run)
-    farthest = max(checks, key=lambda name: _off(checks[name]))
-    found = {
-        "checked": len(checks),
-        "replaced": sum(not check.kept for check in checks.values()),
-        "checked_difference": checks[farthest].difference,
-        "farthest": farthest,
-    }
-    return {**run, "settings": {**run["settings"], "precision_check": {**before, **found}}}
-
-
-def _off(check: ScoreCheck) -> float:
-    return math.inf if check.difference is None else check.difference
 
 
 def list_missing(results: Mapping[str, VideoResult]) -> list[str]:

@@ -21,8 +21,8 @@ from deepfake.faces.quality import SMALL_FACE, bits_per_pixel, reasons_for_doubt
 from deepfake.faces.tracking import can_judge
 from deepfake.media.images import fit_square
 from deepfake.media.video import LIMITS, Frame, ReadLimits, VideoInfo, iter_frames, probe
-from deepfake.models.precision import PrecisionCheck
 from deepfake.parallel.pool import WorkerDied, portable, run_in_subprocess, stream
+from deepfake.prediction.precision_check import PrecisionCheck
 from deepfake.scoring.aggregation import MAX_PERSON, ensemble_score
 from deepfake.scoring.calibration import DecisionRule
 from deepfake.scoring.results import PersonScore, ScoredFace, VideoResult

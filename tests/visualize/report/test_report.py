@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from deepfake.media.video import ReadLimits, probe
-from deepfake.models.precision import VIDEOS, PrecisionCheck
+from deepfake.prediction.precision_check import VIDEOS, PrecisionCheck
 from deepfake.scoring.calibration import Uncalibrated
 from deepfake.scoring.results import NO_FACE, OK, UNREADABLE, PersonScore, ScoreCheck, ScoredFace, VideoResult
 from tests.data.clips import draw, gradient
