@@ -32,7 +32,8 @@ RUN if [[ "${USER_ID}" != 0 ]]; then \
 WORKDIR /app
 
 # Requirements before the code: these layers are made again only when the requirements change. The image's own PyTorch
-# is the one that fits its CUDA, so it is pinned. An image needs no virtual environment: hence --break-system-packages.
+# is the one that fits its CUDA, so it is pinned, and constraints.txt, which is for another one, is not used. An image needs
+# no virtual environment: hence --break-system-packages.
 COPY requirements.txt ./
 RUN python -c "from importlib.metadata import version as v; print('torch==' + v('torch'), 'torchvision==' + v('torchvision'), sep='\n')" \
     >/tmp/own-torch.txt && \

@@ -87,7 +87,7 @@ def connected(address: str, workers: int | None = None) -> Iterator[Client]:
         from distributed.comm import get_address_host_port
     except ImportError as error:
         raise ClusterError(
-            f"clusters need Dask ({error}); install it: python -m pip install 'deepfake-detection[cluster]'"
+            f"clusters need Dask ({error}); install it: python -m pip install -e '.[cluster]'"
         ) from error
     logger = logging.getLogger("distributed")
     level = logger.level

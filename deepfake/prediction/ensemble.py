@@ -24,8 +24,8 @@ from deepfake.storage.names import is_plain_name
 
 SUFFIX = ".json"
 
-ENSEMBLES = Path(__file__).resolve().parents[2] / "configs" / "ensembles"
-"""The files that come with the software."""
+ENSEMBLES = (Path(__file__).parent / "ensembles").resolve()
+"""The files that come with the software: in a checkout a link to configs/ensembles, in a wheel the files."""
 
 _FRAME_CHOICES: dict[str, type[SpreadFrames] | type[EveryFrames]] = {"spread": SpreadFrames, "every": EveryFrames}
 _LIST_KEYS = ("frames", "max_faces", "aggregation", "models")
