@@ -21,6 +21,7 @@ data=$(realpath -m -- "${1:-$(dirname "${BASH_SOURCE[0]}")/demo_data}")
 cd "$(dirname "${BASH_SOURCE[0]}")"
 source ./signals.sh
 source ./setup_env.sh
+use_environment "" # no extra
 started=$SECONDS
 headline() { printf '\n== %s ==\n' "$1"; }
 

@@ -1,6 +1,7 @@
 # shellcheck shell=bash
-# Sourced by demo.sh and test.sh: makes the environment in .venv where it is missing or its requirements have changed,
-# and exports PYTHON, its interpreter. Set PYTHON beforehand to use an environment of your own instead.
+# Sourced by demo.sh and test.sh. `use_environment [EXTRA]` makes the environment in .venv, in the versions of
+# constraints.txt, where it is missing or its requirements have changed, installs what EXTRA of pyproject.toml needs, and
+# exports PYTHON, its interpreter. Set PYTHON beforehand to use an environment of your own instead.
 
 set -euo pipefail
 
@@ -27,37 +28,52 @@ find_python() {
 # What the environment was made from: it is made anew when this changes, and when the checkout has moved.
 environment_facts() {
     echo "$project_root"
-    cat "$project_root"/requirements*.txt "$project_root"/pyproject.toml "$project_root"/deepfake/models/inference/*.c
+    cat "$project_root"/{requirements.txt,constraints.txt,pyproject.toml} "$project_root"/deepfake/models/inference/*.c
 }
 
+# made_from STAMP: whether what the stamp is for was installed from the facts of today.
+made_from() {
+    [[ -x $project_root/.venv/bin/python ]] && cmp -s "$1" <(environment_facts)
+}
+
+# make_environment [EXTRA]: what is there stays and is added to, unless it was made from other facts.
 make_environment() {
-    local venv=$project_root/.venv base
-    local stamp=$venv/made-from log=$venv/install.log
-    if [[ -x $venv/bin/python ]] && cmp -s "$stamp" <(environment_facts); then
+    local venv=$project_root/.venv base log stamp
+    local core=$venv/made-from
+    local wanted=$core${1:+-$1}
+    if made_from "$wanted"; then
         return
     fi
-    base=$(find_python) || return 1
-    echo "== Environment: .venv ($("$base" --version); a few minutes, about 7 GB) =="
-    if ! run "$base" -m venv --clear "$venv"; then
-        echo "error: $base cannot make an environment (Debian and Ubuntu: apt install python3-venv)" >&2
-        return 1
+    if made_from "$core"; then
+        echo "== Environment: .venv gets what the extra \"$1\" needs, in the versions of constraints.txt =="
+    else
+        base=$(find_python) || return 1
+        echo "== Environment: .venv ($("$base" --version); a few minutes, about 7 GB), in the versions of constraints.txt =="
+        if ! run "$base" -m venv --clear "$venv"; then
+            echo "error: $base cannot make an environment (Debian and Ubuntu: apt install python3-venv)" >&2
+            return 1
+        fi
     fi
+    log=$venv/install.log
+    rm -f "$core" "$wanted" # written last: an installation that was killed is made again
     if ! run "$venv/bin/python" -m pip install --disable-pip-version-check --no-input --progress-bar off \
-        -e "${project_root}[dev]" >"$log" 2>&1; then
+        --constraint "$project_root/constraints.txt" --editable "$project_root${1:+[$1]}" >"$log" 2>&1; then
         tail -n 20 "$log" >&2
         echo "error: the installation failed; all of pip's words: $log" >&2
         return 1
     fi
-    environment_facts >"$stamp" # last: an installation that was killed is made again
+    for stamp in "$core" "$wanted"; do
+        environment_facts >"$stamp"
+    done
 }
 
-if [[ -n ${PYTHON:-} ]]; then
-    if ! supported_python "$PYTHON"; then
+use_environment() {
+    if [[ -z ${PYTHON:-} ]]; then
+        make_environment "$@" || exit 1
+        PYTHON=$project_root/.venv/bin/python
+    elif ! supported_python "$PYTHON"; then
         echo "error: PYTHON=$PYTHON is not Python 3.10 to 3.13" >&2
         exit 1
     fi
-else
-    make_environment || exit 1
-    PYTHON=$project_root/.venv/bin/python
-fi
-export PYTHON
+    export PYTHON
+}

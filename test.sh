@@ -20,6 +20,7 @@ fi
 cd "$(dirname "${BASH_SOURCE[0]}")"
 source ./signals.sh
 source ./setup_env.sh
+use_environment dev
 
 # Without it, the tests that need it are left out, or fail if DEEPFAKE_REQUIRE_TRITON=1.
 run bash tests/install_triton.sh || true
