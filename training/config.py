@@ -140,7 +140,6 @@ class RecipeConfig:
     def __post_init__(self) -> None:
         known = model_names(self.task)
         require(self.network in known, "network", f"one of {', '.join(known)}; found {self.network!r}")
-        require(all(s > 0 for s in self.normalize.std), "normalize.std", "values more than 0")
 
     @property
     def epochs(self) -> int:

@@ -5,26 +5,19 @@ Prediction, export and pictures read architecture, input size, normalisation and
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Annotated, Any
 
 import torch
+from annotated_types import Interval
 from torch import nn
 
 from deepfake.faces.recipes import CropRecipe, FaceRecipe, recipe_from_dict, recipe_to_dict
 from deepfake.media.images import IMAGENET, Normalization
 from deepfake.models.registry import build_model
-from deepfake.storage.ranges import check_numbers, check_whole_number, within
+from deepfake.storage.schema import ReadBy, from_plain, require, to_plain
 
 SPEC_FORMAT = 1
-MAX_INPUT_SIZE = 4096
-"""Larger than any network's; a spec that says more is damaged."""
-
-MOST_MEAN = 10.0
-STDS = (1e-3, 100.0)
-"""Of pictures in 0..1. A smaller divisor would make numbers that no network was trained on; 1/255 is in use."""
-
 PRETRAINED = "pretrained"
 """The builders' option that fetches weights; a spec may not have it, as reading a checkpoint calls nowhere."""
 
@@ -53,26 +46,16 @@ class ModelSpec:
 
     architecture: str
     options: dict[str, Any]
-    input_size: int
+    input_size: Annotated[int, Interval(ge=1, le=4096)]
     normalization: Normalization = IMAGENET
-    crop: FaceRecipe = field(default_factory=CropRecipe)
+    crop: Annotated[FaceRecipe, ReadBy(recipe_from_dict)] = field(default_factory=CropRecipe)
     output: str = OUTPUT_LOGIT
     training: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if not isinstance(self.architecture, str):
-            raise ValueError(f"architecture: expected a name; found {self.architecture!r:.100}")
-        if not isinstance(self.options, dict) or not all(isinstance(key, str) for key in self.options):
-            raise ValueError(f"options: expected a mapping from name to value; found {self.options!r:.100}")
         if PRETRAINED in self.options:
             raise ValueError(f"options.{PRETRAINED}: not an option here: the weights are the checkpoint's own")
-        if not isinstance(self.training, dict):
-            raise ValueError(f"training: expected a mapping; found {self.training!r:.100}")
-        check_whole_number("input_size", self.input_size, 1, MAX_INPUT_SIZE)
-        check_numbers("normalization.mean", self.normalization.mean, 3, -MOST_MEAN, MOST_MEAN)
-        check_numbers("normalization.std", self.normalization.std, 3, *STDS)
-        if not isinstance(self.output, str) or self.output not in OUTPUTS:
-            raise ValueError(f"output: {self.output!r:.100} unknown; expected one of {', '.join(OUTPUTS)}")
+        require(self.output in OUTPUTS, "output", f"one of {', '.join(OUTPUTS)}; found {self.output!r:.100}")
 
     def build(self) -> nn.Module:
         """The network with random weights.
@@ -92,35 +75,20 @@ class ModelSpec:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values only, so that a checkpoint that holds them loads without unpickling code."""
-        content = asdict(self)
-        content["crop"] = recipe_to_dict(self.crop)
-        content["normalization"] = {
-            "mean": list(self.normalization.mean),
-            "std": list(self.normalization.std),
-        }
-        return {"format": SPEC_FORMAT, **content}
+        return {"format": SPEC_FORMAT, **to_plain(self), "crop": recipe_to_dict(self.crop)}
 
     @staticmethod
-    def from_dict(content: Mapping[str, Any]) -> ModelSpec:
+    def from_dict(content: Any) -> ModelSpec:
         """Return the spec that `to_dict` describes.
 
         Raises:
             ValueError: `content` is not a spec that this version understands, or has a value out of its range; the
                 message names the key.
         """
-        try:
-            values = dict(content)
-            if values.pop("format") != SPEC_FORMAT:
-                raise ValueError(f"format: this version reads {SPEC_FORMAT}; found format {content['format']!r:.100}")
-            with within("crop"):
-                crop = recipe_from_dict(values.pop("crop"))
-            normalization = {name: tuple(v) for name, v in values.pop("normalization").items()}
-            return ModelSpec(normalization=Normalization(**normalization), crop=crop, **values)
-        except (KeyError, TypeError, AttributeError) as error:
-            known = ", ".join(f.name for f in fields(ModelSpec))
-            raise ValueError(f"model spec: not understood ({str(error)[:200]}); expected {known}") from error
-        except ValueError as error:
-            raise ValueError(f"model spec: {error}") from error
+        spec = from_plain(ModelSpec, content, "model spec", file_format=SPEC_FORMAT)
+        for key in ("normalization", "crop"):  # whose defaults are for specs that are made, not read
+            require(key in content, f"model spec: {key}", "a value; the key is missing")
+        return spec
 
 
 def fake_probability(outputs: torch.Tensor, output: str) -> torch.Tensor:

@@ -7,19 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
+
+from annotated_types import Interval
 
 from deepfake.faces.align import TEMPLATE_SIZE
 from deepfake.faces.boxes import MARGIN
 from deepfake.faces.detectors.base import DETECTORS, DetectorSettings
 from deepfake.faces.detectors.settings.mtcnn import PRESETS
 from deepfake.faces.detectors.settings.retinaface import SECOND_PLACE
-from deepfake.storage.ranges import check_whole_number, within
-
-MOST_MARGIN = 1000
-"""Of faces of fewer pixels, the crop is the box."""
-MOST_SIZE = 4096
-"""Pixels a side of an aligned picture."""
+from deepfake.storage.schema import from_plain, require, under
 
 
 @dataclass(frozen=True)
@@ -34,10 +31,7 @@ class CropRecipe:
     kind: ClassVar[str] = "crop"
 
     settings: DetectorSettings = PRESETS["prediction"]
-    margin: int = MARGIN
-
-    def __post_init__(self) -> None:
-        check_whole_number("margin", self.margin, 1, MOST_MARGIN)
+    margin: Annotated[int, Interval(ge=1, le=1000)] = MARGIN
 
 
 @dataclass(frozen=True)
@@ -52,10 +46,7 @@ class AlignRecipe:
     kind: ClassVar[str] = "aligned"
 
     settings: DetectorSettings = SECOND_PLACE
-    size: int = TEMPLATE_SIZE
-
-    def __post_init__(self) -> None:
-        check_whole_number("size", self.size, 1, MOST_SIZE)
+    size: Annotated[int, Interval(ge=1, le=4096)] = TEMPLATE_SIZE
 
 
 FaceRecipe = CropRecipe | AlignRecipe
@@ -74,18 +65,26 @@ def recipe_to_dict(recipe: FaceRecipe) -> dict[str, Any]:
     }
 
 
-def recipe_from_dict(content: Mapping[str, Any]) -> FaceRecipe:
-    """The inverse of `recipe_to_dict`; without `kind` (checkpoints of version 0.1) a crop.
+def recipe_from_dict(content: Any) -> FaceRecipe:
+    """Return the recipe that `recipe_to_dict` describes; without `kind` (checkpoints of version 0.1) a crop.
 
     Raises:
-        ValueError: an unknown kind, detector or network, or a value out of its range; the message names the key.
-        KeyError, TypeError: keys that are missing or unknown.
+        ValueError: an unknown kind, detector or network, an unknown or missing key, or a value out of its range; the
+            message names the key.
     """
-    values = dict(content)
-    kind, detector = values.pop("kind", CropRecipe.kind), values.pop("detector")
-    if kind not in _KINDS:
-        raise ValueError(f"kind: {kind!r:.100} unknown; expected one of {', '.join(_KINDS)}")
-    settings_type = DETECTORS[detector]
-    with within("settings"):
-        settings = settings_type.from_dict(values.pop("settings"))
-    return _KINDS[kind](settings=settings, **values)
+    if not isinstance(content, dict):
+        raise ValueError(f"expected a mapping; found {content!r:.100}")
+    values = {"kind": CropRecipe.kind, **content}
+    kind = _named("kind", values.pop("kind"), _KINDS)
+    settings_type = _named("detector", values.pop("detector", None), DETECTORS)
+    try:
+        settings = from_plain(settings_type, values.get("settings"))
+    except ValueError as error:
+        raise ValueError(under("settings", str(error))) from error
+    return from_plain(kind, {**values, "settings": settings})
+
+
+def _named(key: str, name: Any, kinds: Mapping[str, type[Any]]) -> type[Any]:
+    is_known = isinstance(name, str) and name in kinds
+    require(is_known, key, f"one of {', '.join(kinds)}; found {name!r:.100}")
+    return kinds[name]

@@ -8,10 +8,11 @@ from __future__ import annotations
 import stat
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import Annotated, BinaryIO
 
 import cv2
 import numpy as np
+from annotated_types import Interval
 
 from deepfake.media.image_headers import MAX_IMAGE_PIXELS, header_size
 
@@ -25,12 +26,17 @@ PNG_OPTIONS = [
 """One row filter and the fastest level: faster than OpenCV's default, and smaller on face crops (EXPERIMENTS.md)."""
 
 
+_Mean = Annotated[float, Interval(ge=-10, le=10)]
+_Std = Annotated[float, Interval(ge=1e-3, le=100)]
+"""A smaller divisor would make numbers that no network was trained on; 1/255 is in use."""
+
+
 @dataclass(frozen=True)
 class Normalization:
     """Per-channel mean and standard deviation, RGB, of pictures in 0..1."""
 
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
+    mean: tuple[_Mean, _Mean, _Mean]
+    std: tuple[_Std, _Std, _Std]
 
 
 IMAGENET = Normalization((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))

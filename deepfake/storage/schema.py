@@ -3,14 +3,16 @@
 A field's annotation says what its value may be: `Annotated[float, Interval(gt=0, le=1)]`, `Literal["a", "b"]`,
 `tuple[float, float]`, `dict[str, int]`, another dataclass, or one of these and None. Numbers are finite, neither a
 boolean nor a text is a number, and keys without a field are refused. What several fields must fulfill together stands
-in `__post_init__`, as a ValueError that begins with a field: "low: expected at most high".
+in `__post_init__`, as a ValueError that begins with a field: "low: expected at most high". A value in a layout of its
+own is read by a function, `Annotated[Kind, ReadBy(function)]`.
 """
 
 from __future__ import annotations
 
 import functools
 import json
-from dataclasses import fields, is_dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -29,8 +31,25 @@ Positive = Annotated[float, Gt(0)]
 Probability = Annotated[float, Interval(ge=0, le=1)]
 
 _T = TypeVar("_T")
+
+
+@dataclass(frozen=True)
+class ReadBy:
+    """Has a function read a field's JSON value.
+
+    It raises ValueError with a message that begins with the key within the value, or with "expected".
+    """
+
+    read: Callable[[Any], Any]
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> Any:
+        from pydantic_core import core_schema
+
+        return core_schema.no_info_plain_validator_function(self.read)
+
+
 _FORMAT = "format"
-_LONGEST_KEY = 60
+_LONGEST_KEY, _LONGEST_VALUE = 60, 100
 _ONE_ENTRY = Len(1)
 _NAMES: dict[Any, str] = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}
 _BOUNDS = {Ge: "{.ge:g} or more", Gt: "more than {.gt:g}", Le: "at most {.le:g}", Lt: "less than {.lt:g}"}
@@ -97,6 +116,11 @@ def require(holds: bool, key: str, expected: str) -> None:
         raise ValueError(f"{key}: expected {expected}")
 
 
+def under(key: str, message: str) -> str:
+    """Put a key before a message about its value, which may begin with keys itself."""
+    return f"{key}{': ' if message.startswith('expected ') else '.'}{message}" if key else message
+
+
 def to_plain(value: Any) -> Any:
     """Return the JSON value that `from_plain` reads back: dataclasses as mappings, tuples as lists."""
     if is_dataclass(value):
@@ -112,12 +136,14 @@ def _validator(kind: type) -> SchemaValidator:
     from pydantic import ConfigDict, TypeAdapter
     from pydantic_core import SchemaValidator
 
-    config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+    config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, arbitrary_types_allowed=True)
     return SchemaValidator(_as_json_has_it(TypeAdapter(tuple[kind], config=config).core_schema))  # type: ignore
 
 
 def _as_json_has_it(node: Any) -> Any:
     """Let lists be tuples, mappings dataclasses, and texts keys that are numbers: JSON has no other way to write them.
+
+    A list is left at its first fault.
 
     Args:
         node: of pydantic's core schema, which is nested mappings and lists.
@@ -129,15 +155,17 @@ def _as_json_has_it(node: Any) -> Any:
     parts = {key: _as_json_has_it(part) for key, part in node.items()}
     if "keys_schema" in parts:
         parts["keys_schema"] = {**parts["keys_schema"], "strict": False}
-    return {**parts, "strict": False} if node.get("type") in ("tuple", "dataclass") else parts
+    if node.get("type") in ("tuple", "dataclass"):
+        parts["strict"] = False
+    return {**parts, "fail_fast": True} if node.get("type") == "list" else parts
 
 
 def _message(kind: Any, fault: ErrorDetails) -> str:
     """Say where a value is wrong and what was expected."""
     where = fault["loc"][1:]  # the first is the place in the tuple
     place = _place(where)
-    if fault["type"] == "value_error":  # of a __post_init__, after its field
-        return f"{place}{'.' if place else ''}{fault['ctx']['error']}"
+    if fault["type"] == "value_error":  # of a __post_init__ or a ReadBy
+        return under(place, str(fault["ctx"]["error"]))
     if fault["type"] == "unexpected_keyword_argument":
         known = ", ".join(field.name for field in fields(_bare(_type_at(kind, where[:-1]))))
         return f"{place}: expected one of the keys {known}; this one is unknown"
@@ -145,8 +173,8 @@ def _message(kind: Any, fault: ErrorDetails) -> str:
         if isinstance(where[-1], str):
             return f"{place}: expected a value; the key is missing"
         where = where[:-1]  # a list that is too short
-    expected, place = describe(_type_at(kind, where)), _place(where)
-    return f"{place}{': ' if place else ''}expected {expected}; found {fault['input']!r:.100}"
+    found = f"{fault['input']!r:.{_LONGEST_VALUE}}"
+    return under(_place(where), f"expected {describe(_type_at(kind, where))}; found {one_line(found)}")
 
 
 def _place(where: tuple[int | str, ...]) -> str:

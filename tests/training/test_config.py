@@ -139,7 +139,11 @@ def changed(path: str, value, content=TINY) -> dict:
         ("optimizer.schedule.mode", "batch", "optimizer.schedule.mode: expected one of step, epoch"),
         ("optimizer.schedule.params.max_iter", 0, "optimizer.schedule.params.max_iter: expected more than 0"),
         ("normalize", {"mean": [0.5, 0.5], "std": [1, 1, 1]}, "normalize.mean: expected a list of 3 numbers"),
-        ("normalize", {"mean": [0, 0, 0], "std": [1, 0, 1]}, "normalize.std: expected values more than 0"),
+        (
+            "normalize",
+            {"mean": [0, 0, 0], "std": [1, 0, 1]},
+            "normalize.std[1]: expected a number from 0.001 to 100; found 0",
+        ),
         ("losses", {}, "losses: expected at least one of"),
         ("ohem_samples", 0, "ohem_samples: expected a whole number of 1 or more"),
         ("dropout", 1.0, "dropout: expected a number of 0 or more and less than 1"),

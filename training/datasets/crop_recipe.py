@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import replace
 from typing import Any
 
 from deepfake.faces.boxes import MARGIN
 from deepfake.faces.detectors.settings.mtcnn import PRESETS, PUBLISHED_SCALE, MTCNNSettings
 from deepfake.faces.recipes import CropRecipe
+from deepfake.storage.schema import from_plain
 
 log = logging.getLogger(__name__)
 
@@ -25,12 +25,12 @@ def crop_recipe(made_with: dict[str, Any] | None, source: str, padding_part: int
     if made_with is None:
         log.warning("%s: no box files; prediction will halve frames as for published checkpoints", source)
     else:
-        settings = _like(settings, made_with)
+        settings = _like(settings, made_with, source)
     return CropRecipe(settings=settings, margin=max(padding_part, MARGIN))
 
 
-def _like(settings: MTCNNSettings, made_with: dict) -> MTCNNSettings:
+def _like(settings: MTCNNSettings, made_with: dict[str, Any], source: str) -> MTCNNSettings:
     if made_with.get("layout") == "published":
         return settings.with_scale(PUBLISHED_SCALE)
     known = {name: made_with[name] for name in ("scale", "min_face", "factor") if name in made_with}
-    return replace(settings, **known)
+    return from_plain(MTCNNSettings, {**settings.to_dict(), **known}, source)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, replace
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, TypeVar, cast
 
@@ -12,6 +12,7 @@ import numpy as np
 
 from deepfake.faces.boxes import Face
 from deepfake.storage.registry import Registry
+from deepfake.storage.schema import require, to_plain
 
 WEIGHTS = Path("weights")
 """The usual folder of weight files."""
@@ -56,17 +57,13 @@ class DetectorSettings(ABC):
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values, for checkpoints and settings files."""
-        return {name: list(v) if isinstance(v, tuple) else v for name, v in asdict(cast(Any, self)).items()}
+        return to_plain(self)
 
-    @classmethod
-    def from_dict(cls: type[_Settings], content: Mapping[str, Any]) -> _Settings:
-        """Return what `to_dict` was made of.
-
-        Raises:
-            KeyError, TypeError: other content.
-            ValueError: a value out of its range.
-        """
-        return cls(**{name: tuple(v) if isinstance(v, list) else v for name, v in content.items()})
+    def check_scale(self) -> None:
+        """Raise ValueError for a scale that is out of SCALES, which options ask for, too."""
+        low, high = SCALES
+        expected = f"a number from {low:g} to {high:g}, or null; found {self.scale}"
+        require(self.scale is None or low <= self.scale <= high, "scale", expected)
 
 
 _Settings = TypeVar("_Settings", bound=DetectorSettings)

@@ -164,7 +164,7 @@ def test_something_else_is_a_clear_error(tmp_path):
         ([1, 2], "holds a list"),
         ({"epoch": 1}, "holds no 'state_dict' of tensors"),
         ({"state_dict": {"weight": 3}}, "holds no 'state_dict' of tensors"),
-        ({"state_dict": {}, "spec": {"format": 99}}, "format 99"),
+        ({"state_dict": {}, "spec": {"format": 99}}, "format: expected 1; found 99"),
         ({"state_dict": {}}, "carries no model spec, and its name is not that of a published checkpoint"),
     ]:
         torch.save(content, path)
@@ -321,7 +321,7 @@ def test_what_a_file_holds_beyond_tensors_is_named(network, tmp_path):
         ({"input_size": True}, "input_size: expected a whole number from 1 to 4096; found True"),
         ({"input_size": 10**6}, "input_size: expected a whole number"),
         ({"training": 3}, "training: expected a mapping"),
-        ({"architecture": ["a"]}, "architecture: expected a name"),
+        ({"architecture": ["a"]}, "architecture: expected a text"),
     ],
 )
 def test_a_spec_that_the_file_does_not_hold_is_refused(network, tmp_path, monkeypatch, change, told):

@@ -208,7 +208,7 @@ def _changed(**changes) -> str:
         (_changed(every="some"), "not understood"),
         (_changed(every=0), "expected 1 or more"),
         (_changed(pictures=".bmp"), r"expected one of \.png"),
-        (_changed(faces={"detector": "guess", "settings": {}}), "'guess' unknown"),
+        (_changed(faces={"detector": "guess", "settings": {}}), "detector: .*'guess'"),
         (_changed(faces={"detector": "mtcnn", "settings": ALIGNING["mtcnn"].to_dict(), "margin": 3}), "kind 'crop'"),
         (_changed(faces={"kind": "aligned", "detector": "mtcnn", "settings": {}}), "not understood"),
     ],

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
-from deepfake.faces.detectors.base import ALIGNING, SCALES, WEIGHTS, DetectorSettings, FaceDetector, detector
-from deepfake.storage.ranges import check_number, check_numbers
+from annotated_types import Interval
+
+from deepfake.faces.detectors.base import ALIGNING, WEIGHTS, DetectorSettings, FaceDetector, detector
+from deepfake.storage.schema import Probability
 
 PUBLISHED_SCALE = 0.5
 
-LEAST_CONFIDENCE = 0.01
+_Confidence = Annotated[float, Interval(ge=0.01, le=1)]
 """Below it, everything is a face: the candidates of one frame would take minutes and gigabytes."""
-MIN_FACES = (4.0, 10_000.0)
-"""Pixels. The pyramid's first level is 12 pixels divided by it, times the frame."""
-FACTORS = (0.05, 0.95)
-"""Between pyramid levels: at 1 the pyramid has no end."""
 
 
 @detector("mtcnn")
@@ -24,29 +23,25 @@ class MTCNNSettings(DetectorSettings):
     """How MTCNN looks for faces.
 
     Attributes:
-        thresholds: least confidence after each of MTCNN's three stages, LEAST_CONFIDENCE..1.
+        thresholds: least confidence after each of MTCNN's three stages, 0.01..1.
         scale: the frame's scale before detection; None chooses it by the frame's size (`auto_scale`).
         min_face: smallest face in pixels of the scaled frame.
         factor: ratio between neighbouring pyramid levels.
         min_share: pyramid levels made for faces smaller than this share of the frame's shorter side are left out;
             0 keeps all. The levels that stay are the same, so faces well above it are found at the same place.
 
-    Raises ValueError for a value out of its range.
+    Raises ValueError for a scale out of SCALES.
     """
 
-    thresholds: tuple[float, float, float]
+    thresholds: tuple[_Confidence, _Confidence, _Confidence]
     scale: float | None = None
-    min_face: int = 20
-    factor: float = 0.709
-    min_share: float = 0.0
+    # The pyramid's first level is 12 pixels divided by it, times the frame.
+    min_face: Annotated[int, Interval(ge=4, le=10_000)] = 20
+    factor: Annotated[float, Interval(ge=0.05, le=0.95)] = 0.709  # at 1 the pyramid has no end
+    min_share: Probability = 0.0
 
     def __post_init__(self) -> None:
-        check_numbers("thresholds", self.thresholds, 3, LEAST_CONFIDENCE, 1)
-        if self.scale is not None:
-            check_number("scale", self.scale, *SCALES)
-        check_number("min_face", self.min_face, *MIN_FACES)
-        check_number("factor", self.factor, *FACTORS)
-        check_number("min_share", self.min_share, 0, 1)
+        self.check_scale()
 
     def build(self, device: str = "cpu", weights_dir: Path = WEIGHTS) -> FaceDetector:
         """See `DetectorSettings.build`; its weights come with facenet-pytorch."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from deepfake.faces.detectors.base import ALIGNING, SCALES, WEIGHTS, DetectorSettings, FaceDetector, detector
-from deepfake.storage.ranges import check_number
+from deepfake.faces.detectors.base import ALIGNING, WEIGHTS, DetectorSettings, FaceDetector, detector
+from deepfake.storage.schema import Probability
 
 RETINAFACE_NETWORKS = ("resnet50", "mobilenet0.25", "mobilenet0.25-relu")
 """The last is the one-megabyte detector of the same author: same keys, other rectifiers; with those of the one before,
@@ -28,23 +28,19 @@ class RetinaFaceSettings(DetectorSettings):
         nms: of two boxes that share more of their union, the worse is dropped; None keeps all, several a face.
         scale: the frame's scale before detection; None chooses it by the frame's size (`auto_scale`).
 
-    Raises ValueError for an unknown network, or a value out of its range.
+    Raises ValueError for an unknown network, or a scale out of SCALES.
     """
 
     network: str = "resnet50"
-    confidence: float = PUBLISHED_CONFIDENCE
-    nms: float | None = PUBLISHED_NMS
+    confidence: Probability = PUBLISHED_CONFIDENCE
+    nms: Probability | None = PUBLISHED_NMS
     scale: float | None = 1.0
 
     def __post_init__(self) -> None:
         if self.network not in RETINAFACE_NETWORKS:
             known = ", ".join(RETINAFACE_NETWORKS)
             raise ValueError(f"network: RetinaFace network {self.network!r:.100} unknown; expected one of {known}")
-        check_number("confidence", self.confidence, 0, 1)
-        if self.nms is not None:
-            check_number("nms", self.nms, 0, 1)
-        if self.scale is not None:
-            check_number("scale", self.scale, *SCALES)
+        self.check_scale()
 
     def build(self, device: str = "cpu", weights_dir: Path = WEIGHTS) -> FaceDetector:
         """See `DetectorSettings.build`."""
