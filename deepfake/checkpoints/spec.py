@@ -15,6 +15,7 @@ from torch import nn
 from deepfake.faces.recipes import CropRecipe, FaceRecipe, recipe_from_dict, recipe_to_dict
 from deepfake.media.images import IMAGENET, Normalization
 from deepfake.models.registry import build_model
+from deepfake.storage.registry import UnknownName
 from deepfake.storage.schema import ReadBy, from_plain, require, to_plain
 
 SPEC_FORMAT = 1
@@ -65,6 +66,8 @@ class ModelSpec:
         """
         try:
             return build_model(self.architecture, **self.options, pretrained=False)
+        except UnknownName:
+            raise
         except (TypeError, RuntimeError, AttributeError, AssertionError, LookupError) as error:
             named = f"architecture {self.architecture!r:.100} with options {self.options!s:.200}"
             told = (str(error).splitlines() or [type(error).__name__])[0]
