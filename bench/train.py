@@ -39,7 +39,8 @@ from training.engine import distributed
 from training.engine.distributed import Ranks
 from training.engine.optim import build_optimizer
 from training.engine.trainer import PRECISIONS, TOTAL, Recipe, StepSettings, Trainer
-from training.tasks.losses import real_fake_bce
+from training.losses.binary_crossentropy import binary_crossentropy
+from training.losses.per_class import class_means
 from training.transforms.normalize import InputNormalizer
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -171,7 +172,7 @@ class BenchRecipe(Recipe):
 
     def loss(self, network: nn.Module, batch: Batch, whole: Batch | None = None) -> dict[str, torch.Tensor]:
         logits = network(self._input(batch.images)).flatten()
-        return {TOTAL: real_fake_bce(logits, batch.labels).total}
+        return {TOTAL: class_means(binary_crossentropy(logits, batch.labels), batch.labels).total}
 
     def predict(self, network: nn.Module, batch: Batch) -> torch.Tensor:
         return network(self._input(batch.images)).flatten().sigmoid()

@@ -17,6 +17,7 @@ from deepfake.media.images import IMAGENET, Normalization
 from deepfake.models.registry import ARCHITECTURES, model_names
 from deepfake.storage.json_files import read_json
 from deepfake.storage.schema import Count, Positive, from_plain, require, to_plain
+from training.losses.registry import LOSSES
 
 DEFAULT_SEED = 777
 """Of training, where nothing else is asked for."""
@@ -34,7 +35,6 @@ SCHEDULE_PARAMS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
 """Schedule type -> names of its required and of its optional parameters (see `training.engine.optim`)."""
 
 SCHEDULE_MODES = ("step", "epoch")
-LOSSES = ("BinaryCrossentropy",)
 _LISTS = ("steps", "milestones")
 
 _NotNegative = Annotated[float, Ge(0)]

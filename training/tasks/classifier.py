@@ -18,7 +18,8 @@ from training.datasets.sampling import steps_per_epoch, training_rows, validatio
 from training.datasets.shard_sampling import sharded_rows, sharded_samples, sharded_validation_positions, shares
 from training.engine.distributed import Ranks
 from training.engine.trainer import TOTAL, Recipe
-from training.tasks.losses import real_fake_bce, side_shares
+from training.losses.per_class import class_means, class_shares
+from training.losses.registry import weighted_losses
 from training.transforms.normalize import InputNormalizer
 
 
@@ -99,11 +100,10 @@ class ClassifierRecipe(Recipe):
         logits, labels = self._logits(network, batch), self._labels(batch)
         if self._options.only_changed:
             logits = logits[batch.valid]
-        sides = real_fake_bce(logits, labels, self._config.ohem_samples)
+        losses = class_means(weighted_losses(logits, labels, self._config.losses), labels, self._config.ohem_samples)
         if whole is not None and whole is not batch:
-            sides = sides.weighted(*side_shares(labels, self._labels(whole)))
-        weight = self._config.losses["BinaryCrossentropy"]
-        return {TOTAL: weight * sides.total, "fake": sides.fake, "real": sides.real}
+            losses = losses.weighted(*class_shares(labels, self._labels(whole)))
+        return {TOTAL: losses.total, "fake": losses.fake, "real": losses.real}
 
     def _labels(self, batch: Batch) -> torch.Tensor:
         """Labels of the samples that count."""
