@@ -9,10 +9,11 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from deepfake.cli.commandline import EXIT_DIVERGED, index_int, positive_int, run_guarded
+from deepfake.cli.commandline import EXIT_DIVERGED, run_guarded
+from deepfake.cli.options import add_options, values_of
 from deepfake.parallel.allocator import keep_freed_memory
-from federated.owner.settings import AVERAGE, BATCH_NORMS, LocalSettings
-from training.config import DEFAULT_SEED, TrainConfig, read_config
+from federated.owner.settings import LocalSettings
+from training.config import TrainConfig, read_config
 
 DEBUG_STEPS = 2
 SAMPLES, RUN = Path("federated_samples"), Path("federated_run")
@@ -25,19 +26,10 @@ def add_recipe(parser: argparse.ArgumentParser, name: str = "--config", required
     add = group.add_argument
     told = "first place's recipe, one of configs/*.json"
     add(name, dest="config", type=Path, required=required, metavar="JSON", help=told)
-    add("--seed", type=positive_int, default=DEFAULT_SEED, help="draws and augments (default: %(default)s)")
-    add(
-        "--epochs", type=positive_int, default=1, metavar="N",
-        help="an owner's epochs a round, of the config's batches_per_epoch at most (default: %(default)s)",
-    )  # fmt: skip
-    add(
-        "--batch-norm", choices=BATCH_NORMS, default=AVERAGE,
-        help="running means and variances are averaged like weights, or stay with their owner (default: %(default)s)",
-    )  # fmt: skip
+    add_options(add, LocalSettings, ("seed", "epochs", "batch_norm"))
     add("--init", type=Path, metavar="CKPT", help="start from a checkpoint of this network")
     add("--from-scratch", action="store_true", help="random weights instead of ImageNet's")
-    add("--workers", type=index_int, default=0, metavar="N", help="loader processes of a task (default: %(default)s)")
-    add("--device", choices=["auto", "cpu", "cuda"], default="auto", help="(default: cuda if there)")
+    add_options(add, LocalSettings, ("workers", "device"))
     add("--debug", action="store_true", help=f"{DEBUG_STEPS} steps an epoch, to see that it all works")
 
 
@@ -46,7 +38,7 @@ def local_settings(args: argparse.Namespace, rounds: int | None = None) -> Local
     config = read_config(args.config, TrainConfig)
     if args.debug:
         config = dataclasses.replace(config, batches_per_epoch=DEBUG_STEPS)
-    return LocalSettings(config, args.seed, args.epochs, rounds, args.batch_norm, args.workers, args.device)
+    return LocalSettings(**{**values_of(LocalSettings, args), "config": config, "rounds": rounds})
 
 
 def run_program(main: Callable[[], int]) -> int:

@@ -5,11 +5,10 @@ Functions take a parser, or a parser's or a group's `add_argument`; nothing is p
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from deepfake.cli.commandline import positive_int
+from deepfake.cli.options import Adds, add_options
 from deepfake.faces.detectors.base import ALIGNING
 from deepfake.media.video import FrameChoice, ReadLimits
 from deepfake.prediction.ensemble import Member, listed_ensembles, named_ensemble, weighted_members
@@ -24,7 +23,7 @@ UPLOAD_FRAMES = 150_000
 """Of a video: ten minutes at 240 frames a second."""
 
 
-def add_networks(add: Callable[..., object]) -> None:
+def add_networks(add: Adds) -> None:
     """`--weights-dir`, `--detector` (a key of ALIGNING, or None) and `--device`."""
     add("--weights-dir", type=Path, default=Path("weights"), metavar="DIR", help="default: %(default)s")
     add(
@@ -36,7 +35,7 @@ def add_networks(add: Callable[..., object]) -> None:
     add("--device", choices=["auto", "cpu", "cuda"], default="auto", help="default: cuda if there is one")
 
 
-def add_precision(add: Callable[..., object], tried_on: str) -> None:
+def add_precision(add: Adds, tried_on: str) -> None:
     """`--precision`, as `deepfake.prediction.precision_choice.choose_precision` takes it.
 
     Args:
@@ -77,16 +76,10 @@ def chosen_members(args: Any, frames: FrameChoice = FRAMES) -> list[Member]:
     return weighted_members([args.weights_dir / name for name in args.models], args.weights, frames)
 
 
-def add_upload_limits(add: Callable[..., object]) -> None:
-    """`--max-pixels` and `--max-frames`, of uploads; with `--timeout` for `upload_limits`."""
-    add(
-        "--max-pixels",
-        type=positive_int,
-        default=UPLOAD_PIXELS,
-        metavar="N",
-        help="of a picture or a video's frame; memory grows with it (default: %(default)s)",
-    )
-    add("--max-frames", type=positive_int, default=UPLOAD_FRAMES, metavar="N", help="of a video (default: %(default)s)")
+def add_upload_limits(add: Adds) -> None:
+    """Add `--max-pixels` and `--max-frames`, of uploads; with `--timeout` for `upload_limits`."""
+    defaults = {"pixels": UPLOAD_PIXELS, "frames": UPLOAD_FRAMES}
+    add_options(add, ReadLimits, defaults, defaults=defaults, prefix="max_")
 
 
 def upload_limits(args: Any) -> ReadLimits:
@@ -95,7 +88,7 @@ def upload_limits(args: Any) -> ReadLimits:
     return ReadLimits(args.max_pixels, args.max_frames, args.timeout, memory)
 
 
-def add_host(add: Callable[..., object]) -> None:
+def add_host(add: Adds) -> None:
     """`--host` and `--allow-host` of a server: this machine only, unless said otherwise."""
     add("--host", default=LOOPBACK, help="address to listen on (default: %(default)s; 0.0.0.0 lets everybody in)")
     add(

@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from argparse import Namespace
 
-from deepfake.cli.commandline import positive_float, positive_int
+from deepfake.cli.options import Adds, add_options, values_of
 from deepfake.media.video import LIMITS, ReadLimits
 
-
-def add_limits(add: Callable[..., object]) -> None:
-    """Add `--max-pixels`, `--max-frames` and `--max-seconds`, for `chosen_limits`; `add` is `parser.add_argument`."""
-    default = "(default: %(default)s)"
-    add("--max-pixels", type=positive_int, default=LIMITS.pixels, metavar="N", help=f"of a frame {default}")
-    add("--max-frames", type=positive_int, default=LIMITS.frames, metavar="N", help=f"of a video {default}")
-    add("--max-seconds", type=positive_float, default=LIMITS.seconds, metavar="S", help=f"to read a video in {default}")
+_PREFIX = "max_"
+_RAISED = ("pixels", "frames", "seconds")
 
 
-def chosen_limits(args: Any) -> ReadLimits:
+def add_limits(add: Adds) -> None:
+    """Add `--max-pixels`, `--max-frames` and `--max-seconds`, for `chosen_limits`."""
+    add_options(add, ReadLimits, _RAISED, prefix=_PREFIX)
+
+
+def chosen_limits(args: Namespace) -> ReadLimits:
     """Return what reading one video may take, by the options of `add_limits`."""
-    return ReadLimits(args.max_pixels, args.max_frames, args.max_seconds, has_options=True)
+    return ReadLimits(**values_of(ReadLimits, args, _PREFIX), has_options=True)
 
 
-def limit_arguments(args: Any) -> list[str]:
+def limit_arguments(args: Namespace) -> list[str]:
     """Return the options of `add_limits` that give the same limits; none where they are the usual ones."""
-    usual = {"pixels": LIMITS.pixels, "frames": LIMITS.frames, "seconds": LIMITS.seconds}
-    given = {name: getattr(args, f"max_{name}") for name in usual}
-    return [word for name in usual if given[name] != usual[name] for word in (f"--max-{name}", str(given[name]))]
+    given = values_of(ReadLimits, args, _PREFIX)
+    changed = {name: value for name, value in given.items() if value != getattr(LIMITS, name)}
+    return [word for name, value in changed.items() for word in (f"--max-{name}", str(value))]

@@ -12,13 +12,15 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import av
 import av.error
+from annotated_types import Ge, Gt
 from av.container import InputContainer
 from av.stream import Disposition
 from av.video.stream import VideoStream
+from typing_extensions import Doc
 
 from deepfake.media.image_files import READ_FORMATS
 from deepfake.media.image_headers import sniff_image
@@ -73,16 +75,14 @@ class ReadLimits:
 
     Attributes:
         pixels: of a frame, width times height, as stored and as shown.
-        frames: that the video may show.
-        seconds: of wall time, for one pass over the video.
         memory: bytes that the process which reads it may take for that; None for no limit (`bounded_memory`).
         has_options: whether the program has options that raise the first three (`deepfake.cli.reading_options`):
             messages name them.
     """
 
-    pixels: int = 2**26
-    frames: int = 500_000
-    seconds: float = 3600.0
+    pixels: Annotated[int, Ge(1), Doc("most pixels of a frame")] = 2**26
+    frames: Annotated[int, Ge(1), Doc("most frames of a video")] = 500_000
+    seconds: Annotated[float, Gt(0), Doc("most seconds to read a video in"), "S"] = 3600.0
     memory: int | None = None
     has_options: bool = False
 

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from annotated_types import Ge
+from typing_extensions import Doc
 
 from training.config import DEFAULT_SEED, TrainConfig
 
-AVERAGE, LOCAL = "average", "local"
+AVERAGE: Literal["average"] = "average"
+LOCAL: Literal["local"] = "local"
 BATCH_NORMS = (AVERAGE, LOCAL)
 """Whether batch norms' running means and variances are averaged like weights (McMahan et al. 2017 average all there
 is), or stay with their owner while the weights are shared (SiloBN, Andreux et al. 2020)."""
@@ -19,22 +24,20 @@ class LocalSettings:
 
     Attributes:
         config: the recipe; its `batch_size` and `batches_per_epoch` are an owner's own.
-        seed: draws, augments.
-        epochs: of an owner's data a round.
-        rounds: the run's; after so many `train` only hands the weights on (Substra's federated averaging has its
-            owners train once more behind the last mean, for nobody). None: it always trains.
-        batch_norm: one of `BATCH_NORMS`.
-        workers: loader processes.
-        device: `auto`, `cpu` or `cuda`.
+        rounds: the run's; after so many `train` only hands the weights on (Substra's federated averaging schedules one
+            unused training after the last aggregation). None: it always trains.
     """
 
     config: TrainConfig
-    seed: int = DEFAULT_SEED
-    epochs: int = 1
+    seed: Annotated[int, Ge(1), Doc("draws and augments")] = DEFAULT_SEED
+    epochs: Annotated[int, Ge(1), Doc("an owner's epochs a round, of the config's batches_per_epoch at most")] = 1
     rounds: int | None = None
-    batch_norm: str = AVERAGE
-    workers: int = 0
-    device: str = "auto"
+    batch_norm: Annotated[
+        Literal["average", "local"],
+        Doc("running means and variances are averaged like weights, or stay with their owner"),
+    ] = AVERAGE
+    workers: Annotated[int, Ge(0), Doc("loader processes of a task")] = 0
+    device: Annotated[Literal["auto", "cpu", "cuda"], Doc("auto: cuda if there")] = "auto"
 
     def __post_init__(self) -> None:
         if self.epochs < 1:

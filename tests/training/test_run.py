@@ -333,11 +333,9 @@ def test_the_command_lines_defaults_are_the_options_own(tmp_path):
     from training.pipelines.options import parse_args
 
     for config in (["--config", "c.json"], ["c.json"]):
-        parsed, log_file = parse_args([*config, "--data-dir", "d"])
+        options, log_file = parse_args([*config, "--data-dir", "d"])
         assert log_file is None
-        assert dataclasses.replace(RunOptions(**parsed), workers=0) == RunOptions(
-            config=Path("c.json"), data_dir=Path("d")
-        )
+        assert dataclasses.replace(options(), workers=0) == RunOptions(config=Path("c.json"), data_dir=Path("d"))
 
 
 def test_two_trainings_into_the_same_files_are_refused(options, project_root, tmp_path):

@@ -18,11 +18,11 @@ from deepfake.media.images import ImageError, fit_square
 from training.datasets.batch import Sample
 from training.datasets.crop_reading import CropReader, as_rows
 from training.datasets.replacing import read_or_replace
+from training.options import RunOptions
 from training.transforms.augment import TrainAugmentation
 from training.transforms.occlusion import Occlusion, occlude
 from training.transforms.padding import narrow_margin
 
-LABEL_SMOOTHING = 0.01
 MIN_CHANGED = 32
 """A fake's crop is valid with more changed pixels than this."""
 FAKE = 1
@@ -39,9 +39,9 @@ class SampleOptions:
         only_changed: find out which fakes' crops show a change (costs reading every mask).
     """
 
-    label_smoothing: float = LABEL_SMOOTHING
+    label_smoothing: float = RunOptions.label_smoothing
     hardcore: bool = True
-    padding_part: int = 3
+    padding_part: int = RunOptions.padding_part
     only_changed: bool = False
 
 

@@ -25,10 +25,9 @@ from training.engine import distributed
 from training.engine.distributed import Ranks
 from training.engine.epoch_log import EpochEntry
 from training.engine.trainer import Trainer
+from training.options import FitOptions
 
 RESUME_AUTO = "auto"
-KEEP_EPOCHS = 5
-"""Per-epoch files that stay, those of the lowest weighted losses: 40 epochs of five B7 would fill 50 GB."""
 
 _RESTARTS = "TORCHELASTIC_RESTART_COUNT"
 _ENDING_SECONDS = 60.0
@@ -157,7 +156,9 @@ class CheckpointStore:
         keep_epochs: how many per-epoch files stay; 0 keeps all.
     """
 
-    def __init__(self, files: RunFiles, spec: ModelSpec, division: Division, keep_epochs: int = KEEP_EPOCHS) -> None:
+    def __init__(
+        self, files: RunFiles, spec: ModelSpec, division: Division, keep_epochs: int = FitOptions.keep_epochs
+    ) -> None:
         self.files = files
         self._spec = spec
         self._division = division

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
 from importlib import metadata
-from pathlib import Path
-from typing import Any, TypeVar
 
 import torch
 from torch import nn
@@ -16,10 +13,9 @@ from deepfake.checkpoints.spec import ModelSpec
 from deepfake.losslog import EpochLoss, format_losses
 from deepfake.models import build_model
 from deepfake.scoring.metrics import VideoMetrics
-from training.config import DEFAULT_SEED, ConfigError, RecipeConfig
+from training.config import ConfigError, RecipeConfig
 from training.engine import distributed
 from training.engine.checkpointing import (
-    KEEP_EPOCHS,
     RESUME_AUTO,
     CheckpointStore,
     Division,
@@ -34,66 +30,14 @@ from training.engine.optim import check_schedule
 from training.engine.scalars import Scalars
 from training.engine.stopping import Stopped, StopRequest
 from training.engine.trainer import EpochReport, Recipe, StepSettings, Trainer
+from training.options import FitOptions
 
 PROJECT = "deepfake-detection"
-CHECKPOINT_STEPS = 500
-"""B7 takes minutes for so many steps, and a second to save."""
 
 MakeRecipe = Callable[[nn.Module, Ranks], Recipe]
 """A network on its device, and this process among its like -> what is trained."""
 
-_Config = TypeVar("_Config", bound=RecipeConfig)
-
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class FitOptions:
-    """One run's options, whatever the recipe; the command line's help explains each. `data_dir` is a folder, or a
-    URL for recipes that read shards."""
-
-    config: Path
-    data_dir: Path | str
-    seed: int = DEFAULT_SEED
-    prefix: str = ""
-    output_dir: Path = Path("weights")
-    logdir: Path = Path("logs")
-    workers: int = 0
-    resume: str | None = None
-    from_zero: bool = False
-    zero_score: bool = False
-    distributed: bool = False
-    test_every: int = 1
-    opt_level: str | None = None
-    device: str = "auto"
-    from_scratch: bool = False
-    epochs: int | None = None
-    keep_epochs: int = KEEP_EPOCHS
-    checkpoint_every: int = CHECKPOINT_STEPS
-    accumulate: int | None = None
-    compile: bool = False
-
-    def __post_init__(self) -> None:
-        if self.resume is None and (self.from_zero or self.zero_score):
-            raise ValueError("--from-zero and --zero-score say how to --resume; without it they mean nothing")
-
-    def applied(self, config: _Config) -> _Config:
-        """The config with what the options put in the place of its values.
-
-        Raises:
-            ConfigError: the config and such a value do not go together.
-        """
-        if self.epochs is not None:
-            config = config.with_epochs(self.epochs)
-        if self.accumulate is not None:
-            try:
-                config = config.with_accumulation(self.accumulate)
-            except ValueError as error:
-                raise ConfigError(f"{self.config}: --accumulate {self.accumulate}: {error}") from error
-        return config
-
-    def to_dict(self) -> dict[str, Any]:
-        return {k: str(v) if isinstance(v, Path) else v for k, v in asdict(self).items()}
 
 
 def train(

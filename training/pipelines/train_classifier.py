@@ -12,12 +12,12 @@ from training.pipelines.options import parse_args
 
 
 def main() -> int:
-    arguments, log_file = parse_args()
+    options, log_file = parse_args()
 
     def train() -> None:
-        from training.tasks.run import RunOptions, run
+        from training.tasks.run import run
 
-        run(RunOptions(**arguments))
+        run(options())
 
     return run_training(train, log_file)
 

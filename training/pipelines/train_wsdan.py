@@ -12,12 +12,12 @@ from training.pipelines.options import parse_wsdan_args
 
 
 def main() -> int:
-    arguments, log_file = parse_wsdan_args()
+    options, log_file = parse_wsdan_args()
 
     def train() -> None:
-        from training.tasks.run_aligned import WSDANOptions, run_wsdan
+        from training.tasks.run_aligned import run_wsdan
 
-        run_wsdan(WSDANOptions(**arguments))
+        run_wsdan(options())
 
     return run_training(train, log_file)
 

@@ -12,12 +12,12 @@ from training.pipelines.options import parse_xception_args
 
 
 def main() -> int:
-    arguments, log_file = parse_xception_args()
+    options, log_file = parse_xception_args()
 
     def train() -> None:
-        from training.tasks.run_aligned import AlignedOptions, run_xception
+        from training.tasks.run_aligned import run_xception
 
-        run_xception(AlignedOptions(**arguments))
+        run_xception(options())
 
     return run_training(train, log_file)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
@@ -20,7 +19,8 @@ from deepfake.models.weight_files import CheckpointError, load_state
 from training.config import ConfigError, RecipeConfig, WSDANConfig, XceptionConfig, read_config
 from training.datasets.face_sampling import check_faces
 from training.engine.checkpointing import RunFiles
-from training.engine.fitting import FitOptions, train
+from training.engine.fitting import train
+from training.options import AlignedOptions, WSDANOptions
 from training.tasks.aligned import AlignedRecipe
 from training.tasks.wsdan import WSDANRecipe
 from training.tasks.xception import XceptionRecipe
@@ -31,24 +31,6 @@ INITIAL, INITIALIZED = "xception", "wsdan_xception"
 """The network whose weights another one can start with, and that other one."""
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class AlignedOptions(FitOptions):
-    """One run's options; `data_dir` is the folder of aligned faces. The command line's help explains each."""
-
-    face_list: Path | None = None
-
-    @property
-    def folder(self) -> Path:
-        return Path(self.data_dir)
-
-
-@dataclass(frozen=True)
-class WSDANOptions(AlignedOptions):
-    """WS-DAN's options; the command line's help explains each."""
-
-    init: Path | None = None
 
 
 def run_xception(options: AlignedOptions) -> None:

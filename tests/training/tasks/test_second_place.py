@@ -537,9 +537,9 @@ def test_weights_that_wsdan_cannot_start_with(small, options, tmp_path):
 )
 def test_the_command_lines_defaults_are_the_options_own(parse, kind, capsys):
     for config in (["--config", "c.json"], ["c.json"]):
-        parsed, log_file = parse([*config, "--data-dir", "d"])
+        options, log_file = parse([*config, "--data-dir", "d"])
         assert log_file is None
-        assert dataclasses.replace(kind(**parsed), workers=0) == kind(config=Path("c.json"), data_dir=Path("d"))
+        assert dataclasses.replace(options(), workers=0) == kind(config=Path("c.json"), data_dir=Path("d"))
     for configs, told in (([], "required: --config"), (["a", "--config", "b"], "two configs")):
         with pytest.raises(SystemExit) as ended:
             parse([*configs, "--data-dir", "d"])
