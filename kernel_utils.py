@@ -1,7 +1,7 @@
-"""video -> faces -> scores -> one number: what notebooks import.
+"""The names that published notebooks import: video -> faces -> scores -> one number.
 
-`predict_on_video` and `predict_on_video_set` are the published entry points; the pipeline of predict_folder.py starts
-with `deepfake.prediction.loading.load_predictor`.
+Nothing else in this project uses them. New code begins with `deepfake.prediction.load_predictor`, which also knows what
+checkpoints need, aligned faces, and what to do with bad videos.
 """
 
 from __future__ import annotations

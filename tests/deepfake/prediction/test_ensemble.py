@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from deepfake.media.video import EveryFrames, SpreadFrames
-from deepfake.prediction.ensemble import EnsembleError, Member, read_ensemble
+from deepfake.prediction.ensemble import EnsembleError, Member, find_members, read_ensemble
 from deepfake.published import NAMES, SECOND_PLACE_NAMES
 
 GOOD = {"frames": {"every": 5}, "max_faces": 7, "aggregation": "mean", "models": {"a": 1, "b": 3}}
@@ -37,6 +37,17 @@ def test_ensembles_mix(write):
     members = read_ensemble(write({"ensembles": {"one": 1, "two": 3}}), WEIGHTS)
     assert {member.name: member.weight for member in members} == pytest.approx({"a": 1 / 16, "b": 3 / 16, "c": 3 / 4})
     assert members[2].frames == SpreadFrames(32)
+
+
+def test_what_stands_for_members(write):
+    one, two = Member(Path("a")), Member(Path("b"), 3.0)
+    assert find_members("a", WEIGHTS) == find_members(Path("a"), WEIGHTS) == find_members([one], WEIGHTS) == [one]
+    assert find_members([Path("a"), two, "c"], WEIGHTS) == [one, two, Member(Path("c"))]
+    assert [member.checkpoint for member in find_members("second_place", WEIGHTS)] == [
+        WEIGHTS / name for name in SECOND_PLACE_NAMES
+    ]
+    file = write(GOOD)
+    assert find_members(file, WEIGHTS) == find_members(str(file), WEIGHTS) == read_ensemble(file, WEIGHTS)
 
 
 def test_the_shipped_ensembles(project_root):
