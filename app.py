@@ -13,18 +13,21 @@ import sys
 import tempfile
 from functools import partial
 from pathlib import Path
+from threading import Event
 from typing import TYPE_CHECKING
 
 from deepfake.cli.commandline import EXIT_INTERRUPTED, EXIT_USAGE, index_int, positive_int, run_guarded
 from deepfake.cli.prediction_options import add_host, add_networks, add_precision, add_upload_limits, upload_limits
+from deepfake.faces.detectors.base import ALIGNING
 from deepfake.parallel.allocator import keep_freed_memory
 from deepfake.prediction.ensemble import listed_ensembles, read_ensemble, weighted_members
 from deepfake.published import WeightsError, check_present
+from deepfake.scoring.calibration import read_calibration
 from serving.run_folder import delete_older, run_folder, sweep
 from serving.server import address_of, bind, listen
 
 if TYPE_CHECKING:
-    from serving.analyst import Analyst
+    from serving.analyzer import AnalyzersByName
 
 PORT = 7860
 FOLDER_PREFIX = "deepfake-page-"
@@ -77,7 +80,7 @@ def main() -> int:
     args = parse_args()
     keep_freed_memory()
     signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGINT))  # ends as Ctrl-C does: nothing is left behind
-    analyst = build_analyst(args)
+    analyzers = build_analyzers(args)
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
     parent = Path(os.environ.get(GRADIO_FOLDER) or tempfile.gettempdir())
     parent.mkdir(parents=True, exist_ok=True)
@@ -85,11 +88,11 @@ def main() -> int:
     with bind(args.host, args.port) as place, run_folder(FOLDER_PREFIX, parent) as folder:
         # Uploads, what gradio makes of them, and reports while they are drawn: all goes with this folder.
         os.environ[GRADIO_FOLDER] = tempfile.tempdir = str(folder)
-        serve(args, analyst, place, folder)
+        serve(args, analyzers, place, folder)
     return 0
 
 
-def serve(args: argparse.Namespace, analyst: Analyst, place: socket.socket, folder: Path) -> None:
+def serve(args: argparse.Namespace, analyzers: AnalyzersByName, place: socket.socket, folder: Path) -> None:
     """Serve the page until Ctrl-C, with its files in a folder of this run."""
     from serving.guard import AllowedHosts, Guard
     from serving.page_app import POLICY
@@ -99,7 +102,9 @@ def serve(args: argparse.Namespace, analyst: Analyst, place: socket.socket, fold
     (folder / "examples").mkdir()
     examples = find_examples(args.examples, folder / "examples")
     uploads = PageUploads(folder / "uploads", args.max_size << 20, args.timeout)
-    app = build_app(build_page(analyst, examples), uploads, folder, analyst.names, examples)
+    stopping = Event()
+    page = build_page(analyzers, args.timeout, stopping.is_set, examples)
+    app = build_app(page, uploads, folder, analyzers.names, examples)
     own = frozenset(path for path in folder.rglob("*") if path.is_file())
 
     def tidy() -> None:
@@ -108,7 +113,7 @@ def serve(args: argparse.Namespace, analyst: Analyst, place: socket.socket, fold
 
     def stop() -> None:
         uploads.stop()
-        analyst.stop()
+        stopping.set()
 
     # Flushed: who reads it through a pipe waits for it.
     announce = partial(print, f"listening on {address_of(place)}/ (Ctrl-C ends it)", flush=True)
@@ -116,11 +121,11 @@ def serve(args: argparse.Namespace, analyst: Analyst, place: socket.socket, fold
     listen(guarded, place, announce, stopping=stop, tidy=tidy, tidy_seconds=UPLOAD_CHECK, grace_seconds=GRACE_SECONDS)
 
 
-def build_analyst(args: argparse.Namespace) -> Analyst:
+def build_analyzers(args: argparse.Namespace) -> AnalyzersByName:
     """The ensembles that can be used here.
 
     Raises:
-        ValueError: none can, or the models or the calibration cannot.
+        ValueError: none can, or the models, the device or the calibration cannot.
     """
     offered, missing = {}, []
     if args.models:
@@ -137,19 +142,19 @@ def build_analyst(args: argparse.Namespace) -> Analyst:
             offered[file.stem] = members
     if not offered:
         raise ValueError("no ensemble is complete; name --models, or fetch what is missing:\n  " + "\n  ".join(missing))
-    from serving.analyst import Analyst
+    calibrations = {next(iter(offered)): read_calibration(args.calibration)} if args.calibration else {}
+    from deepfake.models.precision import choose_device
+    from serving.analyzer import AnalyzersByName, AnalyzerSettings
 
-    return Analyst(
-        offered,
+    settings = AnalyzerSettings(
+        device=choose_device(args.device),
+        detector=ALIGNING.get(args.detector),
         weights_dir=args.weights_dir,
-        device=args.device,
-        detector=args.detector,
         precision=args.precision,
         max_seconds=args.max_seconds,
-        timeout=args.timeout,
         limits=upload_limits(args),
-        calibration=(next(iter(offered)), args.calibration) if args.calibration else None,
     )
+    return AnalyzersByName(offered, settings, calibrations)
 
 
 if __name__ == "__main__":

@@ -30,12 +30,12 @@ from deepfake.faces.detectors.base import ALIGNING
 from deepfake.parallel.allocator import keep_freed_memory
 from deepfake.prediction.ensemble import Member
 from deepfake.published import check_present
-from deepfake.scoring.calibration import choose_rule, read_calibration
+from deepfake.scoring.calibration import read_calibration
 from serving.run_folder import run_folder, sweep
 from serving.server import address_of, bind, listen
 
 if TYPE_CHECKING:
-    from serving.answers import Answerer
+    from serving.analyzer import Analyzer
 
 PORT = 8000
 TOKEN_VARIABLE = "DEEPFAKE_TOKEN"
@@ -83,7 +83,7 @@ def parse_args() -> argparse.Namespace:
         type=index_int,
         default=8,
         metavar="N",
-        help="uploads that may wait while one is worked on; further ones are told to come back (default: %(default)s)",
+        help="uploads that may wait while one is worked on; further ones get status 429 (default: %(default)s)",
     )
     add(
         "--per-address",
@@ -108,13 +108,13 @@ def main() -> int:
     signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGINT))  # ends as Ctrl-C does, while networks load too
     # Bound first: a taken port is reported before the networks are loaded; until then no connection is accepted.
     with bind(args.host, args.port) as place:
-        answer = build_answerer(args, members)
+        analyzer = build_analyzer(args, members)
         with run_folder(FOLDER_PREFIX) as folder:
-            serve(args, answer, token, place, folder)
+            serve(args, analyzer, token, place, folder)
     return 0
 
 
-def serve(args: argparse.Namespace, answer: Answerer, token: str | None, place: socket.socket, folder: Path) -> None:
+def serve(args: argparse.Namespace, analyzer: Analyzer, token: str | None, place: socket.socket, folder: Path) -> None:
     """Serve uploads, which lie in `folder`, until the service is stopped."""
     try:
         from serving.guard import AllowedHosts, Guard, is_loopback
@@ -123,7 +123,7 @@ def serve(args: argparse.Namespace, answer: Answerer, token: str | None, place: 
         raise ValueError(f"the service needs {error.name}: pip install -e '.[serve]'") from error
     most_each = args.per_address or (args.queue + 2) // 2
     limits = Limits(int(args.max_size * (1 << 20)), args.timeout, args.queue, most_each)
-    service = Service(answer, answer.models, limits, folder)
+    service = Service(analyzer, limits, folder)
     if token is None and not is_loopback(place):
         log.warning("others can reach this service and it asks for no token; --token-file sets one")
     app = build_app(service, importlib.metadata.version(PACKAGE), token)
@@ -134,7 +134,7 @@ def serve(args: argparse.Namespace, answer: Answerer, token: str | None, place: 
 
 
 def read_token(file: Path | None) -> str | None:
-    """The token of a file, or else of the environment; None if there is none. Never told to anybody.
+    """The token of a file, or else of the environment; None if there is none. It is never logged.
 
     Raises:
         ValueError: the file is missing, or it or the variable holds no usable token.
@@ -151,15 +151,20 @@ def read_token(file: Path | None) -> str | None:
     return token
 
 
-def build_answerer(args: argparse.Namespace, members: list[Member]) -> Answerer:
-    """Loads the networks."""
+def build_analyzer(args: argparse.Namespace, members: list[Member]) -> Analyzer:
+    """Load the networks."""
     calibration = read_calibration(args.calibration) if args.calibration else None
-    from deepfake.prediction.loading import load_predictor
-    from serving.answers import Answerer
+    from serving.analyzer import AnalyzerSettings, load_analyzer
 
-    detector = ALIGNING.get(args.detector)
-    predictor = load_predictor(members, args.device, detector, args.weights_dir, args.precision, upload_limits(args))
-    return Answerer(predictor, choose_rule(calibration, predictor.run), args.max_seconds, upload_limits(args))
+    settings = AnalyzerSettings(
+        device=args.device,
+        detector=ALIGNING.get(args.detector),
+        weights_dir=args.weights_dir,
+        precision=args.precision,
+        max_seconds=args.max_seconds,
+        limits=upload_limits(args),
+    )
+    return load_analyzer(members, settings, calibration)
 
 
 if __name__ == "__main__":

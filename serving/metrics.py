@@ -1,88 +1,65 @@
-"""Counters and histograms in the text format that Prometheus reads (exposition format 0.0.4)."""
+"""The service's metrics for Prometheus, in a registry of their own: several services in one process do not mix."""
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from collections.abc import Callable, Iterator, Sequence
-from threading import Lock
+from collections.abc import Callable
 
-CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4 as CONTENT_TYPE
 
-SECONDS = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0)
-"""Upper bounds of a histogram's buckets, in seconds."""
+from deepfake.scoring.results import VideoResult
 
-_ESCAPES = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n"})
+__all__ = ["CONTENT_TYPE", "ServiceMetrics"]
 
-
-class Counter:
-    """A number for each combination of label values that only grows."""
-
-    def __init__(self, name: str, told: str, labels: Sequence[str] = ()) -> None:
-        self._name, self._told, self._labels = name, told, labels
-        self._values: dict[tuple[str, ...], float] = {} if labels else {(): 0.0}
-        self._lock = Lock()
-
-    def add(self, *values: object, amount: float = 1) -> None:
-        """Adds to the number with these label values, one for each label."""
-        key = tuple(map(str, values))
-        assert len(key) == len(self._labels)
-        with self._lock:
-            self._values[key] = self._values.get(key, 0.0) + amount
-
-    def lines(self) -> Iterator[str]:
-        yield from _head(self._name, self._told, "counter")
-        with self._lock:
-            values = sorted(self._values.items())
-        yield from (f"{self._name}{_braces(self._labels, key)} {value:.15g}" for key, value in values)
+BUCKETS = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0)
+"""Upper bounds of the histograms' buckets, in seconds."""
 
 
-class Histogram:
-    """How many values lie at or under each bound, and their sum."""
+class ServiceMetrics:
+    """Counts requests and results.
 
-    def __init__(self, name: str, told: str, bounds: Sequence[float] = SECONDS) -> None:
-        self._name, self._told, self._bounds = name, told, bounds
-        self._counts = [0] * (len(bounds) + 1)
-        self._sum = 0.0
-        self._lock = Lock()
+    Args:
+        queue_length: returns how many uploads are read, wait or are worked on.
+    """
 
-    def observe(self, value: float) -> None:
-        with self._lock:
-            self._counts[bisect_left(self._bounds, value)] += 1
-            self._sum += value
+    def __init__(self, queue_length: Callable[[], float]) -> None:
+        self._registry = registry = CollectorRegistry()
+        self._requests = Counter(
+            "deepfake_requests_total", "Requests by path and HTTP status.", ("path", "status"), registry=registry
+        )
+        self._results = Counter(
+            "deepfake_results_total", "Results by the status of the video.", ("status",), registry=registry
+        )
+        self._faces = Counter("deepfake_faces_scored_total", "Faces scored.", registry=registry)
+        self._predict = Histogram(
+            "deepfake_predict_seconds",
+            "Seconds of a POST /predict, waiting included.",
+            buckets=BUCKETS,
+            registry=registry,
+        )
+        self._scoring = Histogram(
+            "deepfake_scoring_seconds",
+            "Seconds of decoding, detecting and scoring a result.",
+            buckets=BUCKETS,
+            registry=registry,
+        )
+        length = Gauge("deepfake_queue_length", "Uploads that are read, wait or are worked on.", registry=registry)
+        length.set_function(queue_length)
 
-    def lines(self) -> Iterator[str]:
-        yield from _head(self._name, self._told, "histogram")
-        with self._lock:
-            counts, total = list(self._counts), self._sum
-        below = 0
-        for bound, count in zip([*(f"{bound:g}" for bound in self._bounds), "+Inf"], counts):
-            below += count
-            yield f'{self._name}_bucket{{le="{bound}"}} {below}'
-        yield f"{self._name}_sum {total:.6f}"
-        yield f"{self._name}_count {below}"
+    def count_request(self, path: str, status: int) -> None:
+        """Count a request that was answered."""
+        self._requests.labels(path, status).inc()
 
+    def observe_predict(self, seconds: float) -> None:
+        """Record how long a POST /predict took."""
+        self._predict.observe(seconds)
 
-class Gauge:
-    """A number that is asked for when it is read."""
+    def count_result(self, result: VideoResult) -> None:
+        """Count the result of an upload, its faces, and how long it took."""
+        self._results.labels(result.status).inc()
+        self._faces.inc(result.scored_faces)
+        self._scoring.observe(result.seconds)
 
-    def __init__(self, name: str, told: str, read: Callable[[], float]) -> None:
-        self._name, self._told, self._read = name, told, read
-
-    def lines(self) -> Iterator[str]:
-        yield from _head(self._name, self._told, "gauge")
-        yield f"{self._name} {self._read():g}"
-
-
-def write_metrics(metrics: Sequence[Counter | Histogram | Gauge]) -> str:
-    """The metrics as text."""
-    return "".join(f"{line}\n" for metric in metrics for line in metric.lines())
-
-
-def _head(name: str, told: str, kind: str) -> Iterator[str]:
-    yield f"# HELP {name} {told}"
-    yield f"# TYPE {name} {kind}"
-
-
-def _braces(labels: Sequence[str], values: Sequence[str]) -> str:
-    pairs = ",".join(f'{label}="{value.translate(_ESCAPES)}"' for label, value in zip(labels, values))
-    return f"{{{pairs}}}" if pairs else ""
+    def text(self) -> bytes:
+        """Return all metrics in Prometheus' text format (`CONTENT_TYPE`)."""
+        return generate_latest(self._registry)

@@ -7,7 +7,7 @@ import hmac
 import logging
 import tempfile
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from concurrent.futures import Future
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -19,14 +19,13 @@ from fastapi.responses import HTMLResponse, JSONResponse, Response
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from deepfake.parallel.pool import Cancelled
-from serving.answers import Answer, Unsuitable
+from deepfake.parallel.pool import Cancelled, IsCancelled
+from serving.analyzer import Analysis, Analyzer, TooLong, Unsuitable
 from serving.api_page import render_api
 from serving.arrival import CLIENT_LEFT, Refused, arrive, enter
-from serving.metrics import CONTENT_TYPE, Counter, Gauge, Histogram, write_metrics
-from serving.upload_queue import Ticket, Work, WorkQueue
+from serving.metrics import CONTENT_TYPE, ServiceMetrics
+from serving.upload_queue import Ticket, WorkQueue
 from serving.uploading import FIELD, Upload
-from serving.uploads import TooLong
 
 log = logging.getLogger(__name__)
 
@@ -90,52 +89,39 @@ class Limits:
 
 
 class Service:
-    """What the operations share: queue, limits, figures.
+    """What the operations share: the ensemble, the queue, limits and metrics.
 
     Args:
-        answer: an upload -> its answer.
-        models: the networks' names.
+        analyzer: the ensemble.
         folder: where uploads lie while they are needed.
     """
 
-    def __init__(self, answer: Work[Upload, Answer], models: Sequence[str], limits: Limits, folder: Path) -> None:
-        self.models = list(models)
-        self.queue: WorkQueue[Upload, Answer] = WorkQueue(answer, limits.waiting, limits.most_each)
+    def __init__(self, analyzer: Analyzer, limits: Limits, folder: Path) -> None:
+        def analyze(upload: Upload, is_cancelled: IsCancelled) -> Analysis:
+            return analyzer.analyze(upload.file, upload.name, is_cancelled)
+
+        self.models = analyzer.models
+        self.queue: WorkQueue[Upload, Analysis] = WorkQueue(analyze, limits.waiting, limits.most_each)
+        self.metrics = ServiceMetrics(lambda: len(self.queue))
         self._limits = limits
         self._folder = folder
-        self.requests = Counter("deepfake_requests_total", "Requests by path and HTTP status.", ("path", "status"))
-        self._results = Counter("deepfake_results_total", "Results by the status of the video.", ("status",))
-        self._faces = Counter("deepfake_faces_scored_total", "Faces scored.")
-        self.seconds = Histogram("deepfake_predict_seconds", "Seconds of a POST /predict, waiting included.")
-        self._scoring = Histogram("deepfake_scoring_seconds", "Seconds of decoding, detecting and scoring a result.")
-        self._length = Gauge("deepfake_queue_length", "Uploads that are read, wait or are worked on.", self._queued)
 
-    async def predict(self, request: Request) -> Answer:
-        """Read a request's upload and wait for its answer. Raises Refused."""
+    async def predict(self, request: Request) -> Analysis:
+        """Read a request's upload and wait for its analysis. Raises Refused."""
         ticket = self.queue.hold(enter(self.queue.admission, request))
         try:
             upload = await self._receive(request, ticket)
-            answer = await self._answer(request, ticket.submit(upload))
+            analysis = await self._result(request, ticket.submit(upload))
         finally:
             ticket.leave()
-        self._results.add(answer.result.status)
-        self._faces.add(amount=answer.result.scored_faces)
-        self._scoring.observe(answer.result.seconds)
-        return answer
+        self.metrics.count_result(analysis.result)
+        return analysis
 
-    def metrics(self) -> str:
-        """All figures as Prometheus text."""
-        scored = (self._results, self._scoring, self._faces)
-        return write_metrics((self.requests, self.seconds, *scored, self._length))
-
-    def _queued(self) -> float:
-        return len(self.queue)
-
-    async def _receive(self, request: Request, ticket: Ticket[Upload, Answer]) -> Upload:
+    async def _receive(self, request: Request, ticket: Ticket[Upload, Analysis]) -> Upload:
         folder = Path(ticket.cleanup.enter_context(tempfile.TemporaryDirectory(dir=self._folder)))
         return await arrive(request, ticket.place, folder / "upload", self._limits.max_bytes, self._limits.timeout)
 
-    async def _answer(self, request: Request, future: Future[Answer]) -> Answer:
+    async def _result(self, request: Request, future: Future[Analysis]) -> Analysis:
         result = asyncio.wrap_future(future)
         try:
             await self._wait(request, result)
@@ -149,7 +135,7 @@ class Service:
         finally:
             result.cancel()  # what comes of it later is nobody's
 
-    async def _wait(self, request: Request, result: asyncio.Future[Answer]) -> None:
+    async def _wait(self, request: Request, result: asyncio.Future[Analysis]) -> None:
         """Until the result is there. Raises Refused if it takes too long, or the client has left."""
         deadline = time.monotonic() + self._limits.timeout
         while not result.done():
@@ -177,7 +163,7 @@ def build_app(service: Service, version: str, token: str | None = None) -> FastA
         openapi_url=OPENAPI,
         lifespan=_closing(service),
     )
-    app.add_middleware(Observed, service=service)
+    app.add_middleware(Observed, metrics=service.metrics)
     app.add_exception_handler(Refused, _refuse)
     allowed = [Depends(_token_check(token))] if token is not None else []
 
@@ -187,11 +173,11 @@ def build_app(service: Service, version: str, token: str | None = None) -> FastA
         summary="Scores the faces of one upload.",
         response_description="The video's entry in the details, with models, crop recipes, settings and thresholds. "
         "Without a score (no face, a crash in the decoder), `status` and `reason` say why.",
-        responses={status: {"description": told} for status, told in _REFUSALS.items()},
+        responses={status: {"description": message} for status, message in _REFUSALS.items()},
         openapi_extra={"requestBody": _PREDICT_BODY},
     )
     async def predict(request: Request) -> Response:
-        return JSONResponse((await service.predict(request)).content)
+        return JSONResponse((await service.predict(request)).details)
 
     @app.get(HEALTH, summary="Whether the service works: models, version, length of the queue.")
     async def health() -> dict[str, Any]:
@@ -200,7 +186,7 @@ def build_app(service: Service, version: str, token: str | None = None) -> FastA
 
     @app.get(METRICS, dependencies=allowed, summary="Figures as Prometheus text.", response_class=Response)
     async def metrics() -> Response:
-        return Response(service.metrics(), media_type=CONTENT_TYPE)
+        return Response(service.metrics.text(), media_type=CONTENT_TYPE)
 
     @app.get(DOCS, include_in_schema=False)
     async def docs() -> Response:
@@ -212,9 +198,9 @@ def build_app(service: Service, version: str, token: str | None = None) -> FastA
 class Observed:
     """Counts and logs requests: path, status and seconds, nothing of what they hold."""
 
-    def __init__(self, app: ASGIApp, service: Service) -> None:
+    def __init__(self, app: ASGIApp, metrics: ServiceMetrics) -> None:
         self._app = app
-        self._service = service
+        self._metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -233,9 +219,9 @@ class Observed:
         finally:
             seconds = time.monotonic() - start
             path = scope["path"] if scope["path"] in (PREDICT, HEALTH, METRICS, DOCS, OPENAPI) else "other"
-            self._service.requests.add(path, status)
+            self._metrics.count_request(path, status)
             if path == PREDICT and scope["method"] == "POST":
-                self._service.seconds.observe(seconds)
+                self._metrics.observe_predict(seconds)
             log.info("%s %s %d %.2f s", scope["method"], path, status, seconds)
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +15,12 @@ from deepfake.media.images import fit_square, write_image
 from deepfake.media.video import iter_spread
 from deepfake.parallel.pool import Cancelled, WorkerDied
 from deepfake.synthesis.portraits import PERSONS, read_portrait
-from serving.analyst import Analyst
+from serving.analyzer import AnalyzersByName, Progress, named_as_uploaded
 from serving.page_app import JUDGE
 from serving.page_uploads import PageUploads
-from serving.uploads import named_as_uploaded
 
 MOST_WAITING = 20
-"""Uploads that may wait; further ones are told to come back."""
+"""Uploads that may wait; further ones are turned away."""
 REPORT_HEIGHT = 1100
 EXAMPLE_SIZE = 160
 """Side in pixels of an example's picture."""
@@ -31,25 +31,35 @@ and what speaks against trusting them. A score is evidence, not proof.
 """
 
 
-def build_page(analyst: Analyst, examples: Sequence[Path]) -> Any:
+def build_page(
+    analyzers: AnalyzersByName, timeout: float, is_stopping: Callable[[], bool], examples: Sequence[Path]
+) -> Any:
     """The page as gradio Blocks.
+
+    Args:
+        analyzers: of the ensembles that can be chosen.
+        timeout: seconds that scoring an upload may take, without waiting for others and loading networks.
+        is_stopping: returns whether the server is being stopped; uploads are not scored any more then.
+        examples: files to try.
 
     Raises:
         ValueError: gradio is not installed.
     """
     gr = _gradio()
 
-    def analyse(upload: str | None, ensemble: str, progress: Any = gr.Progress()) -> Markup:  # noqa: B008  (gradio's way)
+    def analyze(upload: str | None, ensemble: str, progress: Any = gr.Progress()) -> Markup:  # noqa: B008  (gradio's way)
         if upload is None:
             raise gr.Error("No file yet: drop a video or a picture first.", print_exception=False)
         file = Path(upload)
         try:
-            report = analyst.report(file, file.name, ensemble, lambda share, what: progress(share, desc=what))
+            report = draw_report(
+                analyzers, file, ensemble, timeout, is_stopping, lambda share, step: progress(share, desc=step)
+            )
         except Cancelled as error:
-            raise gr.Error(f"No result within {analyst.timeout:g} seconds.", print_exception=False) from error
+            raise gr.Error(f"No result within {timeout:g} seconds.", print_exception=False) from error
         except (ValueError, OSError, WorkerDied) as error:
             raise gr.Error(named_as_uploaded(error, file, file.name), print_exception=False) from error
-        return frame(report.page)
+        return frame(report)
 
     def choose(event: Any) -> str:
         return str(examples[event.index])
@@ -64,7 +74,7 @@ def build_page(analyst: Analyst, examples: Sequence[Path]) -> Any:
                 upload = gr.File(
                     label="Video or picture", file_types=[*VIDEO_SUFFIXES, *PICTURE_SUFFIXES], elem_id="upload"
                 )
-                ensemble = gr.Dropdown(analyst.names, value=analyst.names[0], label="Ensemble", elem_id="ensemble")
+                ensemble = gr.Dropdown(analyzers.names, value=analyzers.names[0], label="Ensemble", elem_id="ensemble")
                 start = gr.Button("Judge", variant="primary", elem_id="judge")
                 gallery = gr.Gallery(
                     [(thumbnail(path), path.name) for path in examples],
@@ -78,9 +88,32 @@ def build_page(analyst: Analyst, examples: Sequence[Path]) -> Any:
             with gr.Column(scale=3):
                 result = gr.HTML(elem_id="report", min_height=300)
         gallery.select(choose, None, upload, api_visibility="private")
-        start.click(analyse, [upload, ensemble], result, concurrency_limit=1, api_name=JUDGE)
+        start.click(analyze, [upload, ensemble], result, concurrency_limit=1, api_name=JUDGE)
     page.queue(max_size=MOST_WAITING)
     return page
+
+
+def draw_report(
+    analyzers: AnalyzersByName,
+    file: Path,
+    ensemble: str,
+    timeout: float,
+    is_stopping: Callable[[], bool],
+    progress: Progress,
+) -> str:
+    """Return an upload's report as HTML. Raises what `AnalyzersByName.get` and `Analyzer.analyze` raise."""
+    progress(0.1, "loading the networks")
+    analyzer = analyzers.get(ensemble)
+    deadline = time.monotonic() + timeout  # loading counts against nobody
+    analysis = analyzer.analyze(
+        file,
+        file.name,
+        is_cancelled=lambda: is_stopping() or time.monotonic() > deadline,
+        progress=progress,
+        with_report=True,
+    )
+    assert analysis.report is not None
+    return analysis.report
 
 
 def build_app(page: Any, uploads: PageUploads, folder: Path, ensembles: Sequence[str], examples: Sequence[Path]) -> Any:

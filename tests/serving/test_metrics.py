@@ -1,37 +1,49 @@
-"""Prometheus' text format."""
+"""The service's metrics as Prometheus reads them."""
 
-from serving.metrics import Counter, Gauge, Histogram, write_metrics
+from prometheus_client.parser import text_string_to_metric_families
+
+from deepfake.scoring.results import NO_FACE, VideoResult
+from serving.metrics import ServiceMetrics
 
 
-def test_the_text_has_the_form_that_is_read():
-    counter = Counter("a_total", "Told.", ("path", "status"))
-    counter.add("/x", 200)
-    counter.add("/x", 200, amount=2)
-    counter.add('q"\\\n', 404)
-    histogram = Histogram("s", "Seconds.", (0.5, 1))
-    for value in (0.5, 0.75, 7):
-        histogram.observe(value)
-    text = write_metrics([counter, histogram, Gauge("g", "Now.", lambda: 3)])
-    assert text.splitlines() == [
-        "# HELP a_total Told.",
-        "# TYPE a_total counter",
-        'a_total{path="/x",status="200"} 3',
-        r'a_total{path="q\"\\\n",status="404"} 1',
-        "# HELP s Seconds.",
-        "# TYPE s histogram",
-        's_bucket{le="0.5"} 1',
-        's_bucket{le="1"} 2',
-        's_bucket{le="+Inf"} 3',
-        "s_sum 8.250000",
-        "s_count 3",
-        "# HELP g Now.",
-        "# TYPE g gauge",
-        "g 3",
+def read(metrics: ServiceMetrics) -> dict[str, float]:
+    """`name{label=value,...}` -> value; without the times at which series began."""
+    found = {}
+    for family in text_string_to_metric_families(metrics.text().decode()):
+        for sample in family.samples:
+            labels = ",".join(f"{name}={value}" for name, value in sample.labels.items())
+            found[f"{sample.name}{{{labels}}}"] = sample.value
+    return {name: value for name, value in found.items() if "_created{" not in name}
+
+
+def test_requests_and_results_are_counted():
+    metrics = ServiceMetrics(lambda: 3)
+    for status in (200, 200, 404):
+        metrics.count_request("/health", status)
+    metrics.observe_predict(0.5)
+    metrics.observe_predict(7)
+    metrics.count_result(VideoResult(NO_FACE, seconds=400))
+    found = read(metrics)
+    assert found["deepfake_requests_total{path=/health,status=200}"] == 2
+    assert found["deepfake_requests_total{path=/health,status=404}"] == 1
+    assert found["deepfake_results_total{status=no_face}"] == 1
+    assert found["deepfake_faces_scored_total{}"] == 0
+    assert found["deepfake_queue_length{}"] == 3
+    assert [found[f"deepfake_predict_seconds_bucket{{le={bound}}}"] for bound in ("0.5", "5.0", "10.0", "+Inf")] == [
+        *(1, 1, 2, 2)
     ]
-    assert text.endswith("\n")
+    assert (found["deepfake_predict_seconds_sum{}"], found["deepfake_predict_seconds_count{}"]) == (7.5, 2)
+    assert found["deepfake_scoring_seconds_bucket{le=300.0}"] == 0
+    assert found["deepfake_scoring_seconds_bucket{le=+Inf}"] == 1
+
+
+def test_services_do_not_share_metrics():
+    one, other = ServiceMetrics(lambda: 0), ServiceMetrics(lambda: 0)
+    before = read(other)
+    one.count_request("/health", 200)
+    assert read(other) == before
 
 
 def test_large_counts_stay_exact():
-    counter = Counter("n_total", "Told.")
-    counter.add(amount=123456789)
-    assert "n_total 123456789\n" in write_metrics([counter])
+    metrics = ServiceMetrics(lambda: 123456789)
+    assert read(metrics)["deepfake_queue_length{}"] == 123456789

@@ -9,7 +9,7 @@ from PIL import Image
 from deepfake.media.images import write_image
 from deepfake.media.video import VideoError
 from deepfake.parallel.pool import Cancelled, run_in_subprocess
-from serving.uploads import TooLong, check_length, named_as_uploaded
+from serving.analyzer import TooLong, check_length, named_as_uploaded
 from tests.data.clips import draw, gradient
 
 
