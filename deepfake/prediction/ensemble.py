@@ -14,13 +14,16 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Literal
+
+from annotated_types import Len
 
 from deepfake.media.video import EveryFrames, FrameChoice, SpreadFrames
 from deepfake.prediction.face_collector import FRAMES, MAX_FACES
 from deepfake.scoring.aggregation import AGGREGATIONS
 from deepfake.storage.json_files import read_mapping
 from deepfake.storage.names import is_plain_name
+from deepfake.storage.schema import Count, Positive, from_plain, read_json_as, require
 
 SUFFIX = ".json"
 
@@ -28,12 +31,32 @@ ENSEMBLES = (Path(__file__).parent / "ensembles").resolve()
 """The files that come with the software: in a checkout a link to configs/ensembles, in a wheel the files."""
 
 _FRAME_CHOICES: dict[str, type[SpreadFrames] | type[EveryFrames]] = {"spread": SpreadFrames, "every": EveryFrames}
-_LIST_KEYS = ("frames", "max_faces", "aggregation", "models")
-_MIX_KEY = "ensembles"
+_Weights = Annotated[dict[str, Positive], Len(1)]
 
 
 class EnsembleError(ValueError):
     """An ensemble cannot be used; the message names the file, the key and what was expected."""
+
+
+@dataclass(frozen=True)
+class _List:
+    """A file that lists checkpoints by their names."""
+
+    frames: Annotated[dict[Literal["spread", "every"], Count], Len(1, 1)]
+    max_faces: Count
+    aggregation: str
+    models: _Weights
+
+    def __post_init__(self) -> None:
+        known = f"one of {', '.join(AGGREGATIONS)}; found {self.aggregation!r}"
+        require(self.aggregation in AGGREGATIONS, "aggregation", known)
+
+
+@dataclass(frozen=True)
+class _Mix:
+    """A file that lists the names of others beside it."""
+
+    ensembles: _Weights
 
 
 @dataclass(frozen=True)
@@ -117,54 +140,33 @@ def read_ensemble(file: Path, weights_dir: Path) -> list[Member]:
         EnsembleError: missing, not JSON, an unknown or missing key, or a value that makes no sense.
     """
     content = read_mapping(file, "ensemble", EnsembleError)
-    if _MIX_KEY not in content:
-        return _listed(file, content, weights_dir)
-    _only_keys(file, content, (_MIX_KEY,))
+    if "ensembles" not in content:
+        return _members(file, from_plain(_List, content, str(file), EnsembleError), weights_dir)
     members = []
-    for name, share in _weights(file, content, _MIX_KEY).items():
+    for name, share in _named_shares(file, "ensembles", from_plain(_Mix, content, str(file), EnsembleError).ensembles):
         other = file.with_name(name + SUFFIX)
-        listed = _listed(other, read_mapping(other, "ensemble", EnsembleError), weights_dir)
-        members += [replace(member, weight=member.weight * share) for member in listed]
+        listed = read_json_as(other, _List, "ensemble", EnsembleError)
+        members += [replace(member, weight=member.weight * share) for member in _members(other, listed, weights_dir)]
     return members
 
 
-def _listed(file: Path, content: Mapping[str, Any], weights_dir: Path) -> list[Member]:
-    _only_keys(file, content, _LIST_KEYS)
-    aggregation = content["aggregation"]
-    if not isinstance(aggregation, str) or aggregation not in AGGREGATIONS:
-        raise EnsembleError(f"{file}: aggregation: expected one of {', '.join(AGGREGATIONS)}; found {aggregation!r}")
-    frames = content["frames"]
-    if not isinstance(frames, dict) or len(frames) != 1 or not frames.keys() <= _FRAME_CHOICES.keys():
-        raise EnsembleError(f'{file}: frames: expected {{"spread": COUNT}} or {{"every": STEP}}; found {frames!r}')
-    ((kind, number),) = frames.items()
-    choice = _FRAME_CHOICES[kind](_count(file, f"frames.{kind}", number))
-    max_faces = _count(file, "max_faces", content["max_faces"])
+def _members(file: Path, listed: _List, weights_dir: Path) -> list[Member]:
+    ((kind, number),) = listed.frames.items()
     return [
-        Member(weights_dir / name, weight, choice, max_faces, aggregation)
-        for name, weight in _weights(file, content, "models").items()
+        Member(weights_dir / name, share, _FRAME_CHOICES[kind](number), listed.max_faces, listed.aggregation)
+        for name, share in _named_shares(file, "models", listed.models)
     ]
 
 
-def _only_keys(file: Path, content: Mapping[str, Any], keys: tuple[str, ...]) -> None:
-    wrong = sorted(content.keys() ^ set(keys))
-    if wrong:
-        raise EnsembleError(f"{file}: expected the keys {', '.join(keys)}; missing or unknown: {', '.join(wrong)}")
-
-
-def _weights(file: Path, content: Mapping[str, Any], key: str) -> dict[str, float]:
-    """Names with their weights, which are made to sum up to 1."""
-    given = content[key]
-    if not isinstance(given, dict) or not given:
-        raise EnsembleError(f"{file}: {key}: expected a mapping from name to weight; found {given!r}")
-    for name, weight in given.items():
+def _named_shares(file: Path, key: str, given: Mapping[str, float]) -> list[tuple[str, float]]:
+    """Return plain file names with their weights made to sum up to 1."""
+    for name in given:
         if not is_plain_name(name):
             raise EnsembleError(f"{file}: {key}: {name!r} is not a plain file name; names may not leave the folder")
-        if isinstance(weight, bool) or not isinstance(weight, (int, float)) or not 0 < weight < math.inf:
-            raise EnsembleError(f"{file}: {key}.{name}: expected a weight more than 0; found {weight!r}")
     shares = _shares(list(given.values()))
     if not all(shares):
         raise EnsembleError(f"{file}: {key}: expected weights that do not vanish beside each other; found {given}")
-    return dict(zip(given, shares))
+    return list(zip(given, shares))
 
 
 def _shares(weights: Sequence[float]) -> list[float]:
@@ -172,9 +174,3 @@ def _shares(weights: Sequence[float]) -> list[float]:
     largest = max(weights)  # their sum may be infinite
     total = math.fsum(weight / largest for weight in weights)
     return [weight / largest / total for weight in weights]
-
-
-def _count(file: Path, key: str, value: Any) -> int:
-    if type(value) is not int or value < 1:
-        raise EnsembleError(f"{file}: {key}: expected a whole number from 1 on; found {value!r}")
-    return value

@@ -50,7 +50,6 @@ class ReadBy:
 
 _FORMAT = "format"
 _LONGEST_KEY, _LONGEST_VALUE = 60, 100
-_ONE_ENTRY = Len(1)
 _NAMES: dict[Any, str] = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}
 _BOUNDS = {Ge: "{.ge:g} or more", Gt: "more than {.gt:g}", Le: "at most {.le:g}", Lt: "less than {.lt:g}"}
 
@@ -227,8 +226,8 @@ def describe(kind: Any) -> str:
 
 def _within(bounds: tuple[Any, ...]) -> str:
     flat: list[Any] = [part for bound in bounds for part in (bound if isinstance(bound, Interval) else [bound])]
-    if _ONE_ENTRY in flat:
-        return " with at least one entry"
+    if isinstance(flat[0], Len):
+        return " with one entry" if flat[0].max_length == 1 else " with at least one entry"
     if [type(bound) for bound in flat] == [Ge, Le]:
         return f" from {flat[0].ge:g} to {flat[1].le:g}"
     of = "" if isinstance(flat[0], (Gt, Lt)) else "of "

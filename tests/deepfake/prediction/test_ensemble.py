@@ -71,17 +71,19 @@ def test_the_shipped_ensembles(project_root):
     [
         ("{", "not JSON"),
         ([], "expected a mapping; found list"),
-        ({"models": {"a": 1}}, "missing or unknown: aggregation, frames, max_faces"),
-        ({**GOOD, "wings": 2}, "missing or unknown: wings"),
-        ({"ensembles": {"one": 1}, "wings": 2}, "missing or unknown: wings"),
+        ({"models": {"a": 1}}, "frames: expected a value; the key is missing"),
+        ({**GOOD, "wings": 2}, "wings: expected one of the keys frames, max_faces, aggregation, models; this one"),
+        ({"ensembles": {"one": 1}, "wings": 2}, "wings: expected one of the keys ensembles; this one is unknown"),
         ({**GOOD, "aggregation": "best"}, "aggregation: expected one of confident, mean; found 'best'"),
-        ({**GOOD, "frames": {"some": 3}}, "frames: expected"),
-        ({**GOOD, "frames": {"every": 0}}, "frames.every: expected a whole number from 1 on; found 0"),
+        ({**GOOD, "frames": {"some": 3}}, "frames.some: expected one of spread, every"),
+        ({**GOOD, "frames": {"spread": 3, "every": 3}}, "frames: expected a mapping with one entry"),
+        ({**GOOD, "frames": {}}, "frames: expected a mapping with one entry"),
+        ({**GOOD, "frames": {"every": 0}}, "frames.every: expected a whole number of 1 or more; found 0"),
         ({**GOOD, "max_faces": True}, "max_faces: expected a whole number"),
-        ({**GOOD, "models": {}}, "models: expected a mapping from name to weight"),
-        ({**GOOD, "models": {"a": 0}}, "models.a: expected a weight more than 0; found 0"),
-        ({**GOOD, "aggregation": ["mean"]}, r"aggregation: expected one of confident, mean; found \['mean'\]"),
-        ({**GOOD, "models": {"a": True}}, "models.a: expected a weight more than 0; found True"),
+        ({**GOOD, "models": {}}, "models: expected a mapping with at least one entry"),
+        ({**GOOD, "models": {"a": 0}}, "models.a: expected a number more than 0; found 0"),
+        ({**GOOD, "aggregation": ["mean"]}, r"aggregation: expected a text; found \['mean'\]"),
+        ({**GOOD, "models": {"a": True}}, "models.a: expected a number more than 0; found True"),
         ({**GOOD, "models": {"a": 10**400}}, "models.a: expected a whole number of at most 64 bits"),
         ({**GOOD, "models": {"a": float("inf")}}, "models.a: expected a finite number; found Infinity"),
         ({**GOOD, "models": {"a": 1e308, "b": 1e-300}}, "expected weights that do not vanish beside each other"),
@@ -102,5 +104,5 @@ def test_large_weights_are_shares_too(write):
 
 def test_mixes_of_mixes_are_refused(write):
     write({"ensembles": {"own": 1}})
-    with pytest.raises(EnsembleError, match="missing or unknown: aggregation, ensembles"):
+    with pytest.raises(EnsembleError, match="ensembles: expected one of the keys frames"):
         read_ensemble(write({"ensembles": {"own": 1}}), WEIGHTS)
