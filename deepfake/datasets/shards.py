@@ -17,16 +17,18 @@ import tarfile
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, astuple, dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, cast, get_type_hints
+from typing import Annotated, Any, BinaryIO, cast, get_type_hints
 
 import numpy as np
 import pandas as pd
+from annotated_types import Ge
 
 from deepfake.datasets import folds
 from deepfake.datasets.folds import CropFiles, FoldRow
 from deepfake.datasets.layout import parse_crop_name
 from deepfake.storage.json_files import parse_json
 from deepfake.storage.names import is_plain_name
+from deepfake.storage.schema import from_plain, require, to_plain
 from deepfake.storage.tables import parse_table, to_csv
 
 SHARDS_JSON = "shards.json"
@@ -75,8 +77,20 @@ class Shard:
 
     name: str
     fold: int
-    bytes: int
-    samples: int
+    bytes: Annotated[int, Ge(0)]
+    samples: Annotated[int, Ge(0)]
+
+    def __post_init__(self) -> None:
+        require(is_plain_name(self.name), "name", f"a plain file name; found {self.name!r:.100}")
+
+
+@dataclass(frozen=True)
+class _Listed:
+    """What `shards.json` holds: see `ShardIndex`."""
+
+    index: str
+    detection: dict[str, Any] | None
+    shards: tuple[Shard, ...]
 
 
 @dataclass(frozen=True)
@@ -194,7 +208,7 @@ def _scanned(tar: tarfile.TarFile, shard: str) -> Iterator[ShardRow]:
             raise ValueError(f"{member.name!r:.100} has {member.size} bytes; expected at most {_LARGEST_READ}")
         content = tar.extractfile(member)
         assert content is not None
-        row = FoldRow(**parse_json(content.read()))
+        row = from_plain(FoldRow, parse_json(content.read()))
         found = [spans.pop(name, (0, 0)) for name in (row.file, f"{key}.{MASK}", f"{key}.{LANDMARKS}")]
         if found[0][1] == 0 or spans:
             raise ValueError(f"{member.name} does not belong to the files before it")
@@ -209,13 +223,8 @@ def format_table(table: pd.DataFrame) -> bytes:
 
 def format_shards(index: ShardIndex) -> str:
     """shards.json."""
-    content = {
-        "format": FORMAT,
-        "index": index.checksum,
-        "detection": index.detection,
-        "shards": [asdict(shard) for shard in index.shards],
-    }
-    return json.dumps(content, indent=1) + "\n"
+    listed = _Listed(index.checksum, index.detection, index.shards)
+    return json.dumps({"format": FORMAT, **to_plain(listed)}, indent=1) + "\n"
 
 
 def checksum(table: bytes) -> str:
@@ -230,39 +239,20 @@ def parse_index(shards: bytes, table: bytes, source: str) -> ShardIndex:
         ShardError: malformed, of two packings, or with names and byte ranges that lead out of the shards.
         TableError: index.csv is no table with `COLUMNS`.
     """
-    listed = _parse_shards(shards, f"{source}/{SHARDS_JSON}")
-    if checksum(table) != listed["index"]:
+    try:
+        listed = from_plain(_Listed, parse_json(shards), file_format=FORMAT)
+    except ValueError as error:
+        raise ShardError(f"{source}/{SHARDS_JSON}: not a list of shards: {error}") from error
+    if checksum(table) != listed.index:
         raise ShardError(f"{source}/{INDEX_CSV}: does not fit {SHARDS_JSON}: they are of two packings; pack again")
     index = ShardIndex(
-        tuple(Shard(**shard) for shard in listed["shards"]),
+        listed.shards,
         parse_table(io.BytesIO(table), COLUMNS, "index of shards", f"{source}/{INDEX_CSV}"),
-        listed["index"],
-        listed["detection"],
+        listed.index,
+        listed.detection,
     )
     _check(index, f"{source}/{INDEX_CSV}")
     return index
-
-
-def _parse_shards(content: bytes, source: str) -> dict[str, Any]:
-    kinds = get_type_hints(Shard)
-    try:
-        listed = parse_json(content)
-        if listed["format"] != FORMAT:
-            raise ShardError(f"{source}: format {listed['format']!r}; this version reads {FORMAT}")
-        for shard in listed["shards"]:
-            if shard.keys() != kinds.keys() or not all(type(shard[name]) is kind for name, kind in kinds.items()):
-                raise ValueError(f"a shard is {shard}")
-            if shard["bytes"] < 0 or shard["samples"] < 0:
-                raise ValueError(f"a shard is {shard}")
-            if not is_plain_name(shard["name"]):
-                raise ValueError(f"{shard['name']!r} is no file name")
-        if not isinstance(listed["detection"], (dict, type(None))) or not isinstance(listed["index"], str):
-            raise ValueError("detection or index of another kind")
-    except ShardError:
-        raise
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise ShardError(f"{source}: not a list of shards: {error}") from error
-    return listed
 
 
 def _check(index: ShardIndex, source: str) -> None:
