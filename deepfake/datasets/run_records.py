@@ -25,6 +25,7 @@ from deepfake.storage.disk_full import out_of_space
 from deepfake.storage.journal import append_line, whole_lines
 from deepfake.storage.json_files import parse_json
 from deepfake.storage.own_folders import RUNS_DIR
+from deepfake.storage.schema import from_plain
 from deepfake.version import code_version
 
 FORMAT = 1
@@ -232,9 +233,8 @@ def _numbers(folder: Path, step: str) -> Iterator[int]:
 def _read_run(path: Path) -> Run:
     try:
         first, *lines = map(parse_json, whole_lines(path))
-        if first.pop("format") != FORMAT:
-            raise ValueError(f"another format than {FORMAT}")
+        header = from_plain(Header, first, file_format=FORMAT)
         end = lines.pop()[_END] if lines and _END in lines[-1] else None
-        return Run(path, Header(**first), [Entry(**line) for line in lines], end)
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        return Run(path, header, from_plain(list[Entry], lines), end)
+    except (ValueError, TypeError) as error:
         raise ValueError(f"{path}: not the record of a run ({error}); remove it to forget that run") from error

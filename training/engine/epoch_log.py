@@ -16,6 +16,7 @@ from pathlib import Path
 
 from deepfake.storage import atomic
 from deepfake.storage.json_files import parse_json
+from deepfake.storage.schema import from_plain
 
 UNFINISHED = "unfinished_lines"
 """Attribute of a log record: its lines may be in the log already, or some of them."""
@@ -73,11 +74,10 @@ def complete_entry(path: Path, epochs: int) -> None:
         ValueError: the file is not such an entry.
     """
     try:
-        content = parse_json(path.read_bytes())
-        entry = EpochEntry(int(content["epoch"]), tuple(map(str, content["lines"])), float(content["seconds"]))
+        entry = from_plain(EpochEntry, parse_json(path.read_bytes()))
     except FileNotFoundError:
         return
-    except (ValueError, KeyError, TypeError) as error:
+    except ValueError as error:
         raise ValueError(f"{path}: not an epoch's log entry ({error}); delete it") from error
     if entry.epoch < epochs:
         entry.log_missing()
