@@ -15,16 +15,17 @@ import shutil
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import astuple, dataclass
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Annotated, Any, get_type_hints
 
 import pandas as pd
 
 from deepfake.datasets.layout import CROP_SUFFIXES, FAILURES_DIR
-from deepfake.faces.recipes import AlignRecipe, recipe_from_dict, recipe_to_dict
+from deepfake.faces.recipes import AlignRecipe, FaceRecipe, recipe_from_dict, recipe_to_dict
 from deepfake.storage import atomic
 from deepfake.storage.json_files import parse_json
 from deepfake.storage.names import is_plain_name
 from deepfake.storage.own_folders import RECIPE_JSON, RUNS_DIR
+from deepfake.storage.schema import ReadBy, from_plain
 from deepfake.storage.tables import TableError, read_table, write_table
 
 FACES_CSV = "faces.csv"
@@ -73,6 +74,15 @@ class Extraction:
             raise ValueError(f"every {self.every}: expected 1 or more")
         if self.suffix not in CROP_SUFFIXES:
             raise ValueError(f"pictures {self.suffix!r}: expected one of {', '.join(CROP_SUFFIXES)}")
+
+
+@dataclass(frozen=True)
+class _RecipeFile:
+    """What `recipe.json` holds: see `extraction_to_dict`."""
+
+    faces: Annotated[FaceRecipe, ReadBy(recipe_from_dict)]
+    every: int
+    pictures: str
 
 
 def face_name(frame: int, suffix: str = ".png") -> str:
@@ -169,14 +179,11 @@ def read_extraction(folder: Path) -> Extraction | None:
     if not file.exists():
         return None
     try:
-        content = parse_json(file.read_bytes())
-        if content["format"] != RECIPE_FORMAT:
-            raise ValueError(f"format {content['format']!r}; this version reads {RECIPE_FORMAT}")
-        recipe = recipe_from_dict(content["faces"])
-        if not isinstance(recipe, AlignRecipe):
-            raise ValueError(f"faces of kind {recipe.kind!r}; expected {AlignRecipe.kind!r}")
-        return Extraction(recipe, int(content["every"]), content["pictures"])
-    except (KeyError, TypeError, AttributeError, ValueError, OSError) as error:
+        there = from_plain(_RecipeFile, parse_json(file.read_bytes()), file_format=RECIPE_FORMAT)
+        if not isinstance(there.faces, AlignRecipe):
+            raise ValueError(f"faces.kind: expected {AlignRecipe.kind}; found {there.faces.kind!r}")
+        return Extraction(there.faces, there.every, there.pictures)
+    except (OSError, ValueError) as error:
         raise ValueError(f"{file}: not understood ({error}); extract the faces again") from error
 
 

@@ -204,12 +204,15 @@ def _changed(**changes) -> str:
         ("", "not understood"),
         ("[1]", "not understood"),
         ("\xff", "not understood"),
-        (_changed(format=2), "format 2; this version reads 1"),
+        (_changed(format=2), "format: expected 1; found 2"),
         (_changed(every="some"), "not understood"),
         (_changed(every=0), "expected 1 or more"),
         (_changed(pictures=".bmp"), r"expected one of \.png"),
         (_changed(faces={"detector": "guess", "settings": {}}), "detector: .*'guess'"),
-        (_changed(faces={"detector": "mtcnn", "settings": ALIGNING["mtcnn"].to_dict(), "margin": 3}), "kind 'crop'"),
+        (
+            _changed(faces={"detector": "mtcnn", "settings": ALIGNING["mtcnn"].to_dict(), "margin": 3}),
+            "faces.kind: expected aligned; found 'crop'",
+        ),
         (_changed(faces={"kind": "aligned", "detector": "mtcnn", "settings": {}}), "not understood"),
     ],
 )
