@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from deepfake.storage import atomic
-from deepfake.storage.json_files import parse_json
+from deepfake.storage.schema import read_json_as, write_json_as
 from federated.plan.plan import OwnerAssets
 from federated.samples.samples import OwnerData
 
@@ -50,16 +48,9 @@ def read_keys(path: Path) -> AssetKeys:
     """
     if not path.exists():
         return AssetKeys()
-    try:
-        content = parse_json(path.read_bytes())
-        if content.pop("format") != FORMAT:
-            raise ValueError(f"not of format {FORMAT}")
-        owners = {name: OwnerAssets(**assets) for name, assets in content.pop("owners").items()}
-        return AssetKeys(owners=owners, **content)
-    except (OSError, KeyError, TypeError, AttributeError, ValueError) as error:
-        raise ValueError(f"{path}: not a file of asset keys ({error})") from error
+    return read_json_as(path, AssetKeys, "file of asset keys", file_format=FORMAT)
 
 
 def write_keys(path: Path, keys: AssetKeys) -> None:
     """Writes the file, atomically."""
-    atomic.write_text(path, json.dumps({"format": FORMAT, **asdict(keys)}, indent=4) + "\n")
+    write_json_as(path, keys, FORMAT, indent=4)

@@ -21,8 +21,8 @@ import pandas as pd
 from deepfake.datasets.folds import COLUMNS, CropFiles, read_folds
 from deepfake.datasets.layout import DataRoot
 from deepfake.storage import atomic
-from deepfake.storage.json_files import read_mapping
 from deepfake.storage.names import is_plain_name
+from deepfake.storage.schema import read_json_as
 from deepfake.storage.tables import write_table
 from federated.samples.splitting import KINDS
 from training.datasets.crop_reading import CropReader, FolderCrops, as_rows
@@ -204,13 +204,7 @@ def _read(folder: Path) -> tuple[Description, pd.DataFrame]:
 
 
 def _description(path: Path) -> Description:
-    content = read_mapping(path, "description of a data sample", SampleError)
-    try:
-        if content.pop("format") != FORMAT:
-            raise SampleError(f"{path}: not of format {FORMAT}; generate the data samples again")
-        description = Description(**content)
-    except (KeyError, TypeError, AttributeError) as error:
-        raise SampleError(f"{path}: not the description of a data sample ({error})") from error
+    description = read_json_as(path, Description, "description of a data sample", SampleError, FORMAT)
     for name in (description.owner, description.crops_dir):
         if not is_plain_name(name):  # the owner's names a log
             raise SampleError(f"{path}: {name!r} is not a plain name")

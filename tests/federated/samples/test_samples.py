@@ -82,8 +82,8 @@ def test_the_description_tells_counts_and_structure(federated_root, owners):
     [
         (lambda f: told(f, crops=7), "crops, but its description says 7"),
         (lambda f: told(f, videos=1), "videos, but its description says 1"),
-        (lambda f: told(f, format=99), "not of format 1"),
-        (lambda f: told(f, surprise=1), "not the description of a data sample"),
+        (lambda f: told(f, format=99), "format: expected 1; found 99"),
+        (lambda f: told(f, surprise=1), "surprise: expected one of the keys owner, kind, root"),
         (lambda f: told(f, kind="validate"), "expected train or test"),
         (lambda f: told(f, owner="../owner"), "'../owner' is not a plain name"),
         (lambda f: told(f, crops_dir="/etc"), "'/etc' is not a plain name"),
