@@ -13,6 +13,7 @@ from scipy.special import expit
 import calibrate
 from deepfake.scoring import calibration_fit as fit
 from deepfake.scoring.calibration import check_models, read_calibration
+from deepfake.scoring.calibration_report import explain
 from deepfake.scoring.reliability import Estimate
 from deepfake.scoring.results import NO_FACE, OK, VideoResult
 from deepfake.scoring.tables import write_details
@@ -281,7 +282,7 @@ def test_no_gain_on_unseen_videos_is_told(change, told):
     sample = fit.Sample.of([0.1, 0.9, 0.6] * 5, [0, 1, 0] * 5, [str(i) for i in range(15)])
     assessed = fit.assess(sample, resamples=2)
     assessed.figures[fit.CHANGE]["log_loss"] = Estimate(sum(change) / 2, *change)
-    lines = "\n".join(calibrate.explain(sample, assessed, 2))
+    lines = "\n".join(explain(sample, assessed, 2))
     assert [word for word in ("may be chance", "does harm") if word in lines] == ([told] if told else [])
 
 

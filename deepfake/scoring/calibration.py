@@ -8,9 +8,10 @@ center. The order of the scores, and so the AUC, stays.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Annotated, Any, Protocol
@@ -200,6 +201,18 @@ def model_fingerprints(models: Sequence[Mapping[str, Any]]) -> list[ModelFingerp
         for model in models
     ]
     return sorted(kept, key=lambda model: model.name)
+
+
+def hash_files(paths: Iterable[Path]) -> dict[str, str]:
+    """Return the SHA-256 of each file by name, with its folder if two share one."""
+    paths = list(paths)
+    names = [path.name for path in paths]
+    return {
+        path.name if names.count(path.name) == 1 else f"{path.parent.name}/{path.name}": hashlib.sha256(
+            path.read_bytes()
+        ).hexdigest()
+        for path in paths
+    }
 
 
 def check_models(

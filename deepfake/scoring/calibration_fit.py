@@ -17,6 +17,7 @@ from scipy.special import expit
 from sklearn.isotonic import IsotonicRegression
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
+from deepfake.datasets.labels import MatchedLabels
 from deepfake.scoring.calibration import (
     FAKE,
     PLATT,
@@ -127,6 +128,14 @@ class Assessment:
     figures: dict[str, dict[str, Estimate]]
     probabilities: dict[str, np.ndarray]
 
+    @property
+    def plain_figures(self) -> dict[str, dict[str, tuple[float, float, float]]]:
+        """The figures as a calibration's file holds them: value, low and high, rounded."""
+        return {
+            name: {metric: (round(f.value, 6), round(f.low, 6), round(f.high, 6)) for metric, f in row.items()}
+            for name, row in self.figures.items()
+        }
+
 
 @dataclass(frozen=True)
 class Choice:
@@ -139,6 +148,14 @@ class Choice:
     def method(self) -> str:
         """PLATT if it is better by more than chance may explain; the simpler one wins ties."""
         return PLATT if self.losses[TEMPERATURE] - self.losses[PLATT] > self.error else TEMPERATURE
+
+
+def join_labels(scores: Mapping[str, float | None], matched: MatchedLabels) -> Sample:
+    """Return the videos that have both a score and a label."""
+    found = [(score, known) for name, known in matched.videos.items() if (score := scores[name]) is not None]
+    return Sample.of(
+        [score for score, _ in found], [known.label for _, known in found], [known.identity for _, known in found]
+    )
 
 
 def fit_temperature(scores: np.ndarray, labels: np.ndarray, weights: np.ndarray | None = None) -> float:

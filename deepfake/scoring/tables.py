@@ -140,6 +140,28 @@ def read_details(path: Path) -> Details:
         raise ValueError(f"{path}: not the details of a prediction: {type(error).__name__}: {error}") from error
 
 
+def join_details(paths: Sequence[Path]) -> Details:
+    """Read the scores of several details files as one.
+
+    Raises:
+        ValueError: a video in two, or scores of different models; or see `read_details`.
+    """
+    joined: Details | None = None
+    for path in paths:
+        details = read_details(path)
+        if joined is None:
+            joined = details
+            continue
+        twice = sorted(joined.scores.keys() & details.scores.keys())
+        if twice:
+            raise ValueError(f"{path}: {twice[0]!r} is in {paths[0]} or another file, too; name each video once")
+        if (joined.models, joined.crop_recipes) != (details.models, details.crop_recipes):
+            raise ValueError(f"{path}: scores of other models, or found otherwise, than those in {paths[0]}")
+        joined = Details({**joined.scores, **details.scores}, joined.models, joined.crop_recipes)
+    assert joined is not None
+    return joined
+
+
 def decide(score: float | None, rule: DecisionRule) -> dict[str, Any]:
     """Return the `probability`, rounded, and the `verdict` by a rule; None for both without a score."""
     if score is None:
