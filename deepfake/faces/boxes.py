@@ -10,18 +10,23 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
+from annotated_types import Interval
 
 from deepfake.storage import atomic
 from deepfake.storage.json_files import parse_json
+from deepfake.storage.schema import from_plain
 
 MARGIN = 3
 """A crop is wider than its box by `size // MARGIN` on each side (first place)."""
 
-MOST_PIXELS = 1 << 24
+_MOST_PIXELS = 1 << 24
 """No coordinate lies farther out: frames have at most this many pixels, and box files that say more are damaged."""
+
+_Pixels = Annotated[float, Interval(ge=-_MOST_PIXELS, le=_MOST_PIXELS)]
+_Box = tuple[_Pixels, _Pixels, _Pixels, _Pixels]
 
 FRAME_SPACE = "frame"
 BOX_FILE_FORMAT = 1
@@ -39,9 +44,9 @@ class Face:
     picture.
     """
 
-    box: tuple[float, float, float, float]
+    box: _Box
     score: float | None = None
-    landmarks: tuple[tuple[float, float], ...] | None = None
+    landmarks: tuple[tuple[_Pixels, _Pixels], ...] | None = None
 
     @property
     def area(self) -> float:
@@ -67,6 +72,16 @@ class BoxFile:
     frames: dict[int, list[Face]]
     size: tuple[int, int] | None = None
     settings: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class _Stored:
+    """What a box file holds beside its format: see `BoxFile`."""
+
+    space: Literal["frame"]
+    size: tuple[int, int] | None
+    settings: dict[str, Any]
+    frames: dict[int, list[Face]]
 
 
 def crop_window(
@@ -104,7 +119,7 @@ def write_boxes(path: Path, boxes: BoxFile) -> None:
 
 def as_stored(face: Face) -> Face:
     """A face as the box file gives it back: rounded."""
-    return _face_from_json(_face_to_json(face))
+    return from_plain(Face, _face_to_json(face))
 
 
 def read_boxes(path: Path) -> BoxFile:
@@ -115,20 +130,12 @@ def read_boxes(path: Path) -> BoxFile:
     """
     try:
         content = parse_json(path.read_bytes())
-        if not isinstance(content, dict):
-            raise ValueError(f"expected a mapping, found {type(content).__name__}")
-        if "format" not in content:
+        if isinstance(content, dict) and "format" not in content:
             return _published_boxes(content)
-        if content["format"] != BOX_FILE_FORMAT or content["space"] != FRAME_SPACE:
-            raise ValueError(
-                f"format {content['format']!r} in space {content.get('space')!r}; "
-                f"this version reads {BOX_FILE_FORMAT} in {FRAME_SPACE!r}"
-            )
-        frames = {int(i): [_face_from_json(f) for f in faces] for i, faces in content["frames"].items()}
-        size = content["size"]
-        return BoxFile(frames, None if size is None else (int(size[0]), int(size[1])), dict(content["settings"]))
-    except (KeyError, IndexError, TypeError, AttributeError, ValueError) as error:
+        stored = from_plain(_Stored, content, file_format=BOX_FILE_FORMAT)
+    except ValueError as error:
         raise ValueError(f"{path}: not a box file: {error}; remove it and detect again") from error
+    return BoxFile(stored.frames, stored.size, stored.settings)
 
 
 def first_settings(folder: Path, originals: Iterable[str]) -> dict[str, Any] | None:
@@ -143,9 +150,8 @@ def first_settings(folder: Path, originals: Iterable[str]) -> dict[str, Any] | N
 
 
 def _published_boxes(content: dict[str, Any]) -> BoxFile:
-    frames = {}
-    for index, boxes in content.items():
-        frames[int(index)] = [Face(_four(box)).scaled(PUBLISHED_SPACE_SCALE) for box in boxes or []]
+    halved = from_plain(dict[int, list[_Box] | None], content)
+    frames = {i: [Face(box).scaled(PUBLISHED_SPACE_SCALE) for box in boxes or []] for i, boxes in halved.items()}
     return BoxFile(frames, settings={"layout": "published"})
 
 
@@ -156,23 +162,3 @@ def _face_to_json(face: Face) -> dict[str, Any]:
     if face.landmarks is not None:
         entry["landmarks"] = [[round(x, 4), round(y, 4)] for x, y in face.landmarks]
     return entry
-
-
-def _face_from_json(entry: dict[str, Any]) -> Face:
-    points, score = entry.get("landmarks"), entry.get("score")
-    return Face(
-        box=_four(entry["box"]),
-        score=None if score is None else _number(score),
-        landmarks=None if points is None else tuple((_number(x), _number(y)) for x, y in points),
-    )
-
-
-def _four(values: Any) -> tuple[float, float, float, float]:
-    x1, y1, x2, y2 = map(_number, values)
-    return x1, y1, x2, y2
-
-
-def _number(value: Any) -> float:
-    if not isinstance(value, (int, float)) or isinstance(value, bool) or not abs(value) <= MOST_PIXELS:
-        raise ValueError(f"{value!r:.100}: expected a number of at most {MOST_PIXELS}")
-    return float(value)

@@ -131,12 +131,13 @@ def to_plain(value: Any) -> Any:
 
 @functools.cache
 def _validator(kind: type) -> SchemaValidator:
-    """Return what reads a tuple of one dataclass: pydantic takes settings for a tuple, and hands them down."""
+    """Return what reads a tuple of one value: pydantic takes settings for a tuple, and hands them to dataclasses."""
     from pydantic import ConfigDict, TypeAdapter
-    from pydantic_core import SchemaValidator
+    from pydantic_core import CoreConfig, SchemaValidator
 
     config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, arbitrary_types_allowed=True)
-    return SchemaValidator(_as_json_has_it(TypeAdapter(tuple[kind], config=config).core_schema))  # type: ignore
+    schema = TypeAdapter(tuple[kind], config=config).core_schema  # type: ignore[valid-type]
+    return SchemaValidator(_as_json_has_it(schema), CoreConfig(strict=True, allow_inf_nan=False))
 
 
 def _as_json_has_it(node: Any) -> Any:

@@ -103,6 +103,14 @@ def test_what_a_field_does_not_allow_is_refused(change, expected):
     assert len(str(raised.value).splitlines()) == 1
 
 
+def test_other_kinds_than_dataclasses_are_as_strict():
+    kind = dict[int, list[tuple[float, Count]] | None]
+    assert from_plain(kind, {"7": [[1, 2]], "8": None}) == {7: [(1.0, 2)], 8: None}
+    for wrong in ([True, 1], ["1", 1], [math.inf, 1], [1, 1.0], [1, 0]):
+        with pytest.raises(ValueError, match=r"^7\[1\]\[[01]\]: expected a .*number"):
+            from_plain(kind, {"7": [[1, 2], wrong]})
+
+
 class OddError(ValueError):
     pass
 
