@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
@@ -25,10 +25,10 @@ from deepfake.datasets.layout import CROP_SUFFIXES, DataRoot
 from deepfake.media.images import encode_image, read_image
 from deepfake.parallel.pool import cap_threads
 from preprocessing import pack_shards
-from training.datasets.batch import collate
-from training.datasets.crop_data import CropData, open_folder, open_shards
-from training.datasets.crops import SampleOptions, TrainingCrops
 from training.transforms.augment import TrainAugmentation
+
+if TYPE_CHECKING:
+    from training.datasets.crop_data import CropData
 
 SEED = 777
 BATCH = 12
@@ -84,6 +84,8 @@ def main() -> int:
 
 def make_sources(layout: DataRoot, rows: pd.DataFrame, scratch: Path) -> dict[str, tuple[CropData, int]]:
     """The rows as a folder of each picture format and as shards of the PNG folder, each with its bytes."""
+    from training.datasets.crop_data import open_folder, open_shards  # torch, which --help does without
+
     sources = {}
     for suffix in CROP_SUFFIXES:
         root = scratch / suffix[1:]
@@ -120,6 +122,9 @@ def tree_bytes(folder: Path) -> int:
 
 
 def measure(data: CropData, size: int) -> Cost:
+    from training.datasets.batch import collate
+    from training.datasets.crops import SampleOptions, TrainingCrops
+
     rows = list(data.table.itertuples(index=False))
     positions = np.arange(len(rows))
     samples = TrainingCrops(data.table, positions, data.crops, size, SampleOptions(), SEED, 0)

@@ -12,6 +12,9 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.2, 2.0
 """Seconds between two looks at the memory. The kernel walks all pages for one, 12 ms a GB and process, and they are of
 the time that is measured."""
 
+TRAINING_STEPS = {"cuda": 30, "cpu": 6}
+"""Steps of a turn of training, by the kind of device."""
+
 
 def pauses() -> Iterator[float]:
     """Seconds between looks, without end: short ones at first, for what ends soon."""

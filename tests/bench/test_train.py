@@ -8,7 +8,7 @@ import sys
 import pytest
 import torch
 
-from bench import train
+from bench import training_ways
 from tests.data.training_sets import TINY, make_data_root
 
 
@@ -45,14 +45,14 @@ def test_prints_both_ways_and_the_loader(project_root, tmp_path, own_data):
 def test_flops_are_those_of_the_layers():
     """A convolution without padding: 2 * outputs * inputs a pixel forward, twice that backward but for the image's."""
     network = torch.nn.Conv2d(3, 4, 1)
-    batch = train.random_batch(4, 8)
+    batch = training_ways.random_batch(4, 8)
 
     def loss(two):
         assert len(two) == 2
         return network(two.images.float()).sum()
 
     forward = 2 * 4 * 3 * 8 * 8
-    assert train.flops_per_image(network, loss, batch) == 2 * forward, "forward, and backward to the weights"
+    assert training_ways.flops_per_image(network, loss, batch) == 2 * forward, "forward, and backward to the weights"
 
 
 def test_peaks_are_found_by_name(monkeypatch):
@@ -62,5 +62,5 @@ def test_peaks_are_found_by_name(monkeypatch):
              "NVIDIA L40S": 362.0, "Other": None}  # fmt: skip
     for name, peak in names.items():
         monkeypatch.setattr(torch.cuda, "get_device_name", lambda device, name=name: name)
-        assert train.peak_tflops(Ranks(torch.device("cuda"))) == peak
-    assert train.peak_tflops(Ranks(torch.device("cpu"))) is None
+        assert training_ways.peak_tflops(Ranks(torch.device("cuda"))) == peak
+    assert training_ways.peak_tflops(Ranks(torch.device("cpu"))) is None

@@ -16,8 +16,6 @@ import threading
 import time
 
 import psutil
-from torch.distributed import run
-from torch.distributed.elastic.multiprocessing.api import SignalException
 
 EPILOG = """example:
   python training/pipelines/launch.py --standalone --nproc_per_node 4 --max_restarts 3 \\
@@ -32,6 +30,9 @@ NEWCOMERS_SECONDS = 0.5
 
 def main() -> None:
     check_arguments(sys.argv[1:])
+    from torch.distributed import run  # seconds, which --help does without
+    from torch.distributed.elastic.multiprocessing.api import SignalException
+
     # What is started inherits this, and lets the signal through when it is ready for it.
     signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
     threading.Thread(target=pass_on, daemon=True).start()

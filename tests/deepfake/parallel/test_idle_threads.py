@@ -55,12 +55,12 @@ def test_first_import(program: str) -> None:
 
 
 @pytest.mark.parametrize("given", [None, "ACTIVE"])
-@pytest.mark.parametrize("program", ["kernel_utils.py", "training/pipelines/launch.py", "bench/train.py"])
+@pytest.mark.parametrize("program", ["kernel_utils.py", "training/pipelines/launch.py command", "bench/train.py"])
 def test_variable_is_set_before_torch(program: str, given: str | None) -> None:
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     environment.pop(WAIT_POLICY, None)
     if given is not None:
         environment[WAIT_POLICY] = given
-    command = [sys.executable, "-c", WATCH, program]
+    command = [sys.executable, "-c", WATCH, *program.split()]
     run = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
     assert run.stdout.splitlines() == [f"torch with {given or 'PASSIVE'}"]
