@@ -20,7 +20,8 @@ from deepfake.parallel.workers import Task
 from deepfake.storage import atomic
 from deepfake.storage.locks import writing_folder
 from deepfake.storage.own_folders import METADATA_NAME
-from preprocessing.pipeline.work import Work, excluded, make_parser, run_main, run_work, seen_by_all
+from preprocessing.pipeline.arguments import make_parser, run_main, seen_by_all
+from preprocessing.pipeline.work import Work, excluded, run_work
 
 STEP = Path(__file__).stem
 SEED = 777

@@ -9,8 +9,9 @@ import argparse
 from pathlib import Path
 
 from deepfake.datasets.layout import DataRoot
-from preprocessing.pipeline.work import choose_device, make_parser, run_main, run_work, seen_by_all
-from preprocessing.pipeline.works import add_detection, detection_work
+from deepfake.datasets.stages import DETECT
+from preprocessing.pipeline.arguments import add_detection, make_parser, run_main, seen_by_all
+from preprocessing.pipeline.one_pass import run_steps
 
 STEP = Path(__file__).stem
 
@@ -27,7 +28,7 @@ def parse_args() -> argparse.Namespace:
 def main() -> int:
     args = parse_args()
     layout = DataRoot(seen_by_all(args.root_dir, args))
-    return run_work(detection_work(layout, args, on_cuda=choose_device(args) == "cuda"), args)
+    return run_steps([DETECT], layout, args)
 
 
 if __name__ == "__main__":

@@ -31,19 +31,16 @@ from deepfake.media.video import LIMITS, Frame, ReadLimits, chunked, iter_every,
 from deepfake.parallel.workers import Outcome, Task, outcomes
 from deepfake.storage import atomic
 from deepfake.storage.locks import writing_folder
-from preprocessing.pipeline.work import (
-    Work,
+from preprocessing.pipeline.arguments import (
     add_cluster_options,
     add_device,
     add_run_options,
     choose_device,
-    file_size,
-    longest_first,
     make_bare_parser,
     run_main,
-    run_work,
     seen_by_all,
 )
+from preprocessing.pipeline.work import Work, file_size, longest_first, run_work
 
 STEP = Path(__file__).stem
 DETECTOR = "retinaface"

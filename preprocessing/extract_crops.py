@@ -10,8 +10,9 @@ from pathlib import Path
 
 from deepfake.cli.reading_options import add_limits
 from deepfake.datasets.layout import DataRoot
-from preprocessing.pipeline.work import add_crops_dir, make_parser, run_main, run_work, seen_by_all
-from preprocessing.pipeline.works import add_format, crops_work
+from deepfake.datasets.stages import CROPS
+from preprocessing.pipeline.arguments import add_crops_dir, add_format, make_parser, run_main, seen_by_all
+from preprocessing.pipeline.one_pass import run_steps
 
 STEP = Path(__file__).stem
 
@@ -30,7 +31,7 @@ def parse_args() -> argparse.Namespace:
 def main() -> int:
     args = parse_args()
     layout = DataRoot(seen_by_all(args.root_dir, args), args.crops_dir)
-    return run_work(crops_work(layout, args), args)
+    return run_steps([CROPS], layout, args)
 
 
 if __name__ == "__main__":

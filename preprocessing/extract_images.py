@@ -12,12 +12,13 @@ from pathlib import Path
 from deepfake.cli.commandline import positive_int
 from deepfake.cli.reading_options import add_limits, chosen_limits
 from deepfake.datasets.layout import CROP_SUFFIXES, DataRoot, image_name
-from deepfake.datasets.metadata import VideoRecord
+from deepfake.datasets.metadata import VideoRecord, read_dataset
 from deepfake.datasets.stages import IMAGES
 from deepfake.media.images import write_image
 from deepfake.media.video import LIMITS, ReadLimits, iter_every
 from deepfake.storage import atomic
-from preprocessing.pipeline.work import make_parser, run_main, run_work, seen_by_all, stage_work
+from preprocessing.pipeline.arguments import make_parser, run_main, seen_by_all
+from preprocessing.pipeline.work import run_work, stage_work
 
 STEP = Path(__file__).stem
 
@@ -46,7 +47,8 @@ def main() -> int:
     extract = partial(
         extract_video, layout=layout, every=args.every, suffix=f".{args.format}", limits=chosen_limits(args)
     )
-    return run_work(stage_work(IMAGES, layout, extract, {"every": args.every, "format": args.format}), args)
+    settings = {"every": args.every, "format": args.format}
+    return run_work(stage_work(IMAGES, layout, read_dataset(layout.root), extract, settings), args)
 
 
 def extract_video(video: VideoRecord, layout: DataRoot, every: int, suffix: str, limits: ReadLimits = LIMITS) -> None:

@@ -9,8 +9,9 @@ import argparse
 from pathlib import Path
 
 from deepfake.datasets.layout import DataRoot
-from preprocessing.pipeline.work import add_crops_dir, make_parser, run_main, run_work, seen_by_all
-from preprocessing.pipeline.works import diffs_work
+from deepfake.datasets.stages import DIFFS
+from preprocessing.pipeline.arguments import add_crops_dir, make_parser, run_main, seen_by_all
+from preprocessing.pipeline.one_pass import run_steps
 
 STEP = Path(__file__).stem
 
@@ -27,7 +28,7 @@ def parse_args() -> argparse.Namespace:
 def main() -> int:
     args = parse_args()
     layout = DataRoot(seen_by_all(args.root_dir, args), args.crops_dir)
-    return run_work(diffs_work(layout), args)
+    return run_steps([DIFFS], layout, args)
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ from deepfake.datasets.aligned_faces import (
 from deepfake.datasets.folds import SEED, check_leaks, describe_unattributed, draw_share, families
 from deepfake.datasets.metadata import LABEL_VALUES, Dataset, read_dataset
 from deepfake.storage.locks import writing_table
-from preprocessing.pipeline.work import make_bare_parser, run_main
+from preprocessing.pipeline.arguments import make_bare_parser, run_main
 
 STEP = Path(__file__).stem
 

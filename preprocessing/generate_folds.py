@@ -28,7 +28,7 @@ from deepfake.datasets.layout import DataRoot, is_there, list_crops, parse_crop_
 from deepfake.datasets.metadata import Dataset, VideoRecord, read_dataset
 from deepfake.storage.locks import writing_table
 from deepfake.storage.names import escape
-from preprocessing.pipeline.work import add_crops_dir, make_root_parser, run_main
+from preprocessing.pipeline.arguments import add_crops_dir, make_root_parser, run_main
 
 STEP = Path(__file__).stem
 

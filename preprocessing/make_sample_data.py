@@ -30,7 +30,8 @@ from deepfake.storage.own_folders import METADATA_NAME
 from deepfake.synthesis.faceswap import NoFaceError, swap_video
 from deepfake.synthesis.portrait_motion import Portrait, animate
 from deepfake.synthesis.portraits import PERSONS, read_portrait
-from preprocessing.pipeline.work import add_run_options, finish, make_bare_parser, run_main
+from preprocessing.pipeline.arguments import add_run_options, make_bare_parser, run_main
+from preprocessing.pipeline.work import finish
 
 STEP = Path(__file__).stem
 FPS = 25.0

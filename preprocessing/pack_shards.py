@@ -37,7 +37,8 @@ from deepfake.faces.boxes import first_settings
 from deepfake.parallel.workers import Failure, run_over
 from deepfake.storage import atomic
 from deepfake.storage.locks import writing_folder
-from preprocessing.pipeline.work import add_crops_dir, finish, make_parser, run_main
+from preprocessing.pipeline.arguments import add_crops_dir, make_parser, run_main
+from preprocessing.pipeline.work import finish
 
 STEP = Path(__file__).stem
 PACKING_JSON = "packing.json"

@@ -21,7 +21,7 @@ from deepfake.datasets.run_records import DONE, FAILED, Run, last_entries, read_
 from deepfake.datasets.stages import STAGES, Stage
 from deepfake.parallel.workers import output_bytes
 from deepfake.storage.names import one_line
-from preprocessing.pipeline.work import add_crops_dir, run_main
+from preprocessing.pipeline.arguments import add_crops_dir, run_main
 
 COLUMNS = ("step", "videos", "done", "missing", "failed", "videos/s", "time left", "disk used", "disk expected")
 _UNKNOWN = "-"

@@ -139,13 +139,8 @@ def run_stream(
     key: Callable[[Item], str] = str,
     overwrite: bool = False,
     description: str = "",
-    record: Callable[[Outcome[Item]], object] | None = None,
 ) -> Summary:
-    """`run_over` for work that is not one call a video in processes here: it yields what came of each.
-
-    Args:
-        record: is told each outcome, too.
-    """
+    """Do `run_over` for work that is not one call a video in processes here: it yields what came of each."""
     start = time.monotonic()
     todo = [item for item in items if overwrite or not is_done(item)]
     summary = Summary(skipped=len(items) - len(todo))
@@ -157,8 +152,6 @@ def run_stream(
                 summary.done += 1
             else:
                 summary.failures.append(Failure(key(outcome.item), outcome.reason))
-            if record is not None:
-                record(outcome)
             bar.set_postfix(failed=len(summary.failures), refresh=False)
             bar.update()
     summary.failures.sort(key=lambda failure: failure.key)

@@ -1,10 +1,11 @@
-"""What the command line of every preprocessing step shares: arguments, summary, list of failures, exit codes."""
+"""What every preprocessing step shares: the videos to do, who does them, records, summaries and lists of failures."""
 
 from __future__ import annotations
 
 import argparse
 import contextlib
 import sys
+import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -12,30 +13,51 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from deepfake.cli.commandline import EXIT_INTERRUPTED, EXIT_SOME_FAILED, EXIT_USAGE, positive_int, run_guarded
-from deepfake.datasets.layout import FAILURES_DIR, DataRoot, failures_file, is_there
-from deepfake.datasets.metadata import Dataset, VideoRecord, read_dataset
+from tqdm import tqdm
+
+from deepfake.cli.commandline import EXIT_SOME_FAILED
+from deepfake.datasets.layout import DataRoot, failures_file, is_there
+from deepfake.datasets.metadata import Dataset, VideoRecord
 from deepfake.datasets.run_records import FAILED, Header, Record, Run, find_change, last_entries, new_header, read_runs
 from deepfake.datasets.stages import Stage
 from deepfake.parallel import cluster
-from deepfake.parallel.pool import default_workers
 from deepfake.parallel.workers import (
+    UNMEASURED,
+    Cost,
     Failure,
     Outcome,
     Summary,
     Task,
     outcomes,
     output_bytes,
-    run_stream,
     write_failures,
 )
 from deepfake.storage.locks import writing_folder
 from deepfake.storage.names import one_line
-from deepfake.storage.own_folders import RUNS_DIR
 
 Item = TypeVar("Item")
 
+Output = tuple[str, str]
+"""A step's name, and the key of a video."""
+
 _SHOWN_FAILURES = 5
+
+
+@dataclass(frozen=True)
+class OutputResult:
+    """What came of one output: made, or failed for a reason."""
+
+    output: Output
+    reason: str | None
+    cost: Cost = UNMEASURED
+
+    @property
+    def step(self) -> str:
+        return self.output[0]
+
+    @property
+    def video(self) -> str:
+        return self.output[1]
 
 
 @dataclass(frozen=True)
@@ -74,20 +96,22 @@ class Work(Generic[Item]):
 def stage_work(
     stage: Stage,
     layout: DataRoot,
+    dataset: Dataset,
     function: Callable[[VideoRecord], object],
     settings: Mapping[str, Any],
     source: Work[VideoRecord] | None = None,
     **more: Any,
 ) -> Work[VideoRecord]:
-    """The work of a step over a data root.
+    """Return the work of a step over a data root.
 
     Args:
+        dataset: the videos of the data root.
         function: writes one video's output.
-        settings: of the step itself; those of what it works on are added.
-        source: the work that makes what it works on, if that is done in the same run: the records tell otherwise.
+        settings: of the step itself; those of its source are added.
+        source: the work that makes what this one reads, if it is done in the same run; else the records have its
+            settings.
         more: `prepare` of the task, and other fields of `Work`.
     """
-    dataset = read_dataset(layout.root)
     task = Task(function, partial(_stage_output, stage=stage, layout=layout), more.pop("prepare", None))
     made_with = stage.source_settings(layout) if source is None else {source.step: dict(source.settings)}
     wanted = {
@@ -109,7 +133,7 @@ def _stage_output(video: VideoRecord, stage: Stage, layout: DataRoot) -> Path:
     return stage.output_of(layout, video.video_id)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Plan(Generic[Item]):
     """What a run has to do of a step's work.
 
@@ -133,9 +157,9 @@ class Plan(Generic[Item]):
         """The header of the run's record. `arguments` are those that the step is called with, unless this is it."""
         work = self.work
         facts = {"videos": len(work.items), "skipped": len(self.items) - len(self.todo)}
-        hands = {"workers": args.workers, "scheduler": args.scheduler}
+        machines = {"workers": args.workers, "scheduler": args.scheduler}
         given = sys.argv[1:] if arguments is None else list(arguments)
-        return new_header(work.step, work.folder, work.settings, arguments=given, **facts, **hands)
+        return new_header(work.step, work.folder, work.settings, arguments=given, **facts, **machines)
 
 
 def plan_work(work: Work[Item], args: argparse.Namespace) -> Plan[Item]:
@@ -155,7 +179,7 @@ def plan_work(work: Work[Item], args: argparse.Namespace) -> Plan[Item]:
 
 
 def run_work(work: Work[Item], args: argparse.Namespace, arguments: Sequence[str] | None = None) -> int:
-    """Does the work as the command line says, prints and records what came of it, and returns the exit code.
+    """Do the work as the command line says, one video at a time; print and record the results; return the exit code.
 
     Args:
         arguments: see `Plan.header`.
@@ -165,32 +189,85 @@ def run_work(work: Work[Item], args: argparse.Namespace, arguments: Sequence[str
             another process writes below the work's root.
     """
     with writing_folder(work.root):
-        return _run_planned(plan_work(work, args), args, arguments)
+        plan = plan_work(work, args)
+        todo = [item for item in plan.items if work.key(item) not in plan.kept]
+        with open_team(work.task, args, work.all_at_once, work.on_gpu) as team:
+
+            def results(marker: Path) -> Iterator[list[OutputResult]]:
+                for outcome in team(todo, marker=marker):
+                    cost = outcome.cost
+                    if outcome.reason is None and cost.bytes is None:
+                        cost = replace(cost, bytes=output_bytes(_output(work, outcome.item)))
+                    yield [OutputResult((work.step, work.key(outcome.item)), outcome.reason, cost)]
+
+            return record_results({plan: plan.header(args, arguments)}, results, work.step)
 
 
-def _run_planned(plan: Plan[Item], args: argparse.Namespace, arguments: Sequence[str] | None) -> int:
-    work = plan.work
-    header = plan.header(args, arguments)
-    with open_team(work.task, args, work.all_at_once, work.on_gpu) as team, Record(work.root, header) as record:
+def record_results(
+    headers: Mapping[Plan[Any], Header],
+    results: Callable[[Path], Iterable[Sequence[OutputResult]]],
+    description: str,
+) -> int:
+    """Record what comes of the outputs of several steps, print the steps' summaries, and return the exit code.
 
-        def write_down(outcome: Outcome[Item]) -> None:
-            cost = outcome.cost
-            if outcome.reason is None and cost.bytes is None:
-                cost = replace(cost, bytes=output_bytes(_output(work, outcome.item)))
-            record.add(work.key(outcome.item), outcome.reason, cost)
+    Args:
+        headers: each step's plan, and the header of its record.
+        results: does the work, and yields the results as they come. Its argument is a file that exists now: every
+            worker must be able to see it.
+        description: of the progress bar.
+    """
+    start = time.monotonic()
+    with contextlib.ExitStack() as stack:
+        reports = {plan.work.step: stack.enter_context(_Report(plan, header)) for plan, header in headers.items()}
+        marker = next(iter(reports.values())).record.path
+        videos = {plan.work.key(item) for plan in headers for item in plan.items}
+        left = {video for plan in headers for video in plan.todo}
+        # smoothing=0: the rate and the time left follow from the whole run, not from the last few videos.
+        counts = {"total": len(videos), "initial": len(videos - left), "unit": "video", "smoothing": 0}
+        with tqdm(desc=description, mininterval=0.5, **counts) as bar:
+            for some in results(marker):
+                for result in some:
+                    reports[result.step].add(result)
+                bar.set_postfix(failed=sum(report.failed for report in reports.values()), refresh=False)
+                bar.update(len({result.video for result in some}))
+        seconds = time.monotonic() - start
+        return max(report.end(seconds) for report in reports.values())
 
-        for failure in work.failures:
-            record.add(failure.key, failure.reason)
-        summary = run_stream(
-            plan.items,
-            partial(team, marker=record.path),
-            is_done=lambda item: work.key(item) in plan.kept,
-            key=work.key,
-            description=work.step,
-            record=write_down,
-        )
-        code = finish(work.step, summary, work.root, work.failures, work.note)
-        record.end(summary)
+
+class _Report:
+    """The record and the summary of one step's run. A context manager around `add` and `end`."""
+
+    def __init__(self, plan: Plan[Any], header: Header) -> None:
+        self._work = plan.work
+        self._summary = Summary(skipped=len(plan.items) - len(plan.todo))
+        self.record = Record(plan.work.root, header)
+
+    def __enter__(self) -> _Report:
+        self.record.__enter__()
+        for failure in self._work.failures:
+            self.record.add(failure.key, failure.reason)
+        return self
+
+    def __exit__(self, *raised: Any) -> None:
+        self.record.__exit__(*raised)
+
+    @property
+    def failed(self) -> int:
+        return len(self._summary.failures)
+
+    def add(self, result: OutputResult) -> None:
+        self.record.add(result.video, result.reason, result.cost)
+        if result.reason is None:
+            self._summary.done += 1
+        else:
+            self._summary.failures.append(Failure(result.video, result.reason))
+
+    def end(self, seconds: float) -> int:
+        """Print the step's summary at the end of the run, and return its exit code."""
+        self._summary.seconds = seconds
+        work = self._work
+        code = finish(work.step, self._summary, work.root, work.failures, work.note)
+        self.record.end(self._summary)
         return code
 
 
@@ -219,7 +296,7 @@ def open_team(
     all_at_once: Callable[[Sequence[Item]], Iterable[Outcome[Item]]] | None = None,
     on_gpu: bool = False,
 ) -> Iterator[Callable[..., Iterable[Outcome[Item]]]]:
-    """Who does the work, as a function of the items to do and of a file that all who do it must see (`marker`).
+    """Yield `execute(items, marker)`; every worker must be able to see the file `marker`.
 
     Args:
         all_at_once, on_gpu: see `Work`.
@@ -233,117 +310,6 @@ def open_team(
         return
     with cluster.connected(args.scheduler, args.workers) as client:
         yield partial(cluster.outcomes, task=task, client=client, on_gpu=on_gpu)
-
-
-def make_parser(description: str, example: str) -> argparse.ArgumentParser:
-    """A parser with the arguments of every step that does one thing for each video of a data root."""
-    parser = make_root_parser(description, example)
-    add_cluster_options(parser)
-    add_mix_settings(parser)
-    return parser
-
-
-def make_root_parser(description: str, example: str) -> argparse.ArgumentParser:
-    """A parser with the arguments of every step over a data root: --root-dir, --workers, --overwrite."""
-    parser = make_bare_parser(description, example, "DATA_ROOT")
-    parser.add_argument("--root-dir", type=Path, required=True, metavar="DATA_ROOT", help="data set in DFDC layout")
-    add_run_options(parser)
-    return parser
-
-
-def make_bare_parser(description: str, example: str, root: str) -> argparse.ArgumentParser:
-    """A parser whose help tells the exit codes and an example; `root` is what the help calls the output folder."""
-    codes = f"""exit codes:
-  0    every video is done
-  {EXIT_USAGE}    the command or the data set cannot be used; nothing was done
-  {EXIT_SOME_FAILED}    the run is complete, but some videos failed; they are listed in {root}/{FAILURES_DIR}
-  {EXIT_INTERRUPTED}  interrupted; the same command continues
-"""
-    return argparse.ArgumentParser(
-        description=description,
-        epilog=f"{codes}\nexample:\n  {example}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-
-
-def add_run_options(parser: argparse.ArgumentParser) -> None:
-    """--workers and --overwrite."""
-    parser.add_argument(
-        "--workers",
-        type=positive_int,
-        default=default_workers(),
-        metavar="N",
-        help="videos worked on at a time, one process each (default: one a core, %(default)s here)",
-    )
-    parser.add_argument("--overwrite", action="store_true", help="do videos again that are done already")
-
-
-def add_cluster_options(parser: argparse.ArgumentParser) -> None:
-    """--scheduler and --retry-failed."""
-    parser.add_argument(
-        "--scheduler",
-        metavar="ADDRESS",
-        help="do the work on a Dask cluster: its scheduler's address (tcp://HOST:8786), or 'local' to start one here "
-        "with --workers processes. All machines must see the data at the same path (a shared file system), and have "
-        "this version of the code installed; needs the extra 'cluster'",
-    )
-    parser.add_argument(
-        "--retry-failed",
-        action="store_true",
-        help=f"do only the videos that failed when they were last tried (the records in {RUNS_DIR} tell)",
-    )
-
-
-def add_mix_settings(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--mix-settings",
-        action="store_true",
-        help="keep videos that were done with other settings, which is refused otherwise",
-    )
-
-
-def add_crops_dir(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--crops-dir",
-        default="crops",
-        metavar="NAME",
-        help="folder of the crops below DATA_ROOT (default: %(default)s)",
-    )
-
-
-def add_device(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--device", choices=["auto", "cpu", "cuda"], default="auto", help="where to detect (default: cuda if there)"
-    )
-
-
-def choose_device(args: argparse.Namespace) -> str:
-    """cpu or cuda, for the choices of --device: here, or on a cluster's workers.
-
-    Raises:
-        ValueError: there is no CUDA device to be had, or no cluster.
-    """
-    if args.scheduler is not None and args.scheduler != cluster.LOCAL:
-        if args.device == "auto":
-            return "cuda" if cluster.offers_gpu(args.scheduler) else "cpu"
-        return args.device
-    if args.device == "cpu":
-        return "cpu"
-    import torch
-
-    if args.device == "cuda" and not torch.cuda.is_available():
-        raise ValueError("--device cuda: torch sees no CUDA device here; use --device cpu")
-    return "cuda" if torch.cuda.is_available() else "cpu"
-
-
-def seen_by_all(path: Path, args: argparse.Namespace) -> Path:
-    """A path as a cluster's workers can use it: they stand in other folders."""
-    return path if args.scheduler is None else path.absolute()
-
-
-def run_main(main: Callable[[], int]) -> None:
-    """Runs a step's main and exits with its code."""
-    sys.exit(run_guarded(main, sys.stderr.write))
 
 
 def video_size(video: VideoRecord) -> int:

@@ -14,7 +14,7 @@ from deepfake.faces.boxes import BoxFile, Face, write_boxes
 from deepfake.media.encode import transcode
 from deepfake.media.video import LIMITS, ReadLimits, VideoError
 from preprocessing import preprocess_videos
-from preprocessing.preprocess_videos import step_arguments
+from preprocessing.pipeline.one_pass import step_arguments
 from tests.data.clips import draw, gradient, write_metadata
 
 SHORT, LONG = 4, 9

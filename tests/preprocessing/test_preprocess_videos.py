@@ -16,8 +16,9 @@ from deepfake.datasets.metadata import read_dataset
 from deepfake.datasets.run_records import last_entries, read_runs
 from deepfake.datasets.stages import CROPS, DETECT, DIFFS, LANDMARKS
 from deepfake.parallel.workers import Task, outcomes
-from preprocessing.pipeline.families import Ending, Family, families, output_path
-from preprocessing.preprocess_videos import family_endings
+from preprocessing.pipeline.families import Family, families, output_path
+from preprocessing.pipeline.one_pass import family_results
+from preprocessing.pipeline.work import OutputResult
 from preprocessing.status import COLUMNS
 from tests.data.clips import write_metadata
 from tests.data.steps import killed, step_command, tree
@@ -148,14 +149,14 @@ def test_a_changed_setting_is_refused(in_one_pass, run_step):
 
 def die_with_fake(family: Family, layout: DataRoot) -> list:
     """Makes outputs in order, as one who dies at the fake x."""
-    endings = []
+    results = []
     for output in sorted(family.todo):
         if output == (CROPS.name, "x"):
             os.kill(os.getpid(), signal.SIGKILL)
         path = output_path(layout, output)
         path.mkdir(parents=True, exist_ok=True)
-        endings.append(Ending(output, None))
-    return endings
+        results.append(OutputResult(output, None))
+    return results
 
 
 @pytest.mark.parametrize("redo_all", [False, True])
@@ -169,8 +170,8 @@ def test_a_video_that_kills_its_process_costs_no_other(tmp_path, redo_all):
     dataset, layout = read_dataset(tmp_path), DataRoot(tmp_path)
     todo = {(stage.name, video.video_id) for stage in (CROPS, DIFFS) for video in stage.videos(dataset)}
     team = partial(outcomes, task=Task(partial(die_with_fake, layout=layout)), workers=2)
-    found = [ending for some in family_endings(families(dataset, todo), team, layout, redo_all) for ending in some]
-    assert sorted(ending.output for ending in found) == sorted(todo)
-    failed = {ending.output for ending in found if ending.reason is not None}
+    found = [result for some in family_results(families(dataset, todo), team, layout, redo_all) for result in some]
+    assert sorted(result.output for result in found) == sorted(todo)
+    failed = {result.output for result in found if result.reason is not None}
     assert failed == {(CROPS.name, "x"), (DIFFS.name, "x")}
-    assert "process died" in next(ending.reason for ending in found if ending.reason)
+    assert "process died" in next(result.reason for result in found if result.reason)

@@ -2,6 +2,8 @@
 
 import errno
 import shutil
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -11,20 +13,21 @@ from deepfake.datasets import crops
 from deepfake.datasets.crops import CropFolder, KeptCrops, cut_out
 from deepfake.datasets.layout import DataRoot
 from deepfake.datasets.metadata import Dataset, read_dataset
-from deepfake.datasets.stages import CROPS, DETECT, DIFFS, LANDMARKS
+from deepfake.datasets.stages import CROPS, DETECT, DIFFS, LANDMARKS, Stage
 from deepfake.faces.boxes import Face, as_stored
 from deepfake.faces.detectors import PRESETS
 from deepfake.faces.detectors.portable import PortableDetector
 from deepfake.media.images import as_written, encode_image, read_image, write_image
 from deepfake.media.video import Frame
+from deepfake.parallel.workers import Task
 from preprocessing.pipeline import video_steps
-from preprocessing.pipeline.families import Ending, Family, Recipe, families, output_path
+from preprocessing.pipeline.families import FAMILY_STAGES, Family, FamilyJob, families, output_path
 from preprocessing.pipeline.video_steps import compare_crops, cut_crops, detect_boxes, find_landmarks
+from preprocessing.pipeline.work import OutputResult
 from tests.data.clips import cut, write_metadata
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
-STAGES = (DETECT, CROPS, LANDMARKS, DIFFS)
 FACTS = {"every": 5}
 BOXES = PortableDetector(PRESETS["training"])
 LANDMARK_DETECTORS = [PortableDetector(PRESETS[name]) for name in ("landmarks-quick", "landmarks")]
@@ -51,37 +54,41 @@ def layouts(clips, tmp_path) -> list[DataRoot]:
 
 
 def all_outputs(dataset: Dataset) -> set[tuple[str, str]]:
-    return {(stage.name, video.video_id) for stage in STAGES for video in stage.videos(dataset)}
+    return {(stage.name, video.video_id) for stage in FAMILY_STAGES for video in stage.videos(dataset)}
+
+
+def functions(layout: DataRoot, suffix: str) -> dict[Stage, Callable[..., object]]:
+    """What each step does with one video."""
+    return {
+        DETECT: partial(detect_boxes, detector=BOXES, layout=layout, facts=FACTS),
+        CROPS: partial(cut_crops, layout=layout, suffix=suffix),
+        LANDMARKS: partial(find_landmarks, detectors=LANDMARK_DETECTORS, layout=layout),
+        DIFFS: partial(compare_crops, layout=layout),
+    }
 
 
 def run_steps(layout: DataRoot, suffix: str = ".png") -> dict[tuple[str, str], str]:
     """The four steps one after the other: why outputs failed."""
     dataset = read_dataset(layout.root)
-    work = {
-        DETECT: lambda video: detect_boxes(video, BOXES, layout, FACTS),
-        CROPS: lambda video: cut_crops(video, layout, suffix),
-        LANDMARKS: lambda video: find_landmarks(video, LANDMARK_DETECTORS, layout),
-        DIFFS: lambda video: compare_crops(video, layout),
-    }
     failed = {}
-    for stage, function in work.items():
+    for stage in FAMILY_STAGES:
         for video in stage.videos(dataset):
             try:
-                function(video)
+                functions(layout, suffix)[stage](video)
             except ValueError as error:
                 failed[stage.name, video.video_id] = str(error)
     return failed
 
 
-def run_pass(layout: DataRoot, suffix: str = ".png", todo: set[tuple[str, str]] | None = None) -> list[Ending]:
+def run_pass(layout: DataRoot, suffix: str = ".png", todo: set[tuple[str, str]] | None = None) -> list[OutputResult]:
     dataset = read_dataset(layout.root)
-    recipe = Recipe(layout, BOXES, FACTS, LANDMARK_DETECTORS, suffix)
+    job = FamilyJob(layout, {stage.name: Task(function) for stage, function in functions(layout, suffix).items()})
     todo = all_outputs(dataset) if todo is None else todo
-    return [ending for family in families(dataset, todo) for ending in recipe(family)]
+    return [result for family in families(dataset, todo) for result in job(family)]
 
 
-def failures(endings: list[Ending]) -> dict[tuple[str, str], str]:
-    return {ending.output: ending.reason for ending in endings if ending.reason is not None}
+def failures(results: list[OutputResult]) -> dict[tuple[str, str], str]:
+    return {result.output: result.reason for result in results if result.reason is not None}
 
 
 def tree(layout: DataRoot) -> dict[str, bytes]:
@@ -97,13 +104,13 @@ def without_root(reasons: dict[tuple[str, str], str], layout: DataRoot) -> dict[
 def test_the_files_are_those_of_the_steps(layouts, suffix):
     steps, one = layouts
     assert run_steps(steps, suffix) == {}
-    endings = run_pass(one, suffix)
-    assert failures(endings) == {}
+    results = run_pass(one, suffix)
+    assert failures(results) == {}
     assert tree(one) == tree(steps)
     assert len(list(one.landmarks.glob("*/*.npy"))) == 5 and len(list(one.diffs.glob("*/*.png"))) == 5
-    for ending in endings:
-        path = output_path(one, ending.output)
-        assert ending.cost.bytes == sum(p.stat().st_size for p in ([path] if path.is_file() else path.iterdir()))
+    for result in results:
+        path = output_path(one, result.output)
+        assert result.cost.bytes == sum(p.stat().st_size for p in ([path] if path.is_file() else path.iterdir()))
 
 
 def test_every_video_is_decoded_once_and_no_crop_read(layouts, monkeypatch):
@@ -152,7 +159,7 @@ def test_what_is_there_already_is_left_as_it_is(layouts):
         for output in missing:
             path = output_path(one, output)
             path.unlink() if path.is_file() else shutil.rmtree(path)
-        assert {ending.output for ending in run_pass(one, todo=missing)} == missing
+        assert {result.output for result in run_pass(one, todo=missing)} == missing
         assert tree(one) == everything
         assert {output: output_path(one, output).stat().st_mtime_ns for output in kept} == kept
 
