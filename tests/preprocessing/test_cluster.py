@@ -319,7 +319,7 @@ def test_nobody_at_the_address(monkeypatch):
 
 def test_without_dask_the_extra_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "distributed", None)
-    with pytest.raises(ClusterError, match=r"deepfake-detection\[cluster\]"), connected("tcp://127.0.0.1:1"):
+    with pytest.raises(ClusterError, match=r"\.\[cluster\]"), connected("tcp://127.0.0.1:1"):
         pass
 
 
