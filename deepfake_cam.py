@@ -204,7 +204,7 @@ def build_mapper(args: argparse.Namespace, checkpoint: Path, detects: bool) -> F
     (model,) = load_models([member], device, ALIGNING.get(args.detector))
     mapper = FaceMapper(model, args.method, device, args.weights_dir, args.video_step, chosen_limits(args))
     if detects:
-        _ = mapper.collector  # a missing weight file is told before any work
+        _ = mapper.collector  # a missing weight file is an error before any work
     return mapper
 
 

@@ -70,8 +70,8 @@ try:
     elif function == "unpack":
         archive, listing = rest
         size = dfdc_parts.listed_size(Path(listing).read_text(encoding="utf-8"), Path(archive).name)
-        told = "size not listed" if size is None else f"{size} bytes as listed"
-        print(f"{folder.name}: {dfdc_parts.unpack_part(Path(archive), folder, size)} videos, {told}")
+        size_text = "size not listed" if size is None else f"{size} bytes as listed"
+        print(f"{folder.name}: {dfdc_parts.unpack_part(Path(archive), folder, size)} videos, {size_text}")
     else:
         with writing_folder(root):
             removed, left = dfdc_parts.remove_done_videos(root, number)

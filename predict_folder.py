@@ -92,14 +92,14 @@ def parse_args() -> argparse.Namespace:
         "--aggregate",
         choices=list(AGGREGATE_CHOICES),
         default=OF_FAMILY,
-        help="; ".join(f"{name}: {told}" for name, told in AGGREGATE_CHOICES.items()) + " (default: %(default)s)",
+        help="; ".join(f"{name}: {message}" for name, message in AGGREGATE_CHOICES.items()) + " (default: %(default)s)",
     )
     add_precision(add, "some videos, tried first,")
     add(
         "--compile",
         action="store_true",
         help="compiles torch's networks, a minute or more for each: measure first whether it gains anything (README, "
-        f"How fast); left out, and told, for less than {COMPILED_FROM} videos",
+        f"How fast); left out, with a message, for less than {COMPILED_FROM} videos",
     )
     add(
         "--backend",
@@ -225,12 +225,12 @@ def predict(args: argparse.Namespace, videos: dict[str, Path]) -> tuple[dict[str
 
 
 def worth_compiling(args: argparse.Namespace, videos: int) -> bool:
-    """Whether to compile the networks, told if it takes time or was asked for in vain."""
+    """Return whether to compile the networks; print if that takes time, or was asked for in vain."""
     if not args.compile:
         return False
     if videos < COMPILED_FROM:
-        told = f"not compiled: {videos} videos are done in less time than compiling takes ({COMPILED_FROM} are not)"
-        print(told, file=sys.stderr)
+        message = f"not compiled: {videos} videos are done in less time than compiling takes ({COMPILED_FROM} are not)"
+        print(message, file=sys.stderr)
         return False
     print("compiling each network with its first batch: a minute or more, without progress", file=sys.stderr)
     return True

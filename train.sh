@@ -74,7 +74,7 @@ if [[ $num_gpus -eq 0 ]]; then
     processes=${NPROC:-1}
     device=cpu
 fi
-# A config that cannot be read is told by the command itself.
+# A config that cannot be read is reported by the command itself.
 network=$("$python" -c 'import json, sys; print(json.load(open(sys.argv[1]))["network"])' "$config" 2>/dev/null) || network=""
 pipeline=training/pipelines/train_classifier.py
 split=(--fold "$fold")

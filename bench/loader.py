@@ -105,15 +105,15 @@ def copy_as(layout: DataRoot, rows: pd.DataFrame, root: Path, suffix: str) -> No
     copied = []
     for row in rows.itertuples(index=False):
         values = row._asdict()
-        told = FoldRow(**{**values, "file": Path(values["file"]).stem + suffix})
-        source, target = CropFiles.of(layout, row), CropFiles.of(DataRoot(root), told)
+        renamed = FoldRow(**{**values, "file": Path(values["file"]).stem + suffix})
+        source, target = CropFiles.of(layout, row), CropFiles.of(DataRoot(root), renamed)
         for file in (target.crop, target.landmarks, target.diff):
             file.parent.mkdir(parents=True, exist_ok=True)
         target.crop.write_bytes(encode_image(read_image(source.crop), suffix))
         for old, new in ((source.landmarks, target.landmarks), (source.diff, target.diff)):
             if old.exists():
                 new.write_bytes(old.read_bytes())
-        copied.append(told)
+        copied.append(renamed)
     write_folds(root / "folds.csv", copied)
 
 

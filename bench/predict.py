@@ -212,7 +212,7 @@ def exported_job(job: Job, way: Way, scratch: Path) -> Job:
         facts = ExportFacts(spec, member.checkpoint.name, file_hash(member.checkpoint), False, way.precision)
         crops = real_crops(spec, job.videos[:1], member.checkpoint.parent)
         path = folder / (member.checkpoint.name + made.file.suffix)
-        export_checked(ExportJob(network, facts, crops, OPSET), path, made, 1.0, "cpu")  # differences are told below
+        export_checked(ExportJob(network, facts, crops, OPSET), path, made, 1.0, "cpu")  # differences are printed below
         members.append(replace(member, checkpoint=folder / member.checkpoint.name))
     return replace(job, members=members)
 

@@ -97,9 +97,9 @@ def measure(args: argparse.Namespace, config: TrainConfig, batch_size: int, size
         used = f"{achieved / peak:.1%}" if peak else "-"
         ratio = rate / measured["plain"].images_per_second
         print(f"{name:10}{rate:10.1f}{ratio:9.2f}{memory:>10}{achieved:9.3f}{used:>8}")
-    told = f"{precision}, channels last, {'compiled' if compiled else 'eager'}"
+    shown = f"{precision}, channels last, {'compiled' if compiled else 'eager'}"
     print(
-        f"plain: {plain.precision}, NCHW, eager; settings: {told}; peak: {f'{peak:g} TFLOPS' if peak else 'not known'}"
+        f"plain: {plain.precision}, NCHW, eager; settings: {shown}; peak: {f'{peak:g} TFLOPS' if peak else 'not known'}"
     )
     ceiling = loader_ceiling(args.data_dir, batch_size, size, args.workers, steps)
     print(f"loader alone: {ceiling:.1f} images/s with {args.workers} process(es)")

@@ -59,7 +59,7 @@ def _commit() -> str | None:
     if not (root / ".git").exists():
         return None
     try:
-        told = subprocess.run(["git", "-C", root, "rev-parse", "HEAD"], capture_output=True, text=True)
+        done = subprocess.run(["git", "-C", root, "rev-parse", "HEAD"], capture_output=True, text=True)
     except OSError:  # no git here
         return None
-    return told.stdout.strip() if told.returncode == 0 else None
+    return done.stdout.strip() if done.returncode == 0 else None

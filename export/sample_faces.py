@@ -52,8 +52,8 @@ def real_crops(
         if len(found) >= MAX_CROPS:
             break
     if not found:
-        told = "; ".join(unreadable) or ", ".join(map(str, files)) or "the two portraits"
-        raise ExportError(f"no face was found to check on: {told}; name videos or pictures of faces with --crops")
+        searched = "; ".join(unreadable) or ", ".join(map(str, files)) or "the two portraits"
+        raise ExportError(f"no face was found to check on: {searched}; name videos or pictures of faces with --crops")
     return np.stack(found[:MAX_CROPS])
 
 

@@ -17,15 +17,15 @@ from training.config import TrainConfig, read_config
 
 DEBUG_STEPS = 2
 SAMPLES, RUN = Path("federated_samples"), Path("federated_run")
-"""Where the commands write data samples and runs, unless told."""
+"""Where the commands write data samples and runs, by default."""
 
 
 def add_recipe(parser: argparse.ArgumentParser, name: str = "--config", required: bool = True) -> None:
     """Adds what `local_settings` reads, and where the network starts; `name` is the option of the recipe's file."""
     group = parser.add_argument_group("recipe")
     add = group.add_argument
-    told = "first place's recipe, one of configs/*.json"
-    add(name, dest="config", type=Path, required=required, metavar="JSON", help=told)
+    meaning = "first place's recipe, one of configs/*.json"
+    add(name, dest="config", type=Path, required=required, metavar="JSON", help=meaning)
     add_options(add, LocalSettings, ("seed", "epochs", "batch_norm"))
     add("--init", type=Path, metavar="CKPT", help="start from a checkpoint of this network")
     add("--from-scratch", action="store_true", help="random weights instead of ImageNet's")

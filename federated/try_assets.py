@@ -29,8 +29,8 @@ def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     )
     steps = parser.add_subparsers(dest="step", required=True)
     open_, train, predict, score = (
-        steps.add_parser(name, help=told, description=told)
-        for name, told in (
+        steps.add_parser(name, help=meaning, description=meaning)
+        for name, meaning in (
             ("open", "what the opener finds in the samples"),
             ("train", "rounds of federated averaging with a single owner"),
             ("predict", "scores of the samples' crops"),
@@ -74,8 +74,8 @@ def _open(args: argparse.Namespace) -> None:
     from federated.samples.samples import counts
 
     data = _data(args)
-    told = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in counts(data.table).items())
-    print(f"{data.owner}, to {data.kind} with: {told}")
+    meaning = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in counts(data.table).items())
+    print(f"{data.owner}, to {data.kind} with: {meaning}")
 
 
 def _train(args: argparse.Namespace) -> None:

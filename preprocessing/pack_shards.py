@@ -95,15 +95,15 @@ def begin(out: Path, settings: dict, overwrite: bool) -> None:
         ValueError: the folder holds, or began with, shards of another fold table or of other options.
     """
     note = out / PACKING_JSON
-    told = json.dumps(settings, indent=1, sort_keys=True) + "\n"
+    recorded = json.dumps(settings, indent=1, sort_keys=True) + "\n"
     if note.is_file():
-        if not overwrite and note.read_text(encoding="utf-8") != told:
+        if not overwrite and note.read_text(encoding="utf-8") != recorded:
             raise ValueError(f"{out}: holds shards of another fold table or options; --overwrite, or another --out")
         for path in [out / SHARDS_JSON, out / INDEX_CSV, *out.glob(f"*{SUFFIX}")] if overwrite else []:
             path.unlink(missing_ok=True)
     elif next(out.glob(f"*{SUFFIX}"), None) is not None:
         raise ValueError(f"{out}: holds {SUFFIX} files that are not of this program; choose another --out")
-    atomic.write_text(note, told)
+    atomic.write_text(note, recorded)
 
 
 def pack(name: str, shards: dict[str, list[FoldRow]], layout: DataRoot, out: Path) -> None:

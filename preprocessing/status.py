@@ -152,7 +152,7 @@ def retry(stage: Stage, layout: DataRoot) -> None:
     """Runs a step over the videos that failed, with the arguments of its latest run.
 
     Raises:
-        ValueError: the step could not be run; it has told why.
+        ValueError: the step could not be run; it has said why.
         KeyboardInterrupt: it was interrupted.
     """
     runs = read_runs(layout.root, stage.name, stage.folder(layout))

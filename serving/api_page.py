@@ -37,7 +37,7 @@ def render_api(described: Mapping[str, Any], schema_url: str) -> str:
 def _operation(method: str, path: str, operation: Mapping[str, Any]) -> str:
     rows = "".join(_rows(operation))
     locked = " (needs the token)" if operation.get("security") else ""
-    told = "".join(f"<p>{escape(part)}</p>" for part in operation.get("description", "").split("\n\n") if part)
+    paragraphs = "".join(f"<p>{escape(part)}</p>" for part in operation.get("description", "").split("\n\n") if part)
     fields = "".join(
         f"<p>Form field <code>{escape(name)}</code>: {escape(field.get('description', ''))}</p>"
         for content in operation.get("requestBody", {}).get("content", {}).values()
@@ -45,7 +45,7 @@ def _operation(method: str, path: str, operation: Mapping[str, Any]) -> str:
     )
     return (
         f"<h2><code>{method.upper()} {escape(path)}</code>{locked}</h2>"
-        f"<p>{escape(operation.get('summary', ''))}</p>{told}{fields}<table>{rows}</table>"
+        f"<p>{escape(operation.get('summary', ''))}</p>{paragraphs}{fields}<table>{rows}</table>"
     )
 
 

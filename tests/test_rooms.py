@@ -17,6 +17,7 @@ Heavy optional libraries are imported inside of functions only, but for the two 
 """
 
 import ast
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -306,3 +307,9 @@ def test_what_keeps_the_rules_passes(tmp_path, file, code):
     (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
     (tmp_path / file).write_text(code)
     assert violations(tmp_path) == []
+
+
+def test_nobody_is_told(project_root):
+    """The word hides who does what to whom; see the words of the project's style."""
+    files = [*source_files(project_root), *project_root.glob("*.sh"), *project_root.glob("visualize/templates/*.html")]
+    assert [path.name for path in files if re.search(r"\btold\b", path.read_text(encoding="utf-8"))] == []

@@ -117,7 +117,7 @@ def main() -> int:
 def draw_sample(
     args: argparse.Namespace, layout: DataRoot, dataset: Dataset, folds: dict[str, int] | str, out: Path
 ) -> int:
-    """Sheets of random pairs. A pair without a face in any frame is told, and the others are drawn."""
+    """Sheets of random pairs. A pair without a face in any frame is reported, and the others are drawn."""
     seed = SEED if args.seed is None else args.seed
     pairs = draw_pairs(dataset, args.sample, seed)
     if not pairs:

@@ -25,7 +25,7 @@ class FileFormat:
         name: what `--backend` calls it.
         suffix: of the file that is named; others of the same name may lie beside it.
         precisions: in which it can compute, the usual one first.
-        device: where it takes images, `cpu` or `cuda`; None: where it is told.
+        device: where it takes images, `cpu` or `cuda`; None: where the caller says.
         open_file: opens one.
     """
 

@@ -60,7 +60,7 @@ crashed, and a restart helps. Any other status is about the request."""
 _URL = re.compile(r"([\w.-]+|\[[0-9A-Fa-f:.]+\]):(\d{1,5})")
 
 MOST_WORDS = 300
-"""Characters that are told of what a server says."""
+"""Characters of a server's message that an error repeats."""
 _AROUND = re.compile(r"\[request id: [^\]]*\]|NOTE: .*", re.DOTALL)
 
 Answer = TypeVar("Answer")
@@ -73,9 +73,9 @@ class TritonError(ExportError):
 class _Failure(Exception):
     """An attempt failed: gRPC's status and the server's words."""
 
-    def __init__(self, status: str, told: str) -> None:
+    def __init__(self, status: str, message: str) -> None:
         self.status = status.removeprefix("StatusCode.")
-        words = " ".join(_AROUND.sub("", told).split())
+        words = " ".join(_AROUND.sub("", message).split())
         super().__init__(words[:MOST_WORDS] or self.status)
 
     @staticmethod
@@ -337,16 +337,16 @@ def open_served(checkpoint: Path, server: Server) -> ServedNetwork:
 
 def _served_model(place: str, config: Any) -> ServedModel:
     """Raises TritonError if the config is not one that `export.triton.config` writes."""
-    told = parameters_of(config)
-    if told.get(KIND) != NETWORK or FILE_HASH not in told:
+    parameters = parameters_of(config)
+    if parameters.get(KIND) != NETWORK or FILE_HASH not in parameters:
         raise TritonError(f"{place}: was not made from a checkpoint by python -m export --format {NAME}")
-    facts = ExportFacts.from_strings(Path(place), told)
+    facts = ExportFacts.from_strings(Path(place), parameters)
     size = facts.spec.input_size
     _check_shape(place, config.input, INPUT, [3, size, size])
     _check_shape(place, config.output, OUTPUT, [output_width(facts.spec)])
     if config.max_batch_size < 1:
         raise TritonError(f"{place}: max_batch_size {config.max_batch_size}: expected 1 or more")
-    return ServedModel(facts, told[FILE_HASH], config.max_batch_size)
+    return ServedModel(facts, parameters[FILE_HASH], config.max_batch_size)
 
 
 def _check_shape(place: str, tensors: Any, name: str, expected: list[int]) -> None:

@@ -11,7 +11,7 @@ from deepfake.checkpoints.spec import OUTPUT_WIDTHS, ModelSpec
 KIND = "deepfake_kind"
 
 NETWORK, WEIGHTING, ENSEMBLE = "network", "weighting", "ensemble"
-"""What a model of ours is, told under KIND."""
+"""What a model of this project is, the value of its parameter KIND."""
 
 FILE_HASH = "file_sha256"
 

@@ -47,12 +47,12 @@ def verify(folder: Path, names: Sequence[str] = NAMES) -> Iterator[str]:
             yield f"{name}: {_check(folder, name, path)}"
         elif download.exists():
             try:
-                told = _check(folder, name, download)
+                outcome = _check(folder, name, download)
             except WeightsError:
                 download.unlink()
                 raise
             os.replace(download, path)
-            yield f"{name}: {told}"
+            yield f"{name}: {outcome}"
         else:
             raise WeightsError(f"{path}: no such file; download it again")
 

@@ -70,8 +70,8 @@ class ModelSpec:
             raise
         except (TypeError, RuntimeError, AttributeError, AssertionError, LookupError) as error:
             named = f"architecture {self.architecture!r:.100} with options {self.options!s:.200}"
-            told = (str(error).splitlines() or [type(error).__name__])[0]
-            raise ValueError(f"{named}: {told:.300}") from error
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            raise ValueError(f"{named}: {reason:.300}") from error
 
     def with_training(self, **facts: Any) -> ModelSpec:
         return replace(self, training={**self.training, **facts})

@@ -21,7 +21,7 @@ EXIT_SOME_FAILED = 3
 
 
 def run_guarded(main: Callable[[], int], tell: Callable[[str], object]) -> int:
-    """Runs a command's main and returns its exit code; ends a user's error in one line, told through `tell`.
+    """Runs a command's main and returns its exit code; ends a user's error in one line, written by `tell`.
 
     Errors that are no user's (anything but ValueError, OSError and Ctrl-C) pass through.
     """

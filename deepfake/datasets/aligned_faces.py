@@ -144,13 +144,13 @@ def read_face_list(path: Path) -> pd.DataFrame:
     for name in table["name"]:
         if not is_plain_name(name):
             raise TableError(f"{path}: {name!r} is not a plain folder name; names may not leave the folder")
-    for wrong, told in (
+    for wrong, message in (
         (~table["is_fake"].isin((0, 1)), "is_fake must be 0 or 1"),
         (table["n_frame"] < 0, "n_frame must be 0 or more"),
         (table["name"].duplicated(), "a name may stand there once"),
     ):
         if wrong.any():
-            raise TableError(f"{path}: {told}; see {table['name'][wrong].iloc[0]!r}")
+            raise TableError(f"{path}: {message}; see {table['name'][wrong].iloc[0]!r}")
     return table
 
 
@@ -235,5 +235,5 @@ def _difference(faces: Path, wanted: Extraction) -> str | None:
         }
         for e in (there, wanted)
     )
-    told = (f"{key} {old[key]}, not {new[key]}" for key in old if key in new and old[key] != new[key])
-    return f"{faces / RECIPE_JSON}: made with {', '.join(told)}"
+    differing = (f"{key} {old[key]}, not {new[key]}" for key in old if key in new and old[key] != new[key])
+    return f"{faces / RECIPE_JSON}: made with {', '.join(differing)}"

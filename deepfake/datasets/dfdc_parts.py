@@ -57,8 +57,8 @@ def unpack_part(archive: Path, folder: Path, size: int | None = None) -> int:
                     _unpack(file, entry, unpacked)
             return check_part(unpacked)
     except (zipfile.BadZipFile, EOFError, MetadataError) as error:
-        told = str(error).replace(str(atomic.partial_path(folder)), archive.name)
-        raise PartError(f"{archive}: damaged ({told}); remove it and download it again") from error
+        reason = str(error).replace(str(atomic.partial_path(folder)), archive.name)
+        raise PartError(f"{archive}: damaged ({reason}); remove it and download it again") from error
 
 
 def _unpack(file: zipfile.ZipFile, entry: zipfile.ZipInfo, folder: Path) -> None:

@@ -185,14 +185,14 @@ def find_change(runs: Sequence[Run], kept: Collection[str], settings: Mapping[st
     new = _flat(plain(settings))
     differences: Counter[str] = Counter()
     example: dict[str, str] = {}
-    told: dict[int, str] = {}  # videos of one run share their settings: compared once
+    known: dict[int, str] = {}  # videos of one run share their settings: compared once
     for video in kept:
         made = making.of(video)
         if made is None:
             continue
-        if id(made) not in told:
-            told[id(made)] = _difference(_flat(made), new)
-        if difference := told[id(made)]:
+        if id(made) not in known:
+            known[id(made)] = _difference(_flat(made), new)
+        if difference := known[id(made)]:
             differences[difference] += 1
             example.setdefault(difference, video)
     if not differences:

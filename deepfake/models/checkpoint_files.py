@@ -73,7 +73,7 @@ def _check_archive(path: Path) -> None:
                 )
             if sum(entry.file_size for entry in entries) > path.stat().st_size:
                 raise ValueError(f"refused: its archive claims to be larger than the file; {_AGAIN}")
-            # All are 0 where torch was told to write none (torch.serialization.set_crc32_options).
+            # All are 0 where torch wrote none on request (torch.serialization.set_crc32_options).
             if any(entry.CRC for entry in entries):
                 for entry in entries:
                     _compare_checksum(archive, entry)

@@ -77,7 +77,7 @@ def connected(address: str, workers: int | None = None) -> Iterator[Client]:
     """A client of the scheduler at `address`, or of a cluster on this machine that ends with it (`LOCAL`).
 
     Args:
-        workers: processes of a local cluster; one a core unless told.
+        workers: processes of a local cluster; one a core by default.
 
     Raises:
         ClusterError: no Dask, or nobody answers at the address.
@@ -91,7 +91,7 @@ def connected(address: str, workers: int | None = None) -> Iterator[Client]:
         ) from error
     logger = logging.getLogger("distributed")
     level = logger.level
-    # Deaths of workers and lost connections are told as failures and errors.
+    # Deaths of workers and lost connections become failures and errors.
     logger.setLevel(logging.CRITICAL)
     try:
         with contextlib.ExitStack() as stack:
@@ -105,8 +105,8 @@ def connected(address: str, workers: int | None = None) -> Iterator[Client]:
                     get_address_host_port(address)  # a client of no address would be waited for at the program's end
                 client = distributed.Client(target, timeout=CONNECT_SECONDS, set_as_default=False)
             except (OSError, ValueError, TimeoutError, distributed.TimeoutError, ImportError, RuntimeError) as error:
-                told = f"scheduler {address!r}: no Dask scheduler answers there ({_one_line(error)})"
-                raise ClusterError(f"{told}; 'dask scheduler' starts one and prints its address") from error
+                reason = f"scheduler {address!r}: no Dask scheduler answers there ({_one_line(error)})"
+                raise ClusterError(f"{reason}; 'dask scheduler' starts one and prints its address") from error
             yield stack.enter_context(client)
     finally:
         logger.setLevel(level)
@@ -189,8 +189,8 @@ class DaskExecutor(Generic[Item]):
         answers = self.client.run(_probe(self.requirements), on_error="return")
         for address, fault in sorted(answers.items()):
             if fault is not None:
-                told = fault if isinstance(fault, str) else _one_line(fault)
-                raise ClusterError(f"worker {address}: {told}")
+                reason = fault if isinstance(fault, str) else _one_line(fault)
+                raise ClusterError(f"worker {address}: {reason}")
         self._asked = {GPU: 1} if self.on_gpu and any(_resources(self.client).values()) else None
 
     def do(self, todo: Iterator[Item]) -> Iterator[tuple[Item, Answer | None]]:
@@ -318,8 +318,8 @@ def fault(requirements: Requirements) -> str | None:
 
 def _perform(task: Task[Item], requirements: Requirements, item: Item) -> Answer:
     """On a worker: does the work on one item."""
-    if told := fault(requirements):
-        return Answer(fault=f"a worker came that cannot do the work: {told}")
+    if reason := fault(requirements):
+        return Answer(fault=f"a worker came that cannot do the work: {reason}")
     try:
         if task.prepare is not None:
             task.prepare()

@@ -215,7 +215,7 @@ class FaceCollection:
         return {source: [f for f in frames if source.frames in f.chosen_by] for source in self._open_sources()}
 
     def _open_sources(self) -> list[FaceSource]:
-        """The sources that still look: for crops all faces are told, beyond those that are scored, too."""
+        """The sources that still look: for crops all faces are recorded, not only those that are scored."""
         return [
             source
             for source, found in self._faces.found.items()

@@ -232,8 +232,8 @@ def check_models(
         fitted = {model.name: model for model in calibration.models}
         given = {model.name: model for model in model_fingerprints(models)}
         if fitted.keys() != given.keys():
-            told = [", ".join(sorted(names)) for names in (fitted, given)]
-            raise CalibrationError(f"the calibration is for scores of {told[0]}; these are of {told[1]}")
+            of = [", ".join(sorted(names)) for names in (fitted, given)]
+            raise CalibrationError(f"the calibration is for scores of {of[0]}; these are of {of[1]}")
         for name, model in fitted.items():
             for key in _MODEL_KEYS:
                 there, here = getattr(model, key), getattr(given[name], key)

@@ -52,8 +52,8 @@ def written(path: Path, job: ExportJob) -> Iterator[Path]:
     engine = _build(onnx.build_model(job).SerializeToString(), job)
     with atomic.atomic_file(facts_path(path)) as facts, atomic.atomic_file(path) as partial:
         partial.write_bytes(engine)
-        told = {**job.facts.to_strings(), ENGINE_HASH: file_hash(partial)}
-        facts.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
+        metadata = {**job.facts.to_strings(), ENGINE_HASH: file_hash(partial)}
+        facts.write_text(json.dumps(metadata, indent=1) + "\n", encoding="utf-8")
         yield partial
 
 
@@ -73,7 +73,7 @@ def _build(model: bytes, job: ExportJob) -> bytes:
             raise ExportError(f"TensorRT {trt.__version__} takes no precision; python -m pip install 'tensorrt<11'")
         config.set_flag(flag)
     else:
-        config.clear_flag(trt.BuilderFlag.TF32)  # on unless told, and not float32
+        config.clear_flag(trt.BuilderFlag.TF32)  # on by default, and not float32
     size = job.facts.spec.input_size
     profile = builder.create_optimization_profile()
     profile.set_shape(INPUT, *((batch, 3, size, size) for batch in BATCHES))

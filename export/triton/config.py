@@ -1,4 +1,4 @@
-"""What a Triton server is told of a model: `config.pbtxt`, in which the facts of `deepfake.backends.facts` travel too.
+"""A model's configuration for a Triton server: `config.pbtxt`, which also holds its export facts.
 
 A model repository holds one folder a model: `NAME/config.pbtxt` and `NAME/1/`, the folder of its only version.
 """
@@ -54,8 +54,8 @@ def network_config(name: str, facts: ExportFacts, file_hash: str, backend: str, 
         place: a value of PLACES.
         instances: copies of the network on each device.
     """
-    told = {KIND: NETWORK, **facts.to_strings(), FILE_HASH: file_hash}
-    config = _served(name, backend, place, instances, told)
+    parameters = {KIND: NETWORK, **facts.to_strings(), FILE_HASH: file_hash}
+    config = _served(name, backend, place, instances, parameters)
     size = facts.spec.input_size
     _add(config.input, INPUT, [3, size, size])
     _add(config.output, OUTPUT, [output_width(facts.spec)])
@@ -86,19 +86,19 @@ def weighting_config(name: str, logits: Mapping[str, int], backend: str, file_ha
 
 
 def ensemble_config(
-    name: str, steps: Sequence[tuple[Any, Mapping[str, str], Mapping[str, str]]], told: Mapping[str, str]
+    name: str, steps: Sequence[tuple[Any, Mapping[str, str], Mapping[str, str]]], parameters: Mapping[str, str]
 ) -> Any:
     """The config of a model that wires others together.
 
     Args:
         name: the model's.
         steps: config, input -> tensor, output -> tensor of each; tensors that no step puts out are the inputs.
-        told: goes into its parameters.
+        parameters: by name.
     """
     messages = _messages()
     config = messages.ModelConfig(name=name, platform="ensemble")
     config.max_batch_size = min(step.max_batch_size for step, _, _ in steps)
-    _tell(config, {KIND: ENSEMBLE, **told})
+    _tell(config, {KIND: ENSEMBLE, **parameters})
     made = {tensor for _, _, outputs in steps for tensor in outputs.values()}
     for step, inputs, outputs in steps:
         wired = config.ensemble_scheduling.step.add(model_name=step.name, model_version=-1)
@@ -144,17 +144,17 @@ def _messages() -> Any:
     return model_config_pb2
 
 
-def _served(name: str, backend: str, place: str, instances: int, told: Mapping[str, str]) -> Any:
+def _served(name: str, backend: str, place: str, instances: int, parameters: Mapping[str, str]) -> Any:
     messages = _messages()
     config = messages.ModelConfig(name=name, backend=backend, max_batch_size=MAX_BATCH[place])
     config.default_model_filename = PROGRAM if backend == PYTHON else MODEL_FILES[backend]
     config.instance_group.add(kind=messages.ModelInstanceGroup.Kind.Value(place), count=instances)
-    _tell(config, told)
+    _tell(config, parameters)
     return config
 
 
-def _tell(config: Any, told: Mapping[str, str]) -> None:
-    for key, value in told.items():
+def _tell(config: Any, parameters: Mapping[str, str]) -> None:
+    for key, value in parameters.items():
         config.parameters[key].string_value = value
 
 

@@ -38,9 +38,9 @@ class Organisation:
         try:
             yield self.client
         except Exception as error:
-            if (told := explain(error)) is None:
+            if (message := explain(error)) is None:
                 raise
-            raise NetworkError(f"{self.name} ({self.where}): {doing}: {told}") from error
+            raise NetworkError(f"{self.name} ({self.where}): {doing}: {message}") from error
 
     def id(self) -> str:
         """The organisation's id in the network. Raises NetworkError."""
@@ -124,9 +124,9 @@ def _connect(path: Path, name: str, block: dict[str, Any]) -> Organisation:
     try:
         client = Client(client_name=name, configuration_file=path, backend_type=BackendType(backend), token=token)
     except Exception as error:
-        if (told := explain(error)) is None:
+        if (message := explain(error)) is None:
             raise
-        raise NetworkError(f"{name} ({url}): {told}") from error
+        raise NetworkError(f"{name} ({url}): {message}") from error
     return Organisation(name, str(url or "local"), client)
 
 
@@ -163,9 +163,9 @@ def explain(error: Exception) -> str | None:
     ]
     if isinstance(error, requests.exceptions.InvalidHeader):
         return "the token holds characters that no token has"  # the error's own text shows it
-    for kinds, told in cures:
+    for kinds, message in cures:
         if isinstance(error, kinds):
-            return f"{told} ({_short(error)})"
+            return f"{message} ({_short(error)})"
     return None
 
 

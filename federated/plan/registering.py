@@ -80,10 +80,10 @@ def register(asked: Asked, tell: Callable[[str], None]) -> AssetKeys:
                 f"{folder}: other data samples than those that were registered; delete the entries of {owner} in "
                 f"{asked.keys} to register these, too"
             )
-        for assets, told in _add_missing(network.organisation(owner), known, folder, list(ids.values())):
+        for assets, outcome in _add_missing(network.organisation(owner), known, folder, list(ids.values())):
             keys = keys.with_owner(owner, assets, data[owner])
             write_keys(asked.keys, keys)
-            tell(f"{owner}: {told}")
+            tell(f"{owner}: {outcome}")
     return keys
 
 

@@ -151,8 +151,8 @@ def check_sample(folder: Path, description: Description, table: pd.DataFrame) ->
     """Raises SampleError unless the table is what the description says, has reals and fakes, and its crops are there
     (of each video one is looked for)."""
     for name, found in counts(table).items():
-        if found != (told := getattr(description, name)):
-            raise SampleError(f"{folder}: {found} {name.replace('_', ' ')}, but its description says {told}")
+        if found != (declared := getattr(description, name)):
+            raise SampleError(f"{folder}: {found} {name.replace('_', ' ')}, but its description says {declared}")
     if description.crops == 0:
         raise SampleError(f"{folder}: {description.owner} has no faces to {description.kind} with")
     _check_labels(table, description.owner, description.kind)

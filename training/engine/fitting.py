@@ -71,8 +71,8 @@ def train(
                 log.info("finished already: %d of %d epochs", trainer.progress.epoch, config.epochs)
                 files.step.unlink(missing_ok=True)  # left by a run that was killed as it ended
                 return
-            told = {"file": options.config.name, **config.to_dict()}
-            spec = spec.with_training(config=told, seed=options.seed, version=version())
+            described = {"file": options.config.name, **config.to_dict()}
+            spec = spec.with_training(config=described, seed=options.seed, version=version())
             store = CheckpointStore(files, spec, division, options.keep_epochs)
             if ranks.is_main:
                 store.write_config({"config": config.to_dict(), "options": options.to_dict(), "version": version()})

@@ -1,4 +1,4 @@
-"""Being told to stop (SIGTERM: pre-emption, the end of a time limit) without losing what was learned."""
+"""Stopping on request (SIGTERM: pre-emption, the end of a time limit) without losing what was learned."""
 
 from __future__ import annotations
 

@@ -330,8 +330,8 @@ class Trainer:
                 # Who is asked to stop may wait for its data too long: it tells the others without.
                 with suppress(Stopped), self._stop.waiting():
                     batch = next(batches, None)
-                told = torch.tensor([self._stop.asked, batch is not None], dtype=torch.int64)
-                asked, left = distributed.sum_over_ranks(told, self.ranks).tolist()
+                flags = torch.tensor([self._stop.asked, batch is not None], dtype=torch.int64)
+                asked, left = distributed.sum_over_ranks(flags, self.ranks).tolist()
                 if asked:
                     raise Stopped
                 if not left:

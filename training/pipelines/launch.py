@@ -61,14 +61,14 @@ def check_arguments(arguments: list[str]) -> None:
 def pass_on() -> None:
     """Waits for SIGTERM and hands it to the processes that train, and to those that are started in their place."""
     signal.sigwait([signal.SIGTERM])
-    told: set[int] = set()
+    signaled: set[int] = set()
     while True:
-        children = [child for child in psutil.Process().children() if child.pid not in told]
-        if not children and not told:
+        children = [child for child in psutil.Process().children() if child.pid not in signaled]
+        if not children and not signaled:
             os._exit(0)  # nothing is running that could have something to save
         for child in children:
             child.send_signal(signal.SIGTERM)
-            told.add(child.pid)
+            signaled.add(child.pid)
         time.sleep(NEWCOMERS_SECONDS)
 
 

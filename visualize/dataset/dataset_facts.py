@@ -137,7 +137,7 @@ class Facts:
 
 
 def gather_facts(layout: DataRoot, dataset: Dataset, folds_csv: Path) -> Facts:
-    """Counts what there is below a data root. What is damaged is told in the facts, and stops nothing."""
+    """Counts what there is below a data root. Damage is listed in the facts and stops nothing."""
     crops = measure_folder("crops", layout.crops, crops_only=True)
     others = ("boxes", "landmarks", "diffs", "images", "compressed")
     folders = [crops, *(measure_folder(name, getattr(layout, name)) for name in others)]

@@ -92,10 +92,10 @@ def overlay(crop: np.ndarray, mask: np.ndarray) -> np.ndarray:
 
 
 def _warnings(source: Source, pair: Pair) -> list[str]:
-    told = [source.boxes] if isinstance(source.boxes, str) else []
+    notes = [source.boxes] if isinstance(source.boxes, str) else []
     if pair.fake is None:
-        told.append("the data set has no fake of it")
-    return told
+        notes.append("the data set has no fake of it")
+    return notes
 
 
 def _title(pair: Pair) -> str:
@@ -110,9 +110,9 @@ def _facts(source: Source, pair: Pair, frame: int, faces: int) -> str:
     seconds, fold = _seconds(pair, frame, source.limits), _fold(source.folds, pair)
     facts = [f"frame {frame}", seconds, f"{faces} face{'s' * (faces != 1)}", fold]
     if isinstance(source.boxes, BoxFile):
-        told = source.boxes.settings
-        known = [str(told[name]) for name in ("detector", "preset", "layout") if name in told]
-        known += [f"one frame in {told['every']}"] if "every" in told else []
+        notes = source.boxes.settings
+        known = [str(notes[name]) for name in ("detector", "preset", "layout") if name in notes]
+        known += [f"one frame in {notes['every']}"] if "every" in notes else []
         facts.append(f"boxes: {', '.join(known) or 'unknown detector'}")
     return "   ·   ".join(fact for fact in facts if fact)
 

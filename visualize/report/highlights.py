@@ -48,7 +48,7 @@ class Highlights:
         return found
 
     def _mapper(self, model: ScoringModel) -> ActivationMapper | None:
-        """None, told once, where a network is an exported file and its checkpoint is not there: maps take gradients."""
+        """None, with one warning, for an exported file without its checkpoint: maps take gradients."""
         if model.name not in self._mappers:
             self._mappers[model.name] = None
             if model.exported is None:

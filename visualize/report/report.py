@@ -465,18 +465,18 @@ def _not_judged(result: VideoResult, aggregate: str) -> list[str]:
     """What there is in the video that is not judged, and why."""
     if result.score is None:
         return [f"the video: {result.reason}"]
-    told = []
+    doubts = []
     without = len(set(result.frames) - {face.frame for face in result.faces})
     if without:
-        told.append(f"{without} of {len(result.frames)} frames: no face found in them")
+        doubts.append(f"{without} of {len(result.frames)} frames: no face found in them")
     strays = [face for face in result.faces if face.person is None]
     if strays:
         counts = aggregate != MAX_PERSON and any(face.scores for face in strays)
-        told.append(f"{len(strays)} of {len(result.faces)} detections as a person: {STRAY}{COUNTS if counts else ''}")
+        doubts.append(f"{len(strays)} of {len(result.faces)} detections as a person: {STRAY}{COUNTS if counts else ''}")
     unscored = sum(not face.scores for face in result.faces)
     if unscored:
-        told.append(f"{unscored} of {len(result.faces)} faces: beyond the number that the networks take")
+        doubts.append(f"{unscored} of {len(result.faces)} faces: beyond the number that the networks take")
     small = sum(min(f.box[2] - f.box[0], f.box[3] - f.box[1]) < SMALL_FACE / 2 for f in result.faces)
     if small:
-        told.append(f"{small} of {len(result.faces)} faces are under {SMALL_FACE // 2} pixels: hardly a judgement")
-    return told
+        doubts.append(f"{small} of {len(result.faces)} faces are under {SMALL_FACE // 2} pixels: hardly a judgement")
+    return doubts

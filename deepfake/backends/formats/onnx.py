@@ -54,9 +54,9 @@ def open_file(path: Path, device: str) -> tuple[Run, ExportFacts]:
         raise ExportError(f"{path}: cannot be read: {error.strerror}") from error
     except Exception as error:  # ONNX Runtime's errors share no other type
         raise ExportError(f"{path}: damaged, or no ONNX file ({_first_line(error)}); {again(name=NAME)}") from error
-    told = session.get_modelmeta().custom_metadata_map
-    facts = ExportFacts.from_strings(path, told)
-    check_content(path, data, told, NAME)
+    metadata = session.get_modelmeta().custom_metadata_map
+    facts = ExportFacts.from_strings(path, metadata)
+    check_content(path, data, metadata, NAME)
 
     def run(batch: torch.Tensor) -> torch.Tensor:
         (outputs,) = session.run([OUTPUT], {INPUT: batch.cpu().numpy()})

@@ -41,7 +41,7 @@ WEIGHTS_HASH = "weights_sha256"
 """Of the .bin file: the two are replaced one after the other, and a pair that does not belong together would run."""
 
 _COMPUTES_IN = {FLOAT32: "f32", BF16: "bf16", INT8: "f32"}
-"""OpenVINO chooses by the processor unless told. Of an INT8 file, what is not quantised stays in float32."""
+"""By default OpenVINO chooses by the processor. Of an INT8 file, what is not quantised stays in float32."""
 
 
 @file_format(NAME, SUFFIX, PRECISIONS, "cpu")
@@ -64,10 +64,10 @@ def open_file(path: Path, device: str) -> tuple[Run, ExportFacts]:
         model = core.read_model(path)
     except RuntimeError as error:
         raise ExportError(f"{path}: damaged, or no OpenVINO file; {again(name=NAME)}") from error
-    told = _metadata(model)
-    facts = ExportFacts.from_strings(path, told)
-    check_content(path, path.read_bytes(), told, NAME)
-    if told.get(WEIGHTS_HASH) != file_hash(weights):
+    metadata = _metadata(model)
+    facts = ExportFacts.from_strings(path, metadata)
+    check_content(path, path.read_bytes(), metadata, NAME)
+    if metadata.get(WEIGHTS_HASH) != file_hash(weights):
         raise ExportError(f"{weights}: does not belong to {path.name}, or is damaged; {again(name=NAME)}")
     if facts.precision not in PRECISIONS:
         raise ExportError(f"{path}: precision {facts.precision!r} unknown; expected one of {', '.join(PRECISIONS)}")
@@ -92,11 +92,11 @@ def open_file(path: Path, device: str) -> tuple[Run, ExportFacts]:
 
 
 def _metadata(model: Any) -> dict[str, str]:
-    told = {}
+    metadata = {}
     for key in (*KEYS, WEIGHTS_HASH, CHECKSUM):
         if model.has_rt_info([SECTION, key]):
-            told[key] = _as_written(model.get_rt_info([SECTION, key]))
-    return told
+            metadata[key] = _as_written(model.get_rt_info([SECTION, key]))
+    return metadata
 
 
 def _as_written(value: Any) -> str:

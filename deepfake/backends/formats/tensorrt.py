@@ -74,12 +74,12 @@ def facts_path(path: Path) -> Path:
 def _read_facts(path: Path) -> ExportFacts:
     file = facts_path(path)
     try:
-        told = parse_json(file.read_bytes())
+        metadata = parse_json(file.read_bytes())
     except OSError as error:
         raise ExportError(f"{file}: cannot be read: {error.strerror}; {again(name=NAME)}") from error
     except ValueError as error:
         raise ExportError(f"{file}: damaged ({error}); {again(name=NAME)}") from error
-    facts = ExportFacts.from_strings(file, told if isinstance(told, dict) else {})
-    if told.get(ENGINE_HASH) != file_hash(path):
+    facts = ExportFacts.from_strings(file, metadata if isinstance(metadata, dict) else {})
+    if metadata.get(ENGINE_HASH) != file_hash(path):
         raise ExportError(f"{path}: does not belong to {file.name}, or is damaged; {again(facts.checkpoint, NAME)}")
     return facts

@@ -70,9 +70,9 @@ _COMPILERS = {
 
 def check_can_compile(device: torch.device) -> None:
     """Raises ValueError if networks cannot be compiled for a device, for want of a compiler."""
-    variable, told, names = _COMPILERS.get(device.type, ("", "", ()))
+    variable, compiler, names = _COMPILERS.get(device.type, ("", "", ()))
     if names and not os.environ.get(variable) and not any(map(shutil.which, names)):
-        raise ValueError(f"compiling networks for {device.type} takes a {told}, and none is installed")
+        raise ValueError(f"compiling networks for {device.type} takes a {compiler}, and none is installed")
 
 
 class MixedPrecision(nn.Module):
