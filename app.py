@@ -85,19 +85,18 @@ def main() -> int:
     parent = Path(os.environ.get(GRADIO_FOLDER) or tempfile.gettempdir())
     parent.mkdir(parents=True, exist_ok=True)
     # Bound first: a taken port is reported at once; until then no connection is accepted.
-    with bind(args.host, args.port) as place, run_folder(FOLDER_PREFIX, parent) as folder:
+    with bind(args.host, args.port) as listener, run_folder(FOLDER_PREFIX, parent) as folder:
         # Uploads, what gradio makes of them, and reports while they are drawn: all goes with this folder.
         os.environ[GRADIO_FOLDER] = tempfile.tempdir = str(folder)
-        serve(args, analyzers, place, folder)
+        serve(args, analyzers, listener, folder)
     return 0
 
 
-def serve(args: argparse.Namespace, analyzers: AnalyzersByName, place: socket.socket, folder: Path) -> None:
+def serve(args: argparse.Namespace, analyzers: AnalyzersByName, listener: socket.socket, folder: Path) -> None:
     """Serve the page until Ctrl-C, with its files in a folder of this run."""
     from serving.guard import AllowedHosts, Guard
-    from serving.page_app import POLICY
-    from serving.page_uploads import PageUploads
-    from serving.web_page import build_app, build_page, find_examples  # gradio takes seconds
+    from serving.page import build_app, build_page, find_examples  # gradio takes seconds
+    from serving.page_app import POLICY, PageUploads
 
     (folder / "examples").mkdir()
     examples = find_examples(args.examples, folder / "examples")
@@ -116,9 +115,11 @@ def serve(args: argparse.Namespace, analyzers: AnalyzersByName, place: socket.so
         stopping.set()
 
     # Flushed: who reads it through a pipe waits for it.
-    announce = partial(print, f"listening on {address_of(place)}/ (Ctrl-C ends it)", flush=True)
-    guarded = Guard(app, AllowedHosts(place, args.allow_host), POLICY)
-    listen(guarded, place, announce, stopping=stop, tidy=tidy, tidy_seconds=UPLOAD_CHECK, grace_seconds=GRACE_SECONDS)
+    announce = partial(print, f"listening on {address_of(listener)}/ (Ctrl-C ends it)", flush=True)
+    guarded = Guard(app, AllowedHosts(listener, args.allow_host), POLICY)
+    listen(
+        guarded, listener, announce, stopping=stop, tidy=tidy, tidy_seconds=UPLOAD_CHECK, grace_seconds=GRACE_SECONDS
+    )
 
 
 def build_analyzers(args: argparse.Namespace) -> AnalyzersByName:

@@ -107,14 +107,16 @@ def main() -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
     signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGINT))  # ends as Ctrl-C does, while networks load too
     # Bound first: a taken port is reported before the networks are loaded; until then no connection is accepted.
-    with bind(args.host, args.port) as place:
+    with bind(args.host, args.port) as listener:
         analyzer = build_analyzer(args, members)
         with run_folder(FOLDER_PREFIX) as folder:
-            serve(args, analyzer, token, place, folder)
+            serve(args, analyzer, token, listener, folder)
     return 0
 
 
-def serve(args: argparse.Namespace, analyzer: Analyzer, token: str | None, place: socket.socket, folder: Path) -> None:
+def serve(
+    args: argparse.Namespace, analyzer: Analyzer, token: str | None, listener: socket.socket, folder: Path
+) -> None:
     """Serve uploads, which lie in `folder`, until the service is stopped."""
     try:
         from serving.guard import AllowedHosts, Guard, is_loopback
@@ -124,13 +126,13 @@ def serve(args: argparse.Namespace, analyzer: Analyzer, token: str | None, place
     most_each = args.per_address or (args.queue + 2) // 2
     limits = Limits(int(args.max_size * (1 << 20)), args.timeout, args.queue, most_each)
     service = Service(analyzer, limits, folder)
-    if token is None and not is_loopback(place):
+    if token is None and not is_loopback(listener):
         log.warning("others can reach this service and it asks for no token; --token-file sets one")
     app = build_app(service, importlib.metadata.version(PACKAGE), token)
-    guarded = Guard(app, AllowedHosts(place, args.allow_host), POLICY)
-    address = address_of(place)
+    guarded = Guard(app, AllowedHosts(listener, args.allow_host), POLICY)
+    address = address_of(listener)
     announce = partial(print, f"listening on {address}; operations: {address}/docs", flush=True)
-    listen(guarded, place, announce, tidy=partial(sweep, FOLDER_PREFIX), stopping=service.queue.admission.stop)
+    listen(guarded, listener, announce, tidy=partial(sweep, FOLDER_PREFIX), stopping=service.queue.admission.stop)
 
 
 def read_token(file: Path | None) -> str | None:

@@ -1,6 +1,6 @@
 """How many uploads there may be at a time, together and from one address.
 
-A place is taken before an upload is read, so that uploads cannot fill the disk. Where places run out, an upload that
+A slot is taken before an upload is read, so that uploads cannot fill the disk. Where slots run out, an upload that
 arrives slowly makes way for a new one: whoever sends a byte now and then locks nobody out.
 """
 
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterable, AsyncIterator, Coroutine
+from collections.abc import Coroutine
 from ipaddress import IPv6Address, ip_address, ip_network
 from threading import Lock
 from typing import Any, TypeVar
@@ -20,15 +20,15 @@ Result = TypeVar("Result")
 SLOW_AFTER = 3.0
 """Seconds that an upload is given before its rate counts."""
 SLOW_RATE = 1 << 16
-"""Bytes a second; uploads that arrive more slowly make way where places run out."""
+"""Bytes a second; uploads that arrive more slowly make way where slots run out."""
 
 
 class Full(Exception):
-    """No place is left; the message says whether for anybody or for this address."""
+    """No slot is left; the message says whether for anybody or for this address."""
 
 
 class Displaced(Exception):
-    """An upload arrived too slowly while others waited for its place."""
+    """An upload arrived too slowly while others waited for its slot."""
 
 
 class Stopped(Exception):
@@ -36,56 +36,56 @@ class Stopped(Exception):
 
 
 class Admission:
-    """Places for uploads.
+    """Slots for uploads.
 
     Args:
-        most: places.
-        most_each: places that one address may have.
+        most: slots.
+        most_each: slots that one address may have.
     """
 
     def __init__(self, most: int, most_each: int) -> None:
         self.most = most
         self._most_each = most_each
-        self._places: set[Place] = set()
+        self._slots: set[Slot] = set()
         self._lock = Lock()
 
     def __len__(self) -> int:
-        """How many places are taken."""
-        return len(self._places)
+        """How many slots are taken."""
+        return len(self._slots)
 
-    def enter(self, address: str = "") -> Place:
-        """Take a place for an upload from an address. Raises Full."""
+    def enter(self, address: str = "") -> Slot:
+        """Take a slot for an upload from an address. Raises Full."""
         with self._lock:
-            own = [place for place in self._places if place.address == address]
+            own = [slot for slot in self._slots if slot.address == address]
             if len(own) >= self._most_each:
                 self._displace(own, f"{len(own)} uploads from your address are in progress; try again later")
-            elif len(self._places) >= self.most:
-                self._displace(list(self._places), f"{self.most} uploads are in progress or wait; try again later")
-            place = Place(self, address)
-            self._places.add(place)
-            return place
+            elif len(self._slots) >= self.most:
+                self._displace(list(self._slots), f"{self.most} uploads are in progress or wait; try again later")
+            slot = Slot(self, address)
+            self._slots.add(slot)
+            return slot
 
-    def leave(self, place: Place) -> None:
-        """Give a place back; again is no error."""
+    def leave(self, slot: Slot) -> None:
+        """Give a slot back; again is no error."""
         with self._lock:
-            self._places.discard(place)
+            self._slots.discard(slot)
 
     def stop(self) -> None:
         """End the uploads that are still arriving; in the thread of their event loop."""
-        for place in list(self._places):
-            place.end(Stopped("the server is being stopped"))
+        for slot in list(self._slots):
+            slot.end(Stopped("the server is being stopped"))
 
-    def _displace(self, places: list[Place], reason: str) -> None:
-        slow = [place for place in places if place.is_slow()]
+    def _displace(self, slots: list[Slot], reason: str) -> None:
+        slow = [slot for slot in slots if slot.is_slow()]
         if not slow:
             raise Full(reason)
-        oldest = min(slow, key=lambda place: place.began)
-        self._places.discard(oldest)
+        oldest = min(slow, key=lambda slot: slot.began)
+        self._slots.discard(oldest)
         oldest.end(Displaced("the upload arrives too slowly while others wait; try again later"))
 
 
-class Place:
-    """A place for one upload from an address, taken at the time `began` (monotonic seconds)."""
+class Slot:
+    """A slot for one upload from an address, taken at the time `began` (monotonic seconds)."""
 
     def __init__(self, admission: Admission, address: str) -> None:
         self.address = address
@@ -95,17 +95,15 @@ class Place:
         self._arriving: asyncio.Future[Any] | None = None
         self._ended_by: Exception | None = None
 
-    async def counted(self, chunks: AsyncIterable[bytes]) -> AsyncIterator[bytes]:
-        """The chunks of the upload, whose bytes tell how fast it arrives."""
-        async for chunk in chunks:
-            self._bytes += len(chunk)
-            yield chunk
+    def count(self, size: int) -> None:
+        """Count bytes that have arrived; they show how fast the upload is."""
+        self._bytes += size
 
-    async def receive(self, upload: Coroutine[Any, Any, Result], seconds: float) -> Result:
+    async def wait(self, upload: Coroutine[Any, Any, Result], seconds: float) -> Result:
         """Wait until an upload has arrived.
 
         Raises:
-            Displaced: it was slow, and its place was needed.
+            Displaced: it was slow, and its slot was needed.
             Stopped: the server is being stopped.
             asyncio.TimeoutError: it took more than `seconds`.
         """
@@ -131,7 +129,7 @@ class Place:
             self._arriving.cancel()
 
     def leave(self) -> None:
-        """Give the place back."""
+        """Give the slot back."""
         self._admission.leave(self)
 
 

@@ -37,16 +37,16 @@ class AllowedHosts:
     """The names under which a server may be asked.
 
     Args:
-        place: the socket that it listens on. On loopback, `localhost`, `127.0.0.1` and `[::1]` with its port are
+        listener: the socket that it listens on. On loopback, `localhost`, `127.0.0.1` and `[::1]` with its port are
             allowed, elsewhere every name unless `names` are given.
         names: further names, with any port.
     """
 
-    def __init__(self, place: socket.socket, names: Sequence[str] = ()) -> None:
-        address, self._port = place.getsockname()[:2]
+    def __init__(self, listener: socket.socket, names: Sequence[str] = ()) -> None:
+        address, self._port = listener.getsockname()[:2]
         self._own = LOOPBACK_NAMES | {f"[{address}]" if ":" in address else address}
         self._names = {name.lower() for name in names}
-        self._is_open = not self._names and not is_loopback(place)
+        self._is_open = not self._names and not is_loopback(listener)
 
     def allows(self, host: str) -> bool:
         """Whether a request's `Host` header is acceptable."""
@@ -121,6 +121,6 @@ async def answer(send: Send, status: int, reason: str, headers: Mapping[str, str
     await send({"type": "http.response.body", "body": body})
 
 
-def is_loopback(place: socket.socket) -> bool:
+def is_loopback(listener: socket.socket) -> bool:
     """Whether a socket is bound to an address that this machine alone reaches."""
-    return ip_address(place.getsockname()[0].split("%")[0]).is_loopback
+    return ip_address(listener.getsockname()[0].split("%")[0]).is_loopback

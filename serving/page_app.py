@@ -1,4 +1,4 @@
-"""The page as an application: gradio behind a list of the paths that its page needs, uploads read by our own parser.
+"""The page as an application: gradio behind a list of the paths that its page needs, uploads read as the service does.
 
 gradio offers much that this page does not use: other ways to call its functions, a proxy, files behind URLs. What is
 not listed here is not found, and what is posted is checked before gradio sees it.
@@ -10,6 +10,8 @@ import asyncio
 import json
 import logging
 import re
+import shutil
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,9 +20,9 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from serving.arrival import Refused
+from serving.admission import Admission, client_address
 from serving.guard import answer
-from serving.page_uploads import PageUploads
+from serving.uploads import Refused, enter, receive
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +45,15 @@ _FILE = f"{_API}/file="
 MOST_BODY = 1 << 16
 """Bytes of what a page posts, uploads aside."""
 BODY_SECONDS = 20.0
+
+UPLOAD_FIELD = "files"
+"""The form's field in which gradio's page sends a file."""
+MOST_ARRIVING, MOST_ARRIVING_EACH = 16, 3
+"""Uploads at a time, together and from one address."""
+MOST_KEPT, MOST_KEPT_EACH = 100, 8
+"""Uploads that are kept, together and from one address. An address's oldest one makes way for its next."""
+_ODD = re.compile(r"[^\w .()+,=@#-]")
+_MOST_NAME_BYTES = 120
 
 
 class PageApp:
@@ -102,6 +113,51 @@ class PageApp:
         return ".." not in file.parts and file.is_relative_to(self._folder) and file.is_file()
 
 
+class PageUploads:
+    """The page's uploads, in a folder of their own: kept until they are deleted, few of one address.
+
+    Args:
+        folder: where they lie; below the folder that gradio reads files from.
+        max_bytes: of an upload.
+        timeout: seconds that one may take to arrive.
+    """
+
+    def __init__(self, folder: Path, max_bytes: int, timeout: float) -> None:
+        folder.mkdir(parents=True)
+        self._folder, self.max_bytes, self._timeout = folder, max_bytes, timeout
+        self._admission = Admission(MOST_ARRIVING, MOST_ARRIVING_EACH)
+        self._kept: dict[Path, str] = {}
+
+    async def take(self, request: Request) -> Path:
+        """Read a request's upload and return where it lies. Raises Refused."""
+        self._kept = {path: address for path, address in self._kept.items() if path.is_file()}
+        if len(self._kept) >= MOST_KEPT:
+            raise Refused(429, "too many uploads are kept; try again later")
+        slot = enter(self._admission, request)
+        folder = Path(tempfile.mkdtemp(dir=self._folder))
+        file: Path | None = None
+        try:
+            upload = await receive(request, slot, folder / "upload", self.max_bytes, self._timeout, UPLOAD_FIELD)
+            file = upload.file.rename(folder / safe_name(upload.name))
+        finally:
+            slot.leave()
+            if file is None:
+                shutil.rmtree(folder, ignore_errors=True)
+        self._keep(file, client_address(request.scope))
+        return file
+
+    def stop(self) -> None:
+        """End the uploads that are still arriving."""
+        self._admission.stop()
+
+    def _keep(self, file: Path, address: str) -> None:
+        own = [path for path, owner in self._kept.items() if owner == address]
+        for path in own[: max(0, len(own) + 1 - MOST_KEPT_EACH)]:
+            del self._kept[path]
+            shutil.rmtree(path.parent, ignore_errors=True)
+        self._kept[file] = address
+
+
 class JoinCheck:
     """What a page may ask: of the function `judge` an upload and an ensemble, of the gallery one of its examples.
 
@@ -144,6 +200,16 @@ JUDGE = "judge"
 def _path_of(file: Any) -> str:
     path = file.get("path") if isinstance(file, dict) else None
     return path if isinstance(path, str) and "\0" not in path else ""
+
+
+def safe_name(name: str) -> str:
+    """Return a file's name without folders, without signs that have a meaning elsewhere, and of a bounded length."""
+    plain = _ODD.sub("_", name.replace("\\", "/").rsplit("/", 1)[-1]).strip(" .") or "upload"
+    path = Path(plain)
+    room = _MOST_NAME_BYTES - len(path.suffix.encode())
+    if room < 1:
+        return plain.encode()[:_MOST_NAME_BYTES].decode(errors="ignore")
+    return path.stem.encode()[:room].decode(errors="ignore") + path.suffix
 
 
 async def _read(request: Request) -> bytes:

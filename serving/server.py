@@ -38,21 +38,21 @@ def bind(host: str, port: int) -> socket.socket:
     """
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        place = socket.socket(family)
+        listener = socket.socket(family)
         try:
-            place.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            place.bind(address)
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind(address)
         except BaseException:
-            place.close()
+            listener.close()
             raise
     except (OSError, OverflowError) as error:
         raise ValueError(f"cannot listen on {host}:{port}: {error}; choose another --port or --host") from error
-    return place
+    return listener
 
 
-def address_of(place: socket.socket) -> str:
+def address_of(listener: socket.socket) -> str:
     """Return a bound socket's URL, without a path."""
-    host, port = place.getsockname()[:2]
+    host, port = listener.getsockname()[:2]
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
@@ -64,7 +64,7 @@ def most_connections() -> int:
 
 def listen(
     app: Any,
-    place: socket.socket,
+    listener: socket.socket,
     started: Callable[[], None],
     *,
     stopping: Callable[[], None] | None = None,
@@ -76,7 +76,7 @@ def listen(
 
     Args:
         app: an ASGI application.
-        place: from `bind`.
+        listener: from `bind`.
         started: called when connections are accepted.
         stopping: called when the server has been stopped, before it waits for requests in progress.
         tidy: called at the start and every `tidy_seconds`, in a thread.
@@ -119,7 +119,7 @@ def listen(
     # The server raises the signal that has stopped it again: being stopped is how it ends well.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda number, _: stopped.append(number))
-    Server(config).run(sockets=[place])
+    Server(config).run(sockets=[listener])
 
 
 def _timed_protocol() -> type[asyncio.Protocol]:

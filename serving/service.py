@@ -22,10 +22,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from deepfake.parallel.pool import Cancelled, IsCancelled
 from serving.analyzer import Analysis, Analyzer, TooLong, Unsuitable
 from serving.api_page import render_api
-from serving.arrival import CLIENT_LEFT, Refused, arrive, enter
 from serving.metrics import CONTENT_TYPE, ServiceMetrics
 from serving.upload_queue import Ticket, WorkQueue
-from serving.uploading import FIELD, Upload
+from serving.uploads import CLIENT_LEFT, FIELD, Refused, Upload, enter, receive
 
 log = logging.getLogger(__name__)
 
@@ -119,7 +118,7 @@ class Service:
 
     async def _receive(self, request: Request, ticket: Ticket[Upload, Analysis]) -> Upload:
         folder = Path(ticket.cleanup.enter_context(tempfile.TemporaryDirectory(dir=self._folder)))
-        return await arrive(request, ticket.place, folder / "upload", self._limits.max_bytes, self._limits.timeout)
+        return await receive(request, ticket.slot, folder / "upload", self._limits.max_bytes, self._limits.timeout)
 
     async def _result(self, request: Request, future: Future[Analysis]) -> Analysis:
         result = asyncio.wrap_future(future)

@@ -1,6 +1,6 @@
 """One worker, and a line before it that has an end: who finds it full is sent away at once.
 
-A place in the line is taken before an upload is read (`serving.admission`), and given back when the work on it has
+A slot in the line is taken before an upload is read (`serving.admission`), and given back when the work on it has
 really ended, so that work which nobody waits for any more is never done beside other work.
 """
 
@@ -13,7 +13,7 @@ from threading import Event
 from typing import Generic, TypeVar
 
 from deepfake.parallel.pool import IsCancelled
-from serving.admission import Admission, Place
+from serving.admission import Admission, Slot
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -38,16 +38,16 @@ class WorkQueue(Generic[Item, Result]):
         self._tickets: set[Ticket[Item, Result]] = set()
 
     def __len__(self) -> int:
-        """How many places are taken: uploads that are read, wait, or are worked on."""
+        """How many slots are taken: uploads that are read, wait, or are worked on."""
         return len(self.admission)
 
     def enter(self, address: str = "") -> Ticket[Item, Result]:
-        """Take a place for an address. Raises `serving.admission.Full`."""
+        """Take a slot for an address. Raises `serving.admission.Full`."""
         return self.hold(self.admission.enter(address))
 
-    def hold(self, place: Place) -> Ticket[Item, Result]:
-        """Return a ticket for a place that has been taken."""
-        ticket = Ticket(self, place)
+    def hold(self, slot: Slot) -> Ticket[Item, Result]:
+        """Return a ticket for a slot that has been taken."""
+        ticket = Ticket(self, slot)
         self._tickets.add(ticket)
         return ticket
 
@@ -65,15 +65,15 @@ class WorkQueue(Generic[Item, Result]):
 
 
 class Ticket(Generic[Item, Result]):
-    """A place in a queue, for one item.
+    """A slot in a queue, for one item.
 
     Attributes:
-        place: taken until the work on the item has ended.
-        cleanup: closed when the place is given back; for what the item lies in.
+        slot: taken until the work on the item has ended.
+        cleanup: closed when the slot is given back; for what the item lies in.
     """
 
-    def __init__(self, queue: WorkQueue[Item, Result], place: Place) -> None:
-        self.place = place
+    def __init__(self, queue: WorkQueue[Item, Result], slot: Slot) -> None:
+        self.slot = slot
         self.cleanup = contextlib.ExitStack()
         self._queue = queue
         self._left = Event()
@@ -98,5 +98,5 @@ class Ticket(Generic[Item, Result]):
         try:
             self.cleanup.close()
         finally:
-            self.place.leave()
+            self.slot.leave()
             self._queue._forget(self)

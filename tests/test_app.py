@@ -18,7 +18,7 @@ import psutil
 import pytest
 
 import app
-from serving.page_uploads import MOST_KEPT_EACH
+from serving.page_app import MOST_KEPT_EACH
 from tests.data.clips import cut, draw, gradient
 from tests.data.predicting import tiny_checkpoint
 from tests.data.service_process import FORM_HEADERS, form, wait_for
@@ -225,16 +225,26 @@ def test_it_listens_on_loopback_alone(server):
     assert {place.ip for place in listening} == {"127.0.0.1"}
 
 
-def test_an_upload_that_is_broken_off_is_deleted(server, files):
+def test_an_upload_that_is_broken_off_is_deleted(server):
+    """It lies in a file without a name, of which the server's open files tell."""
     place = urlparse(server.address)
-    body = form("private.mp4", bytes(1 << 20), "files")
+    body = form("private.mp4", bytes(2 << 20), "files")
     head = f"POST {UPLOAD} HTTP/1.1\r\nHost: {place.netloc}\r\nContent-Length: {len(body)}\r\n"
     head += f"Content-Type: {FORM_HEADERS['Content-Type']}\r\n\r\n"
-    before = server.uploads()
+    opened = Path(f"/proc/{server.process.pid}/fd")
+
+    def unnamed() -> list[Path]:
+        with contextlib.suppress(FileNotFoundError):  # closed meanwhile
+            return [link for link in opened.iterdir() if str(link.readlink()).startswith(str(server.temporary))]
+        return []
+
+    before, folders = unnamed(), set(server.temporary.rglob("*"))
     with socket.create_connection((place.hostname, place.port)) as connection:
-        connection.sendall(head.encode() + body[: 1 << 19])
-        wait_for(lambda: server.uploads() != before)
-    wait_for(lambda: server.uploads() == before)
+        connection.sendall(head.encode() + body[: 3 << 19])
+        wait_for(lambda: len(unnamed()) > len(before))
+        assert set(server.temporary.rglob("*")) - folders, "its folder"
+    wait_for(lambda: set(server.temporary.rglob("*")) == folders)
+    wait_for(lambda: len(unnamed()) == len(before))
 
 
 @pytest.mark.parametrize(
@@ -246,7 +256,7 @@ def test_an_upload_that_is_broken_off_is_deleted(server, files):
         (FORM_HEADERS["Content-Type"], b"x", 400),
         (FORM_HEADERS["Content-Type"], form("a.mp4", b"x", "other"), 400),
         (FORM_HEADERS["Content-Type"], form("a.mp4", bytes(3 << 20), "files"), 413),
-        (FORM_HEADERS["Content-Type"], b"--limit\r\nContent-Disposition: form-data; name=a\r\n\r\n\r\n" * 9000, 413),
+        (FORM_HEADERS["Content-Type"], b"--limit\r\nContent-Disposition: form-data; name=a\r\n\r\n\r\n" * 9000, 400),
     ],
     ids=["no boundary", "long boundary", "no form", "damaged", "another field", "too large", "many parts"],
 )

@@ -1,4 +1,4 @@
-"""Places for uploads: together, from one address, and those of slow uploads."""
+"""Slots for uploads: together, from one address, and slow uploads."""
 
 import asyncio
 
@@ -8,18 +8,18 @@ from serving import admission
 from serving.admission import Admission, Displaced, Full, Stopped, client_address
 
 
-def test_places_are_limited_together_and_for_an_address():
-    admitted = Admission(3, 2)
-    first, _ = admitted.enter("a"), admitted.enter("a")
+def test_slots_are_limited_together_and_for_an_address():
+    slots = Admission(3, 2)
+    first, _ = slots.enter("a"), slots.enter("a")
     with pytest.raises(Full, match="2 uploads from your address"):
-        admitted.enter("a")
-    admitted.enter("b")
+        slots.enter("a")
+    slots.enter("b")
     with pytest.raises(Full, match="3 uploads are in progress"):
-        admitted.enter("c")
+        slots.enter("c")
     first.leave()
     first.leave()
-    assert len(admitted) == 2
-    admitted.enter("c")
+    assert len(slots) == 2
+    slots.enter("c")
 
 
 def test_a_slow_upload_makes_way(monkeypatch):
@@ -30,34 +30,30 @@ def test_a_slow_upload_makes_way(monkeypatch):
         await asyncio.sleep(60)
 
     async def run():
-        admitted = Admission(3, 3)
-        slow, fast, _arrived = admitted.enter("a"), admitted.enter("b"), admitted.enter("c")
-        waits = [asyncio.ensure_future(place.receive(never(), 60)) for place in (slow, fast)]
+        slots = Admission(3, 3)
+        slow, fast, _arrived = slots.enter("a"), slots.enter("b"), slots.enter("c")
+        waits = [asyncio.ensure_future(slot.wait(never(), 60)) for slot in (slow, fast)]
         await asyncio.sleep(0.01)
 
-        async def chunks():
-            yield bytes(1 << 20)
-
-        async for _ in fast.counted(chunks()):
-            pass
-        admitted.enter("d")
+        fast.count(1 << 20)
+        slots.enter("d")
         with pytest.raises(Displaced, match="too slowly"):
             await waits[0]
         with pytest.raises(Full):
-            admitted.enter("e")
+            slots.enter("e")
         waits[1].cancel()
-        assert len(admitted) == 3
+        assert len(slots) == 3
 
     asyncio.run(run())
 
 
 def test_a_stop_ends_what_arrives():
     async def run():
-        admitted = Admission(2, 2)
-        waiting = asyncio.ensure_future(admitted.enter().receive(asyncio.sleep(60), 60))
-        admitted.enter()
+        slots = Admission(2, 2)
+        waiting = asyncio.ensure_future(slots.enter().wait(asyncio.sleep(60), 60))
+        slots.enter()
         await asyncio.sleep(0)
-        admitted.stop()
+        slots.stop()
         with pytest.raises(Stopped):
             await waiting
 
@@ -67,8 +63,8 @@ def test_a_stop_ends_what_arrives():
 def test_an_upload_must_arrive_in_time():
     async def run():
         with pytest.raises(asyncio.TimeoutError):
-            await Admission(1, 1).enter().receive(asyncio.sleep(60), 0.01)
-        return await Admission(1, 1).enter().receive(asyncio.sleep(0, "here"), 10)
+            await Admission(1, 1).enter().wait(asyncio.sleep(60), 0.01)
+        return await Admission(1, 1).enter().wait(asyncio.sleep(0, "here"), 10)
 
     assert asyncio.run(run()) == "here"
 

@@ -16,8 +16,7 @@ from deepfake.media.video import iter_spread
 from deepfake.parallel.pool import Cancelled, WorkerDied
 from deepfake.synthesis.portraits import PERSONS, read_portrait
 from serving.analyzer import AnalyzersByName, Progress, named_as_uploaded
-from serving.page_app import JUDGE
-from serving.page_uploads import PageUploads
+from serving.page_app import JUDGE, PageUploads
 
 MOST_WAITING = 20
 """Uploads that may wait; further ones are turned away."""
