@@ -30,8 +30,8 @@ class ResultJournal(Journal):
         finished = self.read()
         try:
             return {path: VideoResult.from_dict(finished[key]) for path, key in self._keys.items() if key in finished}
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise ValueError(f"{self.path}: damaged ({error!r}); remove it to start over") from error
+        except ValueError as error:
+            raise ValueError(f"{self.path}: damaged ({error}); remove it to start over") from error
 
     def record(self, path: Path, result: VideoResult) -> None:
         """Record a result, unless another attempt might give a better one. Raises OutOfSpace."""

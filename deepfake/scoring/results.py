@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from typing import Any
+
+from deepfake.storage.schema import Probability, from_plain, require, to_plain
 
 OK = "ok"
 NO_FACE = "no_face"
@@ -96,7 +98,7 @@ class VideoResult:
     """
 
     status: str
-    score: float | None = None
+    score: Probability | None = None
     reason: str = ""
     model_scores: dict[str, float] = field(default_factory=dict)
     frames: list[int] = field(default_factory=list)
@@ -115,34 +117,14 @@ class VideoResult:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON values, exact."""
-        return asdict(self)
+        return to_plain(self)
 
     @staticmethod
-    def from_dict(content: Mapping[str, Any]) -> VideoResult:
-        """Invert `to_dict`, after JSON; what is no result raises ValueError, or the error that reading it makes."""
-        values = dict(content)
-        faces = [_face_from_dict(face) for face in values.pop("faces")]
-        persons = [PersonScore(**person) for person in values.pop("persons")]
-        size = values.pop("size")
-        if values["status"] not in STATUSES:
-            raise ValueError(f"status {values['status']!r}; expected one of {', '.join(STATUSES)}")
-        if values["score"] is not None and not 0 <= values["score"] <= 1:
-            raise ValueError(f"score {values['score']!r}; expected a number from 0 to 1")
-        check = values.pop("precision_check", None)
-        return VideoResult(
-            **values,
-            faces=faces,
-            persons=persons,
-            size=None if size is None else tuple(size),
-            precision_check=None if check is None else ScoreCheck(**check),
-        )
-
-
-def _face_from_dict(content: Mapping[str, Any]) -> ScoredFace:
-    points = content["landmarks"]
-    tuples = {name: tuple(content[name]) for name in ("box", "crop_size")}
-    landmarks = None if points is None else tuple((x, y) for x, y in points)
-    return ScoredFace(**{**content, **tuples, "landmarks": landmarks})
+    def from_dict(content: Any) -> VideoResult:
+        """Invert `to_dict`, after JSON; what is no result raises ValueError."""
+        result = from_plain(VideoResult, content)
+        require(result.status in STATUSES, "status", f"one of {', '.join(STATUSES)}; found {result.status!r}")
+        return result
 
 
 def most_scored(faces: Iterable[ScoredFace]) -> int:
