@@ -15,6 +15,7 @@ import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from deepfake.media.images import encode_image
+from visualize import colors
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -49,10 +50,12 @@ def _data_uri(data: bytes, media_type: str) -> str:
 
 @cache
 def _environment() -> Environment:
-    return Environment(
+    environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.globals["colors"] = colors
+    return environment

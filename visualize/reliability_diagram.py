@@ -12,11 +12,12 @@ from deepfake.scoring.calibration import uncalibrate
 from deepfake.scoring.calibration_fit import Assessment, Sample, Thresholds
 from deepfake.scoring.reliability import BINS, CONFIDENCE, Share, reliability_bins
 from deepfake.storage.atomic import atomic_file
+from visualize import colors
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-REAL_COLOR, FAKE_COLOR, POINT_COLOR, DIM = "#2a9d8f", "#d1495b", "#1d3557", "0.45"
+POINT_COLOR, DIM = "#1d3557", "0.45"
 
 
 def draw_reliability(sample: Sample, assessed: Assessment, thresholds: Thresholds, out: Path) -> None:
@@ -64,10 +65,10 @@ def _draw_bins(axes: Axes, labels: np.ndarray, probabilities: np.ndarray, real_b
     bins = reliability_bins(labels, probabilities)
     shares = [Share(round(n * share), round(n)).estimate for n, share in zip(bins.weight, bins.observed)]
     spread = np.abs([[s.value - s.low for s in shares], [s.high - s.value for s in shares]])
-    axes.axvspan(0, real_below, color=REAL_COLOR, alpha=0.12, lw=0)
-    axes.axvspan(fake_above, 1, color=FAKE_COLOR, alpha=0.12, lw=0)
-    for value, color in ((real_below, REAL_COLOR), (fake_above, FAKE_COLOR)):
-        axes.axvline(value, color=color, lw=1.2)
+    axes.axvspan(0, real_below, color=colors.REAL, alpha=0.12, lw=0)
+    axes.axvspan(fake_above, 1, color=colors.FAKE, alpha=0.12, lw=0)
+    for limit, color in ((real_below, colors.REAL), (fake_above, colors.FAKE)):
+        axes.axvline(limit, color=color, lw=1.2)
     zones = (("real", 0, real_below), ("uncertain", real_below, fake_above), ("fake", fake_above, 1))
     for name, left, right in zones:
         if right - left > 0.02 * len(name):  # room for it
@@ -86,7 +87,7 @@ def _draw_bins(axes: Axes, labels: np.ndarray, probabilities: np.ndarray, real_b
 def _draw_counts(axes: Axes, labels: np.ndarray, probabilities: np.ndarray) -> None:
     axes.hist(
         [probabilities[labels == 0], probabilities[labels == 1]], bins=np.linspace(0, 1, 2 * BINS + 1).tolist(),
-        stacked=True, color=[REAL_COLOR, FAKE_COLOR], label=["real videos", "fake videos"], rwidth=0.92,
+        stacked=True, color=[colors.REAL, colors.FAKE], label=["real videos", "fake videos"], rwidth=0.92,
     )  # fmt: skip
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(alpha=0.2, axis="y")

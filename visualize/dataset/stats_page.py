@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from deepfake.storage.names import escape
+from visualize import colors
 from visualize.dataset.dataset_facts import Facts
 from visualize.page import plot, render
 
@@ -18,7 +19,7 @@ TEMPLATE = "stats.html"
 SHOWN = 20
 """Entries of a long list that are shown."""
 
-REAL_COLOUR, FAKE_COLOUR, OTHER_COLOUR = "#067647", "#c4320a", "#2e6edc"
+OTHER_COLOR = "#2e6edc"
 MOST_BARS = 60
 PERCENTILES = (5, 25, 50, 75, 95)
 
@@ -107,8 +108,8 @@ def _add_legend(axes: Axes) -> None:
 def _draw_folds(axes: Axes, facts: Facts) -> None:
     counts = facts.folds.counts
     folds, reals = [c.fold for c in counts], [c.real_crops for c in counts]
-    axes.bar(folds, reals, color=REAL_COLOUR, label="real")
-    axes.bar(folds, [c.fake_crops for c in counts], bottom=reals, color=FAKE_COLOUR, label="fake")
+    axes.bar(folds, reals, color=colors.REAL, label="real")
+    axes.bar(folds, [c.fake_crops for c in counts], bottom=reals, color=colors.FAKE, label="fake")
     axes.set(xlabel="fold", ylabel="crops")
     if len(folds) < MOST_BARS:
         axes.set_xticks(folds)
@@ -120,7 +121,7 @@ def _draw_folds(axes: Axes, facts: Facts) -> None:
 def _draw_crops(axes: Axes, facts: Facts) -> None:
     counts = [facts.crops_of(0), facts.crops_of(1)]
     axes.hist(counts, bins=_whole_bins([n for some in counts for n in some]), stacked=True,
-              color=[REAL_COLOUR, FAKE_COLOUR], label=["real", "fake"])  # fmt: skip
+              color=[colors.REAL, colors.FAKE], label=["real", "fake"])  # fmt: skip
     axes.set(xlabel="crops of a video", ylabel="videos")
     left, right = axes.get_xlim()
     axes.set_xlim(left - 1, right + 1)  # wide enough for whole numbers as ticks
@@ -138,7 +139,7 @@ def _whole_bins(values: Sequence[int]) -> list[float]:
 
 def _draw_sides(axes: Axes, facts: Facts) -> None:
     sides = facts.faces.sides
-    axes.hist(sides, bins=40, color=OTHER_COLOUR)
+    axes.hist(sides, bins=40, color=OTHER_COLOR)
     median = float(np.median(sides))
     axes.axvline(median, color="black", linewidth=1, linestyle="--", label=f"median {median:.0f}")
     what = "face boxes" if facts.faces.from_boxes else "crops"
@@ -149,7 +150,7 @@ def _draw_sides(axes: Axes, facts: Facts) -> None:
 
 def _draw_per_frame(axes: Axes, facts: Facts) -> None:
     numbers = sorted(facts.faces.per_frame.items())
-    axes.bar([n for n, _ in numbers], [count for _, count in numbers], color=OTHER_COLOUR)
+    axes.bar([n for n, _ in numbers], [count for _, count in numbers], color=OTHER_COLOR)
     axes.set(xlabel="faces in a frame", ylabel="frames")
     _whole_numbers(axes, "x")
     _whole_numbers(axes, "y")
@@ -157,7 +158,7 @@ def _draw_per_frame(axes: Axes, facts: Facts) -> None:
 
 def _draw_disk(axes: Axes, facts: Facts) -> None:
     uses = sorted(facts.disk, key=lambda use: use.bytes)
-    bars = axes.barh([use.name for use in uses], [use.bytes for use in uses], color=OTHER_COLOUR)
+    bars = axes.barh([use.name for use in uses], [use.bytes for use in uses], color=OTHER_COLOR)
     axes.bar_label(bars, [format_bytes(use.bytes) for use in uses], padding=4)
     axes.set_xticks([])
     axes.margins(x=0.18)
