@@ -9,25 +9,21 @@ import argparse
 import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import timedelta
-from operator import itemgetter
 from pathlib import Path
 
 from deepfake.cli.commandline import EXIT_INTERRUPTED, EXIT_SOME_FAILED, EXIT_USAGE
-from deepfake.datasets.layout import DataRoot, is_there
-from deepfake.datasets.metadata import Dataset, read_dataset
-from deepfake.datasets.run_records import DONE, FAILED, Run, last_entries, read_runs
+from deepfake.datasets.layout import DataRoot
+from deepfake.datasets.metadata import read_dataset
+from deepfake.datasets.progress import State, describe_bytes, look_at
+from deepfake.datasets.run_records import FAILED, last_entries
 from deepfake.datasets.stages import STAGES, Stage
-from deepfake.parallel.workers import output_bytes
 from deepfake.storage.names import one_line
 from preprocessing.pipeline.arguments import add_crops_dir, run_main
 
 COLUMNS = ("step", "videos", "done", "missing", "failed", "videos/s", "time left", "disk used", "disk expected")
 _UNKNOWN = "-"
 _MANY = 20
-_ENOUGH = 20
-"""Videos of a run that tell its rate: the first ones wait for what is loaded."""
 
 
 def parse_args() -> argparse.Namespace:
@@ -62,8 +58,9 @@ def main() -> int:
     if args.retry_failed:
         for stage in STAGES:
             retry(stage, layout)
-    states = [state for stage in STAGES if (state := look_at(stage, layout, dataset)).is_shown]
-    print_table([COLUMNS, *(state.cells() for state in states)])
+    states = [look_at(stage, layout, dataset, stage.runs(layout)) for stage in STAGES]
+    states = [state for state in states if state.is_shown]
+    print_table([COLUMNS, *map(table_row, states)])
     for state in states:
         for video, reason in list(state.failed.items())[:_MANY]:
             print(one_line(f"failed: {state.stage.name}: {video}: {reason}"))
@@ -73,89 +70,30 @@ def main() -> int:
     return 0 if is_complete else EXIT_SOME_FAILED
 
 
-@dataclass(frozen=True)
-class State:
-    """How far a step is.
-
-    Attributes:
-        videos: those that it is to do, fakes whose original is missing included.
-        done: how many of them.
-        failed: video -> why, when it was last tried.
-        used: bytes of the outputs that are there.
-        rate: videos a second, by the runs so far.
-        was_run: there is a record of a run.
-    """
-
-    stage: Stage
-    videos: int
-    done: int
-    failed: dict[str, str]
-    used: int
-    rate: float | None
-    was_run: bool
-
-    @property
-    def missing(self) -> int:
-        """Not tried yet."""
-        return self.videos - self.done - len(self.failed)
-
-    @property
-    def is_shown(self) -> bool:
-        return self.stage.needed or self.was_run or self.done > 0
-
-    def cells(self) -> tuple[str, ...]:
-        """A line of the table. What nobody can know yet is a dash."""
-        left = _UNKNOWN if self.rate is None else str(timedelta(seconds=round(self.missing / self.rate)))
-        return (
-            self.stage.name,
-            str(self.videos),
-            str(self.done),
-            str(self.missing),
-            str(len(self.failed)),
-            _UNKNOWN if self.rate is None else f"{self.rate:.2f}",
-            left,
-            describe_bytes(self.used),
-            describe_bytes(self.used / self.done * (self.done + self.missing)) if self.done else _UNKNOWN,
-        )
-
-
-def look_at(stage: Stage, layout: DataRoot, dataset: Dataset) -> State:
-    """Outputs tell what is done, records of runs the rest."""
-    runs = read_runs(layout.root, stage.name, stage.folder(layout))
-    entries = last_entries(runs)
-    wanted = {video.video_id for video in stage.videos(dataset)}
-    failed = {
-        video: entry.error or ""
-        for video, entry in sorted(entries.items())
-        if entry.status == FAILED and (video in dataset.videos or video in dataset.rejected)
-    }
-    used = done = 0
-    for video in wanted - failed.keys():
-        output = stage.output_of(layout, video)
-        if is_there(output):
-            known = entries[video].bytes if video in entries else None
-            used += output_bytes(output) if known is None else known
-            done += 1
-    return State(stage, len(wanted | failed.keys()), done, failed, used, latest_rate(runs), bool(runs))
-
-
-def latest_rate(runs: Sequence[Run]) -> float | None:
-    """Videos a second of the latest run that did enough to tell; of the one that did most, if none did."""
-    counted = [(sum(entry.status == DONE for entry in run.entries), run) for run in reversed(runs)]
-    enough = [run for count, run in counted if count >= _ENOUGH]
-    most = max(counted, key=itemgetter(0), default=(0, None))[1]
-    chosen = enough[0] if enough else most
-    return None if chosen is None else chosen.rate
+def table_row(state: State) -> tuple[str, ...]:
+    """Return a line of the table, with a dash for what nobody can know yet."""
+    rate, done, missing, used = state.rate, len(state.done), len(state.missing), state.used_bytes()
+    return (
+        state.stage.name,
+        str(state.videos),
+        str(done),
+        str(missing),
+        str(len(state.failed)),
+        _UNKNOWN if rate is None else f"{rate:.2f}",
+        _UNKNOWN if rate is None else str(timedelta(seconds=round(missing / rate))),
+        describe_bytes(used),
+        describe_bytes(used / done * (done + missing)) if done else _UNKNOWN,
+    )
 
 
 def retry(stage: Stage, layout: DataRoot) -> None:
-    """Runs a step over the videos that failed, with the arguments of its latest run.
+    """Run a step over the videos that failed, with the arguments of its latest run.
 
     Raises:
         ValueError: the step could not be run; it has said why.
         KeyboardInterrupt: it was interrupted.
     """
-    runs = read_runs(layout.root, stage.name, stage.folder(layout))
+    runs = stage.runs(layout)
     if not any(entry.status == FAILED for entry in last_entries(runs).values()):
         return
     given = [word for word in runs[-1].header.arguments if word not in ("--retry-failed", "--overwrite")]
@@ -166,15 +104,6 @@ def retry(stage: Stage, layout: DataRoot) -> None:
         raise KeyboardInterrupt
     if code not in (0, EXIT_SOME_FAILED):
         raise ValueError(f"{stage.name}: the step stopped with exit code {code}")
-
-
-def describe_bytes(count: float) -> str:
-    """A size in decimal units, as disks are sold in."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if count < 1000:
-            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
-        count /= 1000
-    return f"{count:.2f} TB"
 
 
 def print_table(rows: Sequence[Sequence[str]]) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from deepfake.datasets.layout import DataRoot
 from deepfake.datasets.metadata import Dataset, VideoRecord
-from deepfake.datasets.run_records import read_runs
+from deepfake.datasets.run_records import Run, read_runs
 
 
 @dataclass(frozen=True)
@@ -18,6 +18,7 @@ class Stage:
 
     Attributes:
         name: of the step's file, without suffix.
+        makes: what its outputs are, in words.
         videos: those that it does.
         output_of: the file or folder that is a video's output, by its id.
         source: the step whose outputs it works on.
@@ -26,6 +27,7 @@ class Stage:
     """
 
     name: str
+    makes: str
     videos: Callable[[Dataset], list[VideoRecord]]
     output_of: Callable[[DataRoot, str], Path]
     source: Stage | None = None
@@ -36,6 +38,10 @@ class Stage:
         """The folder of its outputs below the data root."""
         return self.output_of(layout, "ID").parent.name
 
+    def runs(self, layout: DataRoot) -> list[Run]:
+        """Return the records of its runs, the earliest first. Raises what `read_runs` raises."""
+        return read_runs(layout.root, self.name, self.folder(layout))
+
     def source_settings(self, layout: DataRoot) -> dict[str, Any]:
         """The settings that what it works on was made with, by the step that made it; empty if nobody wrote it down.
 
@@ -43,7 +49,7 @@ class Stage:
         """
         if self.source is None:
             return {}
-        runs = read_runs(layout.root, self.source.name, self.source.folder(layout))
+        runs = self.source.runs(layout)
         return {self.source.name: runs[-1].header.settings} if runs else {}
 
 
@@ -83,11 +89,11 @@ def _all(dataset: Dataset) -> list[VideoRecord]:
     return list(dataset.videos.values())
 
 
-DETECT = Stage("detect_original_faces", _sources, _boxes)
-CROPS = Stage("extract_crops", _sources_and_fakes, _crops, source=DETECT, works_on_fakes=True)
-LANDMARKS = Stage("generate_landmarks", _sources, _landmarks, source=CROPS)
-DIFFS = Stage("generate_diffs", _fakes, _diffs, source=CROPS, works_on_fakes=True)
-IMAGES = Stage("extract_images", _all, _images, needed=False)
+DETECT = Stage("detect_original_faces", "boxes", _sources, _boxes)
+CROPS = Stage("extract_crops", "crops", _sources_and_fakes, _crops, source=DETECT, works_on_fakes=True)
+LANDMARKS = Stage("generate_landmarks", "landmarks", _sources, _landmarks, source=CROPS)
+DIFFS = Stage("generate_diffs", "SSIM masks", _fakes, _diffs, source=CROPS, works_on_fakes=True)
+IMAGES = Stage("extract_images", "frames", _all, _images, needed=False)
 
 STAGES = (DETECT, CROPS, LANDMARKS, DIFFS, IMAGES)
 """In the order of work."""

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from deepfake.datasets.progress import describe_bytes
 from deepfake.datasets.run_records import DONE, FAILED, Entry, Record, find_change, last_entries, new_header, read_runs
 from deepfake.parallel.workers import Cost, Summary
 from deepfake.storage.own_folders import RUNS_DIR
 from deepfake.version import code_version, source_checksum
-from preprocessing.status import describe_bytes, latest_rate
 from tests.data.clips import draw, gradient, write_metadata
 
 BOXES = json.dumps({"0": [[8, 20, 38, 60]], "10": [[8, 20, 38, 60]]})
@@ -212,21 +212,3 @@ def test_a_complete_data_set_has_exit_code_0(root, run_step, status):
     done = status(root)
     assert done.returncode == 0, done.stdout
     assert row(done, "generate_diffs")[:5] == ["generate_diffs", "1", "1", "0", "0"]
-
-
-def test_time_left_follows_the_latest_run_that_did_enough(tmp_path):
-    assert latest_rate([]) is None
-    write_run(tmp_path, {}, "a")
-    (run,) = read_runs(tmp_path, "extract_crops")
-    entries = [Entry(str(i), DONE, None, None, None, at=(i + 1) / 2) for i in range(40)]
-    long, short = replace(run, entries=entries), replace(run, entries=entries[:1])
-    slow = replace(run, entries=[replace(entry, at=entry.at * 4) for entry in entries])
-    assert latest_rate([slow, long, short]) == 2.0
-    assert latest_rate([long, slow, short]) == 0.5
-    assert latest_rate([short]) == 2.0
-
-
-def test_sizes_in_words():
-    assert [describe_bytes(n) for n in (0, 999, 1500, 2.5e6, 4e9, 1.25e12)] == [
-        *("0 B", "999 B", "1.5 kB", "2.5 MB", "4.0 GB", "1.25 TB"),
-    ]

@@ -16,6 +16,7 @@ import pytest
 from deepfake.datasets.folds import read_folds
 from deepfake.datasets.layout import DataRoot
 from deepfake.datasets.metadata import Dataset, VideoRecord, read_dataset
+from deepfake.datasets.progress import describe_bytes
 from deepfake.faces.boxes import BoxFile, Face, read_boxes, write_boxes
 from deepfake.parallel.workers import Failure, write_failures
 from tests.data.clips import cut, draw, gradient, write_metadata
@@ -24,7 +25,6 @@ from visualize.dataset import dataset_facts, sheets
 from visualize.dataset.augmentation_sheet import make_augmentation_sheet
 from visualize.dataset.pair_sheet import BOX_COLOUR, LANDMARK_COLOUR, WINDOW_COLOUR, Source, make_pair_sheet, overlay
 from visualize.dataset.pairs import MOST_FAKES, draw_pairs, pairs_of, read_pair_boxes
-from visualize.dataset.stats_page import format_bytes
 
 FRAMES, EVERY = 21, 10
 PARTS = {0: ("d9", "d9_d14"), 3: ("d19", "d19_d18")}
@@ -502,7 +502,7 @@ def test_the_page_counts_what_is_there(root, command, monkeypatch):
     for folder in ("crops", "landmarks", "diffs"):
         files = [path for path in (root / folder).rglob("*") if path.is_file()]
         used = sum(path.stat().st_size for path in files)
-        assert [folder, str(len(files)), format_bytes(used)] in page.rows
+        assert [folder, str(len(files)), describe_bytes(used)] in page.rows
     assert sum(row[-1] == "complete" for row in page.rows) == 4 and "No step has listed a failure" in page.text
 
 
@@ -581,11 +581,3 @@ def test_damage_leaks_and_empty_videos_are_on_the_page(root, command):
     assert "d19.json: not a box file" in page.text and ["without a face", "1"] in page.rows
     assert "In another fold than their originals: d19_d18" in page.text
     assert ["real", "3", "1", "1", "3, 3.0, 3"] in page.rows
-
-
-@pytest.mark.parametrize(
-    "count, told",
-    [(0, "0 bytes"), (999, "999 bytes"), (1000, "1.0 kB"), (2_340_000, "2.3 MB"), (5e9, "5.0 GB"), (1.5e12, "1.50 TB")],
-)
-def test_bytes_for_people(count, told):
-    assert format_bytes(count) == told

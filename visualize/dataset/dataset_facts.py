@@ -20,7 +20,8 @@ from tqdm import tqdm
 from deepfake.datasets.folds import read_folds
 from deepfake.datasets.layout import FAILURES_DIR, DataRoot, list_crops, parse_crop_name
 from deepfake.datasets.metadata import Dataset, VideoRecord
-from deepfake.datasets.stages import CROPS, DETECT, DIFFS, LANDMARKS
+from deepfake.datasets.progress import State, look_at
+from deepfake.datasets.stages import STAGES
 from deepfake.faces.boxes import read_boxes
 from deepfake.parallel.workers import Failure, read_failures
 from deepfake.storage import atomic
@@ -38,17 +39,6 @@ class Part:
     fakes: int
     missing: int
     bytes: int
-
-
-@dataclass(frozen=True)
-class Progress:
-    """How far a step is: of `wanted` videos it has done `done`; `missing` are ids of others."""
-
-    step: str
-    makes: str
-    done: int
-    wanted: int
-    missing: list[str]
 
 
 @dataclass(frozen=True)
@@ -122,7 +112,7 @@ class Facts:
     dataset: Dataset
     parts: list[Part]
     missing_videos: list[str]
-    progress: list[Progress]
+    progress: list[State]
     crops: FolderUse
     disk: list[FolderUse]
     folds: Folds
@@ -149,7 +139,7 @@ def gather_facts(layout: DataRoot, dataset: Dataset, folds_csv: Path) -> Facts:
         dataset=dataset,
         parts=parts,
         missing_videos=missing,
-        progress=_progress(layout, dataset),
+        progress=[look_at(stage, layout, dataset) for stage in STAGES if stage.needed],
         crops=crops,
         disk=[videos, *(folder for folder in folders if folder.files)],
         folds=_folds(dataset, folds_csv, crops),
@@ -192,25 +182,6 @@ def _size(path: Path) -> int | None:
         return path.stat().st_size
     except OSError:
         return None
-
-
-def _progress(layout: DataRoot, dataset: Dataset) -> list[Progress]:
-    steps = (
-        (DETECT, "boxes", {name.removesuffix(".json") for name in _names(layout.boxes)}),
-        (CROPS, "crops", _names(layout.crops)),
-        (LANDMARKS, "landmarks", _names(layout.landmarks)),
-        (DIFFS, "SSIM masks", _names(layout.diffs)),
-    )
-    progress = []
-    for step, makes, there in steps:
-        videos = step.videos(dataset)
-        missing = sorted(video.video_id for video in videos if video.video_id not in there)
-        progress.append(Progress(step.name, makes, len(videos) - len(missing), len(videos), missing))
-    return progress
-
-
-def _names(folder: Path) -> set[str]:
-    return {path.name for path in folder.iterdir()} if folder.is_dir() else set()
 
 
 def _folds(dataset: Dataset, folds_csv: Path, crops: FolderUse) -> Folds:

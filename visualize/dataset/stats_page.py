@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from deepfake.datasets.progress import describe_bytes
 from deepfake.storage.names import escape
 from visualize import colors
 from visualize.dataset.dataset_facts import Facts
@@ -33,24 +34,14 @@ def render_stats(facts: Facts) -> str:
         facts=facts,
         rejected=[escape(name) for name in facts.dataset.rejected],
         shown=SHOWN,
-        missing_steps=[step for step in facts.progress if step.done < step.wanted],
+        missing_steps=[state.stage.name for state in facts.progress if state.missing],
         crops=_crops_table(facts),
         percentiles=PERCENTILES,
         sides=[float(v) for v in np.percentile(sides, PERCENTILES)] if len(sides) else [],
         scores=[float(v) for v in np.percentile(scores, PERCENTILES)] if len(scores) else [],
         plots=_plots(facts),
-        size=format_bytes,
+        size=describe_bytes,
     )
-
-
-def format_bytes(count: int) -> str:
-    """A number of bytes for people, in powers of 1000."""
-    value = float(count)
-    for unit in ("bytes", "kB", "MB", "GB"):
-        if value < 1000:
-            return f"{value:.0f} {unit}" if unit == "bytes" else f"{value:.1f} {unit}"
-        value /= 1000
-    return f"{value:.2f} TB"
 
 
 def _crops_table(facts: Facts) -> list[dict[str, Any]]:
@@ -159,7 +150,7 @@ def _draw_per_frame(axes: Axes, facts: Facts) -> None:
 def _draw_disk(axes: Axes, facts: Facts) -> None:
     uses = sorted(facts.disk, key=lambda use: use.bytes)
     bars = axes.barh([use.name for use in uses], [use.bytes for use in uses], color=OTHER_COLOR)
-    axes.bar_label(bars, [format_bytes(use.bytes) for use in uses], padding=4)
+    axes.bar_label(bars, [describe_bytes(use.bytes) for use in uses], padding=4)
     axes.set_xticks([])
     axes.margins(x=0.18)
     axes.grid(visible=False)
