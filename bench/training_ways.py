@@ -29,7 +29,7 @@ from training.datasets.loading import EpochLoader
 from training.engine import distributed
 from training.engine.distributed import Ranks
 from training.engine.optim import build_optimizer
-from training.engine.trainer import PRECISIONS, TOTAL, Recipe, StepSettings, Trainer
+from training.engine.trainer import PRECISIONS, TOTAL, StepSettings, Trainer, TrainingTask
 from training.losses.binary_crossentropy import binary_crossentropy
 from training.losses.per_class import class_means
 from training.transforms.normalize import InputNormalizer
@@ -72,7 +72,7 @@ def measure_all(args: argparse.Namespace) -> None:
 
 
 def measure(args: argparse.Namespace, config: TrainConfig, batch_size: int, size: int, ranks: Ranks) -> None:
-    """Measures one recipe and prints what came out."""
+    """Measures one task and prints what came out."""
     kind, steps = ranks.device.type, args.steps or TRAINING_STEPS[ranks.device.type]
     batch = random_batch(batch_size, size)
     if kind == "cuda":
@@ -105,7 +105,7 @@ def measure(args: argparse.Namespace, config: TrainConfig, batch_size: int, size
     print(f"loader alone: {ceiling:.1f} images/s with {args.workers} process(es)")
 
 
-class BenchRecipe(Recipe):
+class BenchTask(TrainingTask):
     """First place's loss on the same batch again and again."""
 
     def __init__(self, network: nn.Module, config: TrainConfig, batch: Batch, ranks: Ranks) -> None:
@@ -135,12 +135,12 @@ class OwnWay:
 
     def __init__(self, config: TrainConfig, batch: Batch, size: int, ranks: Ranks, settings: StepSettings) -> None:
         self.network = distributed.prepare(new_network(config), ranks, size)
-        self._recipe = BenchRecipe(self.network, config, batch, ranks)
-        self._trainer = Trainer(self._recipe, config.optimizer, ranks, seed=1, settings=settings)
+        self._task = BenchTask(self.network, config, batch, ranks)
+        self._trainer = Trainer(self._task, config.optimizer, ranks, seed=1, settings=settings)
         self.optimizer = self._trainer.optimizer
 
     def __call__(self, steps: int) -> None:
-        self._recipe.steps = steps
+        self._task.steps = steps
         self._trainer.train_epoch()
         self._trainer.end_epoch()
 
@@ -155,7 +155,7 @@ class PlainWay:
         self._batch = batch
         self._parts = parts
         self._ranks = ranks
-        self._recipe = BenchRecipe(self.network, config, batch, ranks)
+        self._task = BenchTask(self.network, config, batch, ranks)
         self.optimizer = build_optimizer(config.optimizer, self.network.parameters(), fused=False)
         self._scaler = torch.amp.GradScaler(ranks.device.type, enabled=self.precision == "O1")
         self._max_norm = config.optimizer.max_gradient_norm
@@ -164,7 +164,7 @@ class PlainWay:
         pixels = batch.to(self._ranks.device)
         pixels = Batch(pixels.images.contiguous(), pixels.labels, pixels.valid, pixels.index, pixels.names)
         with torch.autocast(self._ranks.device.type, dtype=self._dtype, enabled=self._dtype is not None):
-            return self._recipe.loss(self.network, pixels)[TOTAL]
+            return self._task.loss(self.network, pixels)[TOTAL]
 
     def __call__(self, steps: int) -> None:
         self.network.train()

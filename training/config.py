@@ -115,8 +115,8 @@ class OptimizerConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class RecipeConfig:
-    """What every recipe's config says.
+class TaskConfig:
+    """What every task's config says.
 
     Attributes:
         network: the architecture's name in the model registry.
@@ -163,12 +163,12 @@ class RecipeConfig:
         return to_plain(self)
 
 
-_Config = TypeVar("_Config", bound=RecipeConfig)
+_Config = TypeVar("_Config", bound=TaskConfig)
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainConfig(RecipeConfig):
-    """First place's recipe: network, data, optimiser, schedule, loss.
+class TrainConfig(TaskConfig):
+    """First place's classifier: network, data, optimiser, schedule, loss.
 
     Attributes:
         encoder: any timm network, by today's name or the published one.
@@ -211,7 +211,7 @@ class FrameShare:
 
 
 @dataclass(frozen=True, kw_only=True)
-class XceptionConfig(RecipeConfig):
+class XceptionConfig(TaskConfig):
     """Second place's Xception.
 
     Attributes:
@@ -257,7 +257,7 @@ class WSDANLosses:
 
 
 @dataclass(frozen=True, kw_only=True)
-class WSDANConfig(RecipeConfig):
+class WSDANConfig(TaskConfig):
     """Second place's WS-DAN.
 
     Attributes:
@@ -303,7 +303,7 @@ def parse_config(content: Any, source: str, kind: type[_Config] = TrainConfig) -
     return from_plain(kind, content, source, ConfigError)
 
 
-def _check_task(content: Any, kind: type[RecipeConfig]) -> None:
+def _check_task(content: Any, kind: type[TaskConfig]) -> None:
     """Name the right program for the config of another task, instead of failing at the first key of its own."""
     network = content.get("network") if isinstance(content, dict) else None
     if not isinstance(network, str) or network not in ARCHITECTURES:

@@ -11,9 +11,9 @@ from typing_extensions import Doc
 
 from deepfake.datasets.shard_reader import CACHE_GIB
 from deepfake.faces.boxes import MARGIN
-from training.config import DEFAULT_SEED, ConfigError, RecipeConfig
+from training.config import DEFAULT_SEED, ConfigError, TaskConfig
 
-_Config = TypeVar("_Config", bound=RecipeConfig)
+_Config = TypeVar("_Config", bound=TaskConfig)
 
 
 @dataclass(frozen=True)

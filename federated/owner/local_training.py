@@ -1,6 +1,6 @@
 """One owner's part of federated averaging: the network and its optimiser, trained on own data, then given the mean.
 
-The training is `training.engine.trainer`'s, on `training.tasks.classifier`'s recipe: a round is as many epochs of a
+The training is `training.engine.trainer`'s, on `training.tasks.classifier`'s task: a round is as many epochs of a
 run. The state between two rounds is an ordinary checkpoint, whose weights are those that all owners have in common.
 """
 
@@ -30,7 +30,7 @@ from training.engine.checkpointing import resumable, resume
 from training.engine.fitting import build_network, default_precision, version
 from training.engine.optim import check_schedule
 from training.engine.trainer import StepSettings, Trainer
-from training.tasks.classifier import ClassifierRecipe
+from training.tasks.classifier import ClassifierTask
 
 _TRAINED_ON, _HELD_OUT = 0, 1
 _COMMON, _OWN = "federated_rounds", "federated_own"
@@ -150,23 +150,23 @@ class LocalTraining:
         """
         self._check_faces(data)
         if self.settings.rounds is not None and self.rounds >= self.settings.rounds:
-            return Update(self.weights(), self._recipe(data).samples)
+            return Update(self.weights(), self._task(data).samples)
         before = {name: tensor.clone() for name, tensor in self.network.state_dict().items()}
-        recipe = self._recipe(data)
+        task = self._task(data)
         try:
-            trainer = self._trainer(recipe)
+            trainer = self._trainer(task)
         except ValueError as error:
             raise ValueError(f"{data.owner}: {error}") from error
         for _ in range(self.settings.epochs):
             report = trainer.train_epoch()
             log.info(
                 "%s: round %d, epoch %d: loss %.5f over %d steps, %.1f crops/s, %d broken files",
-                data.owner, self.rounds + 1, trainer.progress.epoch, report.losses["total"], recipe.steps,
+                data.owner, self.rounds + 1, trainer.progress.epoch, report.losses["total"], task.steps,
                 report.samples_per_second, report.broken,
             )  # fmt: skip
             trainer.end_epoch()
         self._progress = resumable(trainer)
-        update = Update(self.weights(), recipe.samples)
+        update = Update(self.weights(), task.samples)
         state = self.network.state_dict()
         self._own = {name: state[name].clone() for name in state.keys() - set(self.names)}
         self.network.load_state_dict(before)
@@ -181,9 +181,9 @@ class LocalTraining:
             NonFiniteLoss: the network's scores are no numbers.
         """
         self._check_faces(data)
-        recipe = self._recipe(data, validates=True)
-        scorer = Trainer(recipe, self.settings.config.optimizer, self._ranks(), self.settings.seed)
-        rows = recipe.validation.assign(score=scorer.score())
+        task = self._task(data, validates=True)
+        scorer = Trainer(task, self.settings.config.optimizer, self._ranks(), self.settings.seed)
+        rows = task.validation.assign(score=scorer.score())
         rows = rows.loc[rows["score"].notna(), list(COLUMNS)].reset_index(drop=True)
         for video, score in rows.groupby("video")["score"].mean().items():
             log.debug("%s: %s: %.5f", data.owner, video, score)
@@ -214,22 +214,22 @@ class LocalTraining:
     def _ranks(self) -> distributed.Ranks:
         return distributed.start(False, self.settings.device)
 
-    def _recipe(self, data: OwnerData, validates: bool = False) -> ClassifierRecipe:
-        """The recipe that trains on all of an owner's data, or validates with all of it."""
+    def _task(self, data: OwnerData, validates: bool = False) -> ClassifierTask:
+        """The task that trains on all of an owner's data, or validates with all of it."""
         settings, ranks = self.settings, self._ranks()
         network = distributed.prepare(self.network, ranks, settings.config.size)
         table = data.table.assign(fold=_HELD_OUT if validates else _TRAINED_ON)
-        return ClassifierRecipe(
+        return ClassifierTask(
             network, settings.config, table, _HELD_OUT, data.crops, ranks, settings.seed, workers=settings.workers
         )
 
-    def _trainer(self, recipe: ClassifierRecipe) -> Trainer:
+    def _trainer(self, task: ClassifierTask) -> Trainer:
         config, ranks = self.settings.config, self._ranks()
         step = StepSettings(default_precision(config, ranks), config.optimizer.accumulate)
-        steps = recipe.steps  # refuses too few samples
+        steps = task.steps  # refuses too few samples
         if self.settings.rounds is not None:
             check_schedule(config.optimizer, self.settings.rounds * self.settings.epochs, steps)
-        trainer = Trainer(recipe, config.optimizer, ranks, self.settings.seed, step)
+        trainer = Trainer(task, config.optimizer, ranks, self.settings.seed, step)
         if self._progress:
             state = Checkpoint(Path("state"), self.network.state_dict(), self._spec, self._progress)
             resume(state, self.network, trainer, from_zero=False, zero_score=False)

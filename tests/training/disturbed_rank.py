@@ -20,7 +20,7 @@ def disturb(out: Path, name: str, target: str, *place: str) -> None:
     plain = Trainer._step
 
     def step(self, batch):
-        here = (self.ranks.rank, self.progress.epoch, self.progress.step % self.recipe.steps)
+        here = (self.ranks.rank, self.progress.epoch, self.progress.step % self.task.steps)
         sent = out / f"sent_{name}"
         if here == tuple(map(int, place)) and not sent.exists():
             sent.touch()
@@ -36,12 +36,13 @@ def main() -> int:
     def train() -> None:
         import torch
 
-        from training.tasks.run import RunOptions, run
+        from training.options import RunOptions
+        from training.tasks.classifier import run_classifier
 
         torch.set_num_threads(1)
         if sys.argv[4:]:
             disturb(out, *sys.argv[4:])
-        run(RunOptions(config, root, output_dir=out, logdir=out / "logs", device="cpu", distributed=True,
+        run_classifier(RunOptions(config, root, output_dir=out, logdir=out / "logs", device="cpu", distributed=True,
                        resume="auto", checkpoint_every=1))  # fmt: skip
 
     return run_training(train)

@@ -22,9 +22,9 @@ from training.config import read_config
 from training.datasets.crop_reading import FolderCrops
 from training.engine import distributed
 from training.engine.trainer import Trainer
+from training.options import RunOptions
 from training.pipelines.command import LogFile
-from training.tasks.classifier import ClassifierRecipe
-from training.tasks.run import RunOptions, run
+from training.tasks.classifier import ClassifierTask, run_classifier
 
 EPOCHS = 8
 TIMEOUT = 240
@@ -77,7 +77,9 @@ def test_killed_and_continued_equals_never_stopped(project_root, shared_data_roo
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     whole = tmp_path / "whole"
-    run(RunOptions(Path(environment["CONFIG"]), shared_data_root, prefix="tiny_777_", output_dir=whole, logdir=whole))
+    run_classifier(
+        RunOptions(Path(environment["CONFIG"]), shared_data_root, prefix="tiny_777_", output_dir=whole, logdir=whole)
+    )
     torch.set_num_threads(before)
     first, second = read_checkpoint(last), read_checkpoint(whole / last.name)
     assert first.extra["epoch"] == second.extra["epoch"] == EPOCHS
@@ -103,8 +105,8 @@ def test_two_ranks_validate_like_one(project_root, shared_data_root, environment
     load_weights(network, checkpoint)
     ranks = distributed.start(False, "cpu")
     table = read_folds(shared_data_root / "folds.csv")
-    recipe = ClassifierRecipe(network, config, table, 0, FolderCrops(DataRoot(shared_data_root)), ranks, 777)
-    metrics = Trainer(recipe, config.optimizer, ranks, 777).validate()
+    task = ClassifierTask(network, config, table, 0, FolderCrops(DataRoot(shared_data_root)), ranks, 777)
+    metrics = Trainer(task, config.optimizer, ranks, 777).validate()
     told = checkpoint.spec.training["metric"]
     assert told["bce"] == pytest.approx(metrics.bce, rel=1e-5)
     assert told["fake_loss"] == pytest.approx(metrics.fake_loss, rel=1e-5)

@@ -23,7 +23,8 @@ from tests.data.training_sets import TINY, make_data_root
 from training.datasets.crop_recipe import crop_recipe
 from training.engine import trainer
 from training.engine.checkpointing import RunFiles
-from training.tasks.run import RunOptions, run
+from training.options import RunOptions
+from training.tasks.classifier import run_classifier
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -57,8 +58,10 @@ def finished(shared_data_root, tmp_path_factory):
     handler.emit = lambda record: lines.append(record.getMessage())
     logging.getLogger("training").addHandler(handler)
     logging.getLogger("training").setLevel(logging.INFO)
-    run(RunOptions(folder / "tiny.json", shared_data_root, prefix="p_", output_dir=folder, logdir=folder / "logs",
-                   device="cpu", keep_epochs=2))  # fmt: skip
+    config, logs = folder / "tiny.json", folder / "logs"
+    run_classifier(
+        RunOptions(config, shared_data_root, prefix="p_", output_dir=folder, logdir=logs, device="cpu", keep_epochs=2)
+    )
     logging.getLogger("training").removeHandler(handler)
     return folder, lines
 
@@ -112,11 +115,11 @@ def test_a_resumed_run_equals_one_that_never_stopped(finished, options, monkeypa
     with monkeypatch.context() as patch:
         patch.setattr(trainer.Trainer, "train_epoch", stop_in_the_last_epoch)
         with pytest.raises(KeyboardInterrupt):
-            run(halves)
+            run_classifier(halves)
     last = halves.output_dir / f"{NAME}_last"
     assert read_checkpoint(last).extra["epoch"] == 2 and not same_weights(last, folder / last.name)
     torch.rand(7)
-    run(dataclasses.replace(halves, workers=2))
+    run_classifier(dataclasses.replace(halves, workers=2))
     assert same_weights(last, folder / last.name)
     first, second = (read_checkpoint(place / last.name) for place in (folder, halves.output_dir))
     assert first.extra["bce_best"] == second.extra["bce_best"] and first.extra["epoch"] == second.extra["epoch"] == 3
@@ -132,7 +135,7 @@ def test_a_finished_run_is_left_alone(finished, options):
     folder, _ = finished
     last = folder / f"{NAME}_last"
     before = last.stat().st_mtime_ns
-    run(dataclasses.replace(options("unused", resume="auto"), output_dir=folder))
+    run_classifier(dataclasses.replace(options("unused", resume="auto"), output_dir=folder))
     assert last.stat().st_mtime_ns == before
 
 
@@ -140,7 +143,7 @@ def test_from_zero_takes_the_weights_only(finished, options):
     folder, _ = finished
     source = folder / f"{NAME}_last"
     anew = options("anew", resume=str(source), from_zero=True, zero_score=True, epochs=1)
-    run(anew)
+    run_classifier(anew)
     checkpoint = read_checkpoint(anew.output_dir / f"{NAME}_last")
     assert checkpoint.extra["epoch"] == 1 and checkpoint.extra["training_state"]["step"] == 3
     assert checkpoint.extra["bce_best"] == checkpoint.spec.training["metric"]["bce"]
@@ -151,7 +154,7 @@ def test_weights_alone_can_be_continued(finished, options, caplog):
     folder, _ = finished
     longer = options("longer", resume=str(folder / f"{NAME}_best_dice"), epochs=4)
     with caplog.at_level(logging.WARNING):
-        run(longer)
+        run_classifier(longer)
     assert "holds weights only" in caplog.text
     checkpoint = read_checkpoint(longer.output_dir / f"{NAME}_last")
     assert checkpoint.extra["epoch"] == 4
@@ -162,7 +165,7 @@ def test_another_architectures_checkpoint_is_refused(finished, options, tiny_con
     folder, _ = finished
     tiny_config.write_text(json.dumps({**TINY, "network": "DeepFakeClassifierSRM"}))
     with pytest.raises(CheckpointError, match=r"missing: srm_conv\.weight"):
-        run(options("other", resume=str(folder / f"{NAME}_last")))
+        run_classifier(options("other", resume=str(folder / f"{NAME}_last")))
 
 
 def test_another_optimisers_state_is_refused(finished, options, tiny_config):
@@ -170,14 +173,14 @@ def test_another_optimisers_state_is_refused(finished, options, tiny_config):
     adam = {**TINY["optimizer"], "type": "Adam", "momentum": 0, "nesterov": False}
     tiny_config.write_text(json.dumps({**TINY, "optimizer": adam}))
     with pytest.raises(ValueError, match=r"_last: its optimiser does not fit.*--from-zero"):
-        run(options("adam", resume=str(folder / f"{NAME}_last"), epochs=4))
+        run_classifier(options("adam", resume=str(folder / f"{NAME}_last"), epochs=4))
 
 
 def test_a_loss_that_is_no_number_stops_with_the_files_named(options, tiny_config):
     huge = {**TINY["optimizer"], "learning_rate": 1e30}
     tiny_config.write_text(json.dumps({**TINY, "optimizer": huge}))
     with pytest.raises(trainer.NonFiniteLoss, match=r"epoch 0: loss .*crops/[rf]\d/\d+_0\.png, "):
-        run(options("nan"))
+        run_classifier(options("nan"))
     assert not (options("nan").output_dir / f"{NAME}_last").exists()
 
 
@@ -192,7 +195,7 @@ def test_variants_and_options(options, tiny_config, network, changes):
     short = {**TINY, "batches_per_epoch": 1, "ohem_samples": 1, "dropout": 0.3}
     tiny_config.write_text(json.dumps({**short, "network": network}))
     chosen = options("variant", epochs=1, test_every=2, **changes)
-    run(chosen)
+    run_classifier(chosen)
     (last,) = chosen.output_dir.glob("*_last")
     network, spec = load_model(last)
     assert spec.options["dropout"] == 0.3 and spec.crop.margin == changes.get("padding_part", 3)
@@ -201,21 +204,21 @@ def test_variants_and_options(options, tiny_config, network, changes):
 
 def test_a_frozen_encoder_stands_still(options):
     frozen = options("frozen", freeze_epochs=2, epochs=2)
-    run(frozen)
+    run_classifier(frozen)
     torch.manual_seed(frozen.seed)
     start = read_checkpoint(frozen.output_dir / f"{NAME}_0").spec.build().state_dict()
     first, second = (read_checkpoint(frozen.output_dir / f"{NAME}_{n}").state_dict for n in (0, 1))
     for key in start:
         assert torch.equal(second[key], start[key]) == key.startswith("encoder."), key
     assert not torch.equal(first["fc.weight"], second["fc.weight"])
-    run(dataclasses.replace(frozen, resume="auto", epochs=3))
+    run_classifier(dataclasses.replace(frozen, resume="auto", epochs=3))
     third = read_checkpoint(frozen.output_dir / f"{NAME}_last").state_dict
     assert not torch.equal(third["encoder.conv_stem.weight"], start["encoder.conv_stem.weight"])
 
 
 def test_validation_happens_every_nth_epoch_and_at_the_end(options):
     chosen = options("every", epochs=3, test_every=2)
-    run(chosen)
+    run_classifier(chosen)
     history = read_checkpoint(chosen.output_dir / f"{NAME}_last").extra["training_state"]["history"]
     assert [v[0] for v in history] == [1, 2]
     assert not (chosen.output_dir / f"{NAME}_0").exists()
@@ -226,7 +229,7 @@ def test_broken_files_are_counted(data_root, tiny_config, tmp_path, caplog):
     for file in broken:
         file.write_bytes(b"")
     with caplog.at_level(logging.INFO):
-        run(RunOptions(tiny_config, data_root, output_dir=tmp_path / "w", logdir=tmp_path / "l", epochs=1))
+        run_classifier(RunOptions(tiny_config, data_root, output_dir=tmp_path / "w", logdir=tmp_path / "l", epochs=1))
     named = [r.getMessage() for r in caplog.records if "broken file: " in r.getMessage()]
     assert named and all("the file is empty" in line for line in named)
     (trained,) = [r.getMessage() for r in caplog.records if "trained epoch 0" in r.getMessage()]
@@ -239,7 +242,7 @@ def test_learns_to_tell_the_patches_apart(tmp_path):
     config = tmp_path / "c.json"
     config.write_text(json.dumps({**TINY, "optimizer": optimizer, "batches_per_epoch": 9, "drop_path_rate": 0.0}))
     root = make_data_root(tmp_path / "data", identities=12)
-    run(RunOptions(config, root, output_dir=tmp_path, logdir=tmp_path / "l", test_every=8, hardcore=False))
+    run_classifier(RunOptions(config, root, output_dir=tmp_path, logdir=tmp_path / "l", test_every=8, hardcore=False))
     (last,) = tmp_path.glob("*_last")
     metric = read_checkpoint(last).spec.training["metric"]
     assert metric["auc"] > 0.9 and metric["bce"] < 0.6
@@ -271,7 +274,7 @@ def test_prediction_will_scale_frames_as_the_data_sets_boxes_were_made(tmp_path,
 def test_bad_input_is_told(options, tmp_path, changes, told):
     paths = {k: tmp_path / v for k, v in changes.items() if k in ("config", "folds_csv")}
     with pytest.raises(ValueError, match=told):
-        run(options("bad", **{**changes, **paths}))
+        run_classifier(options("bad", **{**changes, **paths}))
 
 
 @pytest.mark.parametrize(
@@ -292,7 +295,7 @@ def test_encoders_that_cannot_be_had(options, tiny_config, monkeypatch, encoder)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     tiny_config.write_text(json.dumps({**TINY, "encoder": encoder, "pretrained": True}))
     with pytest.raises(ValueError, match=r"tiny\.json: encoder") as error:
-        run(options("none"))
+        run_classifier(options("none"))
     assert "--from-scratch" in str(error.value) or "no such network" in str(error.value)
 
 
@@ -345,8 +348,8 @@ def test_two_trainings_into_the_same_files_are_refused(options, project_root, tm
     with subprocess.Popen(command, cwd=project_root, stdout=subprocess.PIPE) as first:
         first.stdout.readline()
         with pytest.raises(Locked, match=rf"out/{NAME} is being written by process {first.pid} "):
-            run(options("out"))
+            run_classifier(options("out"))
         assert not list((tmp_path / "out").glob(f"{NAME}*")), "nothing was written"
         first.kill()
-    run(options("out", epochs=1))
+    run_classifier(options("out", epochs=1))
     assert not list((tmp_path / "out").glob(".*"))

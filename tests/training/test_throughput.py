@@ -22,10 +22,10 @@ from training.datasets.loading import EpochLoader, on_device
 from training.engine.distributed import Ranks
 from training.engine.optim import build_optimizer, load_optimizer
 from training.engine.trainer import StepSettings, Trainer
-from training.tasks.classifier import ClassifierRecipe
-from training.tasks.run import RunOptions, run
-from training.tasks.wsdan import FeatureCentres, WSDANRecipe
-from training.tasks.xception import XceptionRecipe
+from training.options import RunOptions
+from training.tasks.classifier import ClassifierTask, run_classifier
+from training.tasks.wsdan import FeatureCentres, WSDANTask
+from training.tasks.xception import XceptionTask
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -49,17 +49,17 @@ def plain(outputs: int = 1) -> Plain:
     return Plain(outputs)
 
 
-def first_place(root, ranks=CPU, workers=0, **changes) -> ClassifierRecipe:
+def first_place(root, ranks=CPU, workers=0, **changes) -> ClassifierTask:
     config = parse_config({**TINY, **changes}, "test")
     table = read_folds(root / "folds.csv")
-    return ClassifierRecipe(plain(), config, table, 0, FolderCrops(DataRoot(root)), ranks, 777, workers=workers)
+    return ClassifierTask(plain(), config, table, 0, FolderCrops(DataRoot(root)), ranks, 777, workers=workers)
 
 
-def trained(recipe, ranks=CPU, settings: StepSettings | None = None) -> dict:
+def trained(task, ranks=CPU, settings: StepSettings | None = None) -> dict:
     """Losses and weights after an epoch."""
-    trainer = Trainer(recipe, recipe._config.optimizer, ranks, 777, settings)
+    trainer = Trainer(task, task._config.optimizer, ranks, 777, settings)
     losses = trainer.train_epoch().losses
-    return {**losses, **{k: v.clone() for k, v in recipe.network.state_dict().items()}}
+    return {**losses, **{k: v.clone() for k, v in task.network.state_dict().items()}}
 
 
 def assert_close(first: dict, second: dict) -> None:
@@ -81,28 +81,26 @@ def test_parts_equal_the_whole_with_cross_entropy(project_root, shared_faces_roo
     config = read_config(second_place_config(project_root, "xception", tmp_path / "x.json"), XceptionConfig)
     faces = read_face_list(shared_faces_root / "faces.csv")
     ends = [
-        trained(
-            XceptionRecipe(plain(2), config, faces, shared_faces_root, CPU, 777), settings=StepSettings(accumulate=n)
-        )
+        trained(XceptionTask(plain(2), config, faces, shared_faces_root, CPU, 777), settings=StepSettings(accumulate=n))
         for n in (1, 3)
     ]
     assert_close(*ends)
 
 
 def test_centres_move_once_for_all_parts():
-    recipe = WSDANRecipe.__new__(WSDANRecipe)
-    recipe.centres, recipe._matrices = FeatureCentres(6, 0.05, CPU), []
+    task = WSDANTask.__new__(WSDANTask)
+    task.centres, task._matrices = FeatureCentres(6, 0.05, CPU), []
     labels = torch.tensor([0.0, 1, 1, 1, 0])
     matrix = torch.nn.functional.normalize(torch.randn(5, 6), dim=1)
     images = torch.zeros(5, 3, 2, 2, dtype=torch.uint8)
     whole = Batch(images, labels, labels > 0, torch.arange(5), list("abcde"))
-    recipe._move_centres(matrix[:2], whole)
-    assert not recipe.centres.values.any()
-    recipe._move_centres(matrix[2:], whole)
+    task._move_centres(matrix[:2], whole)
+    assert not task.centres.values.any()
+    task._move_centres(matrix[2:], whole)
     expected = FeatureCentres(6, 0.05, CPU)
     expected.update(matrix, labels.long())
-    assert torch.equal(recipe.centres.values, expected.values) and recipe.centres.values.any()
-    assert recipe._matrices == []
+    assert torch.equal(task.centres.values, expected.values) and task.centres.values.any()
+    assert task._matrices == []
 
 
 def test_parts_hold_every_sample_once():
@@ -125,8 +123,8 @@ def one_of_one():
 
 
 def test_ranks_exchange_gradients_once_a_step(shared_data_root, one_of_one):
-    recipe = first_place(shared_data_root, one_of_one)
-    trainer = Trainer(recipe, recipe._config.optimizer, one_of_one, 777, StepSettings(accumulate=4))
+    task = first_place(shared_data_root, one_of_one)
+    trainer = Trainer(task, task._config.optimizer, one_of_one, 777, StepSettings(accumulate=4))
     trainer._enter_mode(frozen=False)
     exchanged = []
 
@@ -138,8 +136,8 @@ def test_ranks_exchange_gradients_once_a_step(shared_data_root, one_of_one):
 
     trainer._wrapped.register_comm_hook(None, count)
     trainer.train_epoch()
-    assert len(exchanged) == recipe.steps == 3, "a small network has one bucket"
-    end = {k: v.clone() for k, v in recipe.network.state_dict().items()}
+    assert len(exchanged) == task.steps == 3, "a small network has one bucket"
+    end = {k: v.clone() for k, v in task.network.state_dict().items()}
     alone = trained(first_place(shared_data_root))
     assert_close(end, {k: alone[k] for k in end})
 
@@ -147,13 +145,13 @@ def test_ranks_exchange_gradients_once_a_step(shared_data_root, one_of_one):
 def test_the_command_line_takes_parts(shared_data_root, tmp_path, tiny_config):
     options = RunOptions(tiny_config, shared_data_root, output_dir=tmp_path, logdir=tmp_path, device="cpu", epochs=1)
     with pytest.raises(ConfigError, match="--accumulate 5: accumulate: expected 1 to 4"):
-        run(dataclasses.replace(options, accumulate=5))
-    run(dataclasses.replace(options, accumulate=2))
+        run_classifier(dataclasses.replace(options, accumulate=5))
+    run_classifier(dataclasses.replace(options, accumulate=2))
     (last,) = tmp_path.glob("*_last")
     assert read_checkpoint(last).spec.training["config"]["optimizer"]["accumulate"] == 2
     tiny_config.write_text(json.dumps({**TINY, "ohem_samples": 1}))
     with pytest.raises(ConfigError, match="ohem_samples"):
-        run(dataclasses.replace(options, accumulate=2))
+        run_classifier(dataclasses.replace(options, accumulate=2))
 
 
 def test_a_compiled_network_trains_to_the_same_weights_under_the_same_names(
@@ -170,7 +168,7 @@ def test_a_compiled_network_trains_to_the_same_weights_under_the_same_names(
     ends = []
     for name, compile_it in (("plain", False), ("compiled", True)):
         out = tmp_path / name
-        run(RunOptions(tiny_config, shared_data_root, output_dir=out, logdir=out, device="cpu", epochs=1,
+        run_classifier(RunOptions(tiny_config, shared_data_root, output_dir=out, logdir=out, device="cpu", epochs=1,
                        compile=compile_it))  # fmt: skip
         (last,) = out.glob("*_last")
         ends.append(read_checkpoint(last).state_dict)
@@ -186,7 +184,7 @@ def test_compiling_without_a_compiler_is_told_before_training(shared_data_root, 
     out = tmp_path / "out"
     options = RunOptions(tiny_config, shared_data_root, output_dir=out, logdir=out, device="cpu", epochs=1)
     with pytest.raises(ValueError, match="none is installed"):
-        run(dataclasses.replace(options, compile=True))
+        run_classifier(dataclasses.replace(options, compile=True))
 
 
 @pytest.mark.parametrize(("kind", "momentum"), [("SGD", 0.9), ("AdamW", 0.0)])

@@ -12,7 +12,8 @@ import torch
 
 from deepfake.models.networks import wsdan
 from training.engine import fitting
-from training.tasks.run_aligned import WSDANOptions, run_wsdan
+from training.options import WSDANOptions
+from training.tasks.wsdan import run_wsdan
 
 
 def main() -> None:
@@ -23,7 +24,7 @@ def main() -> None:
 
     def fit_and_save(trainer, *rest):
         fit(trainer, *rest)
-        recipe = trainer.recipe
+        recipe = trainer.task
         ended = {"weights": recipe.network.state_dict(), "centres": recipe.centres.values, "steps": recipe.steps}
         torch.save(ended, out / f"rank_{trainer.ranks.rank}")
 

@@ -1,4 +1,4 @@
-"""One batch as the data loader hands it to a recipe."""
+"""One batch as the data loader hands it to a task."""
 
 from __future__ import annotations
 

@@ -43,7 +43,7 @@ log = logging.getLogger(__name__)
 class RunFiles:
     """`{output_dir}/{name}` with `_{epoch}`, `_last`, `_step`, `_best_dice`, `_config.json`, `_entry.json`.
 
-    The name is `{prefix}{network}_{encoder}_{fold}`, without encoder and fold for recipes that have none.
+    The name is `{prefix}{network}_{encoder}_{fold}`, without encoder and fold for tasks that have none.
     """
 
     output_dir: Path
@@ -239,7 +239,7 @@ def resume(checkpoint: Checkpoint, network: nn.Module, trainer: Trainer, from_ze
     if from_zero:
         return
     progress.epoch = int(checkpoint.extra.get("epoch", 0))
-    progress.step = progress.epoch * trainer.recipe.steps
+    progress.step = progress.epoch * trainer.task.steps
     state = checkpoint.extra.get(_STATE)
     if state is None:
         log.warning("%s holds weights only: the optimiser starts anew at epoch %d", checkpoint.path, progress.epoch)

@@ -89,7 +89,7 @@ def wrap(network: nn.Module, ranks: Ranks) -> nn.Module:
     if not ranks.distributed or not any(p.requires_grad for p in network.parameters()):
         return network
     device_ids = [ranks.device] if ranks.device.type == "cuda" else None
-    # Training needs no common buffers (`share_buffers` is for validation), and a recipe may go forward several times
+    # Training needs no common buffers (`share_buffers` is for validation), and a task may go forward several times
     # before it goes backward: buffers sent in between would change under what the first pass has saved.
     return DistributedDataParallel(network, device_ids=device_ids, **{_SENDING: False})  # type: ignore[arg-type]
 

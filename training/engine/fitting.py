@@ -1,4 +1,4 @@
-"""What every recipe's run has: options, network, engine, checkpoints, logs; trained, validated, saved."""
+"""What every task's run has: options, network, engine, checkpoints, logs; trained, validated, saved."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from deepfake.checkpoints.spec import ModelSpec
 from deepfake.losslog import EpochLoss, format_losses
 from deepfake.models import build_model
 from deepfake.scoring.metrics import VideoMetrics
-from training.config import ConfigError, RecipeConfig
+from training.config import ConfigError, TaskConfig
 from training.engine import distributed
 from training.engine.checkpointing import (
     RESUME_AUTO,
@@ -29,12 +29,12 @@ from training.engine.epoch_log import EpochEntry, complete_entry
 from training.engine.optim import check_schedule
 from training.engine.scalars import Scalars
 from training.engine.stopping import Stopped, StopRequest
-from training.engine.trainer import EpochReport, Recipe, StepSettings, Trainer
+from training.engine.trainer import EpochReport, StepSettings, Trainer, TrainingTask
 from training.options import FitOptions
 
 PROJECT = "deepfake-detection"
 
-MakeRecipe = Callable[[nn.Module, Ranks], Recipe]
+MakeTask = Callable[[nn.Module, Ranks], TrainingTask]
 """A network on its device, and this process among its like -> what is trained."""
 
 log = logging.getLogger(__name__)
@@ -42,14 +42,14 @@ log = logging.getLogger(__name__)
 
 def train(
     options: FitOptions,
-    config: RecipeConfig,
+    config: TaskConfig,
     files: RunFiles,
     spec: ModelSpec,
-    make_recipe: MakeRecipe,
+    make_task: MakeTask,
     freeze_epochs: int = 0,
     initialize: Callable[[nn.Module], None] | None = None,
 ) -> None:
-    """Trains what `make_recipe` makes as options and config say, with as many processes as were started.
+    """Trains what `make_task` makes as options and config say, with as many processes as were started.
 
     Args:
         spec: what to tell the weights' user; how they came about is added here.
@@ -66,7 +66,7 @@ def train(
         with one_writer(files, ranks), StopRequest() as stop:
             division = Division(ranks.world_size, config.optimizer.batch_size, options.seed)
             with stop.waiting():  # nothing is begun that could be lost
-                trainer = _start(options, config, files, division, make_recipe, ranks, freeze_epochs, initialize, stop)
+                trainer = _start(options, config, files, division, make_task, ranks, freeze_epochs, initialize, stop)
             if trainer.progress.epoch >= config.epochs:
                 log.info("finished already: %d of %d epochs", trainer.progress.epoch, config.epochs)
                 files.step.unlink(missing_ok=True)  # left by a run that was killed as it ended
@@ -95,7 +95,7 @@ def fit(
     def save_step() -> None:
         state = trainer.epoch_state()
         if trainer.ranks.is_main and trainer.sums.steps > 0:
-            store.save_step(trainer.recipe.network, trainer, state)
+            store.save_step(trainer.task.network, trainer, state)
 
     while progress.epoch < epochs:
         epoch = progress.epoch
@@ -118,16 +118,16 @@ def fit(
             lines += _validation_lines(losses, metrics, improved)
             scalars.write(epoch, {f"val/{name}": value for name, value in metrics.to_dict().items()})
         if trainer.ranks.is_main:
-            store.save(trainer.recipe.network, trainer, metrics, improved, EpochEntry.of(epoch, lines))
+            store.save(trainer.task.network, trainer, metrics, improved, EpochEntry.of(epoch, lines))
     log.info("finished %d epochs; lowest bce %.5f; weights in %s", epochs, progress.best, store.files.output_dir)
 
 
 def _start(
     options: FitOptions,
-    config: RecipeConfig,
+    config: TaskConfig,
     files: RunFiles,
     division: Division,
-    make_recipe: MakeRecipe,
+    make_task: MakeTask,
     ranks: Ranks,
     freeze_epochs: int,
     initialize: Callable[[nn.Module], None] | None,
@@ -140,12 +140,12 @@ def _start(
         own = source is not None and options.resume == RESUME_AUTO
         complete_entry(files.entry, int(source.extra.get("epoch", 0)) if own and source is not None else 0)
     network = _network(options, config, ranks, initialize, starts_anew=source is None)
-    recipe = make_recipe(network, ranks)
+    task = make_task(network, ranks)
     try:
-        check_schedule(config.optimizer, config.epochs, recipe.steps)
+        check_schedule(config.optimizer, config.epochs, task.steps)
     except ValueError as error:
         raise ConfigError(f"{options.config}: {error}") from error
-    trainer = _trainer(options, config, recipe, ranks, freeze_epochs, stop)
+    trainer = _trainer(options, config, task, ranks, freeze_epochs, stop)
     if source is not None:
         resume(source, network, trainer, options.from_zero, options.zero_score)
         log.info(
@@ -158,7 +158,7 @@ def _start(
 
 def _network(
     options: FitOptions,
-    config: RecipeConfig,
+    config: TaskConfig,
     ranks: Ranks,
     initialize: Callable[[nn.Module], None] | None,
     starts_anew: bool,
@@ -175,7 +175,7 @@ def _network(
     return distributed.prepare(network, ranks, config.size)
 
 
-def build_network(config: RecipeConfig, seed: int, pretrained: bool) -> nn.Module:
+def build_network(config: TaskConfig, seed: int, pretrained: bool) -> nn.Module:
     """A config's network with random weights, the same for the same seed, or with ImageNet's.
 
     Raises:
@@ -185,22 +185,22 @@ def build_network(config: RecipeConfig, seed: int, pretrained: bool) -> nn.Modul
     return build_model(config.network, pretrained=pretrained, **config.model_options)
 
 
-def default_precision(config: RecipeConfig, ranks: Ranks) -> str:
+def default_precision(config: TaskConfig, ranks: Ranks) -> str:
     """Of `training.engine.trainer.PRECISIONS`: what a config means where `--opt-level` says nothing."""
     return "O1" if config.fp16 and ranks.device.type == "cuda" else "O0"
 
 
 def _trainer(
-    options: FitOptions, config: RecipeConfig, recipe: Recipe, ranks: Ranks, freeze_epochs: int, stop: StopRequest
+    options: FitOptions, config: TaskConfig, task: TrainingTask, ranks: Ranks, freeze_epochs: int, stop: StopRequest
 ) -> Trainer:
     precision = options.opt_level or default_precision(config, ranks)
     log.info(
         "%s on %s x %d, %s, %d batches of %d an epoch, %d validation crops",
         " ".join([config.network, *map(str, config.model_options.values())]), ranks.device.type, ranks.world_size,
-        precision, recipe.steps, config.optimizer.batch_size, len(recipe.validation),
+        precision, task.steps, config.optimizer.batch_size, len(task.validation),
     )  # fmt: skip
     settings = StepSettings(precision, config.optimizer.accumulate, options.compile)
-    return Trainer(recipe, config.optimizer, ranks, options.seed, settings, freeze_epochs, stop)
+    return Trainer(task, config.optimizer, ranks, options.seed, settings, freeze_epochs, stop)
 
 
 def version() -> str:

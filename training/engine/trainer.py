@@ -1,4 +1,4 @@
-"""One training loop for many recipes: the recipe supplies network, data and loss, the engine everything else.
+"""One training loop for many tasks: the task supplies network, data and loss, the engine everything else.
 
 Each step's random state follows from (seed, epoch, step, rank), so a run that is continued does what one that never
 stopped would have done: there is no random state to carry over.
@@ -46,7 +46,7 @@ class NonFiniteLoss(RuntimeError):
     """The loss or its gradient became infinite or not a number; the message names the batch's files."""
 
 
-class Recipe(Protocol):
+class TrainingTask(Protocol):
     """What is trained.
 
     Attributes:
@@ -72,7 +72,7 @@ class Recipe(Protocol):
     def loss(self, network: nn.Module, batch: Batch, whole: Batch | None = None) -> Mapping[str, torch.Tensor]:
         """Scalars by name; `total` is minimised, the others are logged. `network` may be a distributed wrapper.
 
-        What a recipe learns beside the network moves here, too.
+        What a task learns beside the network moves here, too.
 
         Args:
             whole: the step's batch, of which `batch` is a part: the parts' losses, called for in order, add up to the
@@ -89,7 +89,7 @@ class Recipe(Protocol):
         return None
 
     def state(self) -> dict[str, Any]:
-        """What the recipe learns beside the network's weights and continuing needs: tensors and plain values."""
+        """What the task learns beside the network's weights and continuing needs: tensors and plain values."""
         return {}
 
     def load_state(self, state: Mapping[str, Any]) -> None:
@@ -151,7 +151,7 @@ class EpochReport:
 
 
 class Trainer:
-    """Trains a recipe's network epoch by epoch.
+    """Trains a task's network epoch by epoch.
 
     Args:
         settings: how a step is computed.
@@ -164,7 +164,7 @@ class Trainer:
 
     def __init__(
         self,
-        recipe: Recipe,
+        task: TrainingTask,
         config: OptimizerConfig,
         ranks: Ranks,
         seed: int,
@@ -176,13 +176,13 @@ class Trainer:
         if settings.compile:
             check_can_compile(ranks.device)
         on_cuda = ranks.device.type == "cuda"
-        self.recipe = recipe
+        self.task = task
         self.ranks = ranks
         self.seed = seed
         self.progress = Progress()
         self.sums = EpochSums()
         fused = settings.fused if settings.fused is not None else on_cuda or None
-        self.optimizer = build_optimizer(config, recipe.network.parameters(), fused)
+        self.optimizer = build_optimizer(config, task.network.parameters(), fused)
         self._max_gradient_norm = config.max_gradient_norm
         self.scaler = torch.amp.GradScaler(ranks.device.type, enabled=settings.precision == "O1")
         self._dtype = PRECISIONS[settings.precision]
@@ -191,10 +191,10 @@ class Trainer:
         self._schedule = build_schedule(config.schedule, config.learning_rate)
         self._per_step = config.schedule.mode == "step"
         self._freeze_epochs = freeze_epochs
-        self._encoder_parameters = [p for p in recipe.encoder.parameters() if p.requires_grad]
+        self._encoder_parameters = [p for p in task.encoder.parameters() if p.requires_grad]
         self._frozen: bool | None = None
-        self._wrapped = recipe.network
-        self._called: Callable = recipe.network
+        self._wrapped = task.network
+        self._called: Callable = task.network
         self._stop = stop or StopRequest()
         self._unread: _Figures | None = None
 
@@ -211,7 +211,7 @@ class Trainer:
         epoch, first = self.progress.epoch, self.sums.steps
         self._enter_mode(frozen=epoch < self._freeze_epochs)
         start, rate = time.monotonic() - self.sums.seconds, self._rate(self.progress.step - 1)
-        bar = self._bar(self.recipe.train_batches(epoch, first), f"epoch {epoch}", first)
+        bar = self._bar(self.task.train_batches(epoch, first), f"epoch {epoch}", first)
         with closing(self._batches(bar)) as batches:
             for step, batch in enumerate(batches, first):
                 torch.manual_seed(_step_seed(self.seed, epoch, step, self.ranks.rank))
@@ -227,7 +227,7 @@ class Trainer:
                 if self.sums.steps:
                     loss = self.sums.losses[TOTAL] / self.sums.steps
                     bar.set_postfix(loss=f"{loss:.4f}", lr=f"{rate:.2e}", refresh=False)
-                if save is not None and every and (step + 1) % every == 0 and step + 1 < self.recipe.steps:
+                if save is not None and every and (step + 1) % every == 0 and step + 1 < self.task.steps:
                     save()
         self._read_figures()
         self.sums.seconds = time.monotonic() - start
@@ -235,7 +235,7 @@ class Trainer:
 
     def end_epoch(self) -> None:
         """The epoch's last step is done and validated: it counts, and the next one begins."""
-        self.recipe.end_epoch()
+        self.task.end_epoch()
         self.progress.epoch += 1
         self.sums = EpochSums()
 
@@ -245,7 +245,7 @@ class Trainer:
         Raises:
             NonFiniteLoss, Stopped: see `score`.
         """
-        table, scores = self.recipe.validation, self.score()
+        table, scores = self.task.validation, self.score()
         there = ~np.isnan(scores)
         return video_metrics(table["video"][there], table["label"][there].to_numpy(), scores[there])
 
@@ -257,17 +257,17 @@ class Trainer:
             NonFiniteLoss: the network's scores are no numbers.
             Stopped: a rank was asked to stop.
         """
-        network = self.recipe.network.eval()
+        network = self.task.network.eval()
         distributed.share_buffers(network, self.ranks)
         # Summed over ranks: row 0 holds probabilities, row 1 how often each was given.
-        scored = torch.zeros(2, len(self.recipe.validation), dtype=torch.float64)
-        bar = self._bar(self.recipe.validation_batches(), "validation")
+        scored = torch.zeros(2, len(self.task.validation), dtype=torch.float64)
+        bar = self._bar(self.task.validation_batches(), "validation")
         with torch.inference_mode(), closing(self._batches(bar)) as batches:
             for batch in batches:
                 _name_broken(batch)
                 if len(batch) > 0:
                     with self._autocast():
-                        probabilities = self.recipe.predict(network, batch)
+                        probabilities = self.task.predict(network, batch)
                     index = batch.index.cpu()
                     scored[0, index] = probabilities.double().cpu()
                     scored[1, index] += 1
@@ -285,7 +285,7 @@ class Trainer:
             "scaler": self.scaler.state_dict(),
             "step": progress.step,
             "history": [[v.epoch, v.fake, v.real] for v in progress.history],
-            "recipe": self.recipe.state(),
+            "recipe": self.task.state(),
         }
 
     def load_state(self, state: Mapping[str, Any]) -> None:
@@ -293,7 +293,7 @@ class Trainer:
         load_optimizer(self.optimizer, state["optimizer"])
         if state["scaler"]:
             self.scaler.load_state_dict(state["scaler"])
-        self.recipe.load_state(state.get("recipe", {}))
+        self.task.load_state(state.get("recipe", {}))
         self.progress.step = state["step"]
         self.progress.history = [EpochLoss(int(epoch), fake, real) for epoch, fake, real in state["history"]]
 
@@ -303,7 +303,7 @@ class Trainer:
         sums = self.sums
         row = [sums.steps, sums.samples, sums.broken, sums.seconds, *sums.losses.values()]
         rows = distributed.rows_of_ranks(torch.tensor(row, dtype=torch.float64), self.ranks)
-        return {"of": self.recipe.steps, "losses": list(sums.losses), "rows": rows}
+        return {"of": self.task.steps, "losses": list(sums.losses), "rows": rows}
 
     def load_epoch_state(self, state: Mapping[str, Any]) -> None:
         """Takes over what `epoch_state` gave to as many ranks.
@@ -311,8 +311,8 @@ class Trainer:
         Raises:
             ValueError: the epoch has another number of steps.
         """
-        if state["of"] != self.recipe.steps:
-            raise ValueError(f"made in an epoch of {state['of']} steps; this one has {self.recipe.steps}")
+        if state["of"] != self.task.steps:
+            raise ValueError(f"made in an epoch of {state['of']} steps; this one has {self.task.steps}")
         steps, samples, broken, seconds, *losses = state["rows"][self.ranks.rank].tolist()
         self.sums = EpochSums(int(steps), int(samples), int(broken), seconds, dict(zip(state["losses"], losses)))
 
@@ -346,7 +346,7 @@ class Trainer:
         for part in parts:
             with self._gradients_exchanged(part is parts[-1]):
                 with self._autocast():
-                    losses = self.recipe.loss(self._called, part, batch)  # type: ignore[arg-type]
+                    losses = self.task.loss(self._called, part, batch)  # type: ignore[arg-type]
                 self.scaler.scale(losses[TOTAL]).backward()
             for name, loss in losses.items():
                 value = loss.detach().float()
@@ -389,22 +389,22 @@ class Trainer:
 
     def _shorten_gradient(self) -> torch.Tensor:
         """Limits the gradient's norm as the config says; the norm before."""
-        learning = [p for p in self.recipe.network.parameters() if p.grad is not None]
+        learning = [p for p in self.task.network.parameters() if p.grad is not None]
         norm = get_total_norm([p.grad for p in learning if p.grad is not None])
         if self._max_gradient_norm is not None:
             clip_grads_with_norm_(learning, self._max_gradient_norm, norm)
         return norm
 
     def _enter_mode(self, frozen: bool) -> None:
-        self.recipe.network.train()
+        self.task.network.train()
         if frozen:
-            self.recipe.encoder.eval()
+            self.task.encoder.eval()
         if frozen == self._frozen:
             return
         for parameter in self._encoder_parameters:
             parameter.requires_grad_(not frozen)
         # The wrapper waits for the gradients that were wanted when it was made.
-        self._wrapped = distributed.wrap(self.recipe.network, self.ranks)
+        self._wrapped = distributed.wrap(self.task.network, self.ranks)
         # Beside the network, not in its place: checkpoints keep their keys.
         self._called = torch.compile(self._wrapped) if self._compile else self._wrapped
         self._frozen = frozen

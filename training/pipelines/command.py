@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 from deepfake.cli.commandline import EXIT_DIVERGED, EXIT_INTERRUPTED, EXIT_USAGE
 from deepfake.parallel import interrupts
@@ -54,6 +55,21 @@ def _with_message(record: logging.LogRecord, message: str) -> logging.LogRecord:
 def _is_new(record: logging.LogRecord) -> bool:
     """False for what an earlier, killed run has shown, or some of it."""
     return not hasattr(record, UNFINISHED)
+
+
+def run_task(name: str, options: Callable[[], Any], log_file: Path | None) -> int:
+    """Train a registered task (`training.tasks.registry`); see `run_training`.
+
+    Args:
+        options: makes the task's options, as `training.pipelines.options` parses them.
+    """
+
+    def train() -> None:
+        from training.tasks.registry import TASKS
+
+        TASKS[name](options())
+
+    return run_training(train, log_file)
 
 
 def run_training(train: Callable[[], None], log_file: Path | None = None) -> int:

@@ -7,19 +7,12 @@ import deepfake.parallel.interrupts
 
 import sys
 
-from training.pipelines.command import run_training
+from training.pipelines.command import run_task
 from training.pipelines.options import parse_wsdan_args
 
 
 def main() -> int:
-    options, log_file = parse_wsdan_args()
-
-    def train() -> None:
-        from training.tasks.run_aligned import run_wsdan
-
-        run_wsdan(options())
-
-    return run_training(train, log_file)
+    return run_task("wsdan", *parse_wsdan_args())
 
 
 if __name__ == "__main__":

@@ -7,19 +7,12 @@ import deepfake.parallel.interrupts
 
 import sys
 
-from training.pipelines.command import run_training
+from training.pipelines.command import run_task
 from training.pipelines.options import parse_xception_args
 
 
 def main() -> int:
-    options, log_file = parse_xception_args()
-
-    def train() -> None:
-        from training.tasks.run_aligned import run_xception
-
-        run_xception(options())
-
-    return run_training(train, log_file)
+    return run_task("xception", *parse_xception_args())
 
 
 if __name__ == "__main__":

@@ -1,35 +1,49 @@
-"""What second place's recipes share: a folder of aligned faces, two logits, predictions by softmax."""
+"""What second place's tasks share: a folder of aligned faces, two logits, predictions by softmax."""
 
 from __future__ import annotations
 
+import logging
 from abc import abstractmethod
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
 import torch
 from torch import nn
 
-from deepfake.checkpoints.spec import OUTPUT_SOFTMAX, fake_probability
-from deepfake.datasets.aligned_faces import TRAIN, VALIDATION
-from training.config import RecipeConfig
+from deepfake.checkpoints.spec import OUTPUT_SOFTMAX, ModelSpec, fake_probability
+from deepfake.datasets.aligned_faces import (
+    FACES_CSV,
+    RECIPE_JSON,
+    TRAIN,
+    VALIDATION,
+    read_extraction,
+    read_face_list,
+)
+from deepfake.faces.recipes import AlignRecipe
+from training.config import ConfigError, TaskConfig
 from training.datasets.batch import Batch
-from training.datasets.face_sampling import even_rows, faces_of_set
+from training.datasets.face_sampling import check_faces, even_rows, faces_of_set
 from training.datasets.faces import TrainingFaces, ValidationFaces
 from training.datasets.loading import EpochLoader, make_loader, training_positions, validation_positions
 from training.datasets.sampling import steps_per_epoch
+from training.engine.checkpointing import RunFiles
 from training.engine.distributed import Ranks
-from training.engine.trainer import Recipe
+from training.engine.fitting import train
+from training.engine.trainer import TrainingTask
+from training.options import AlignedOptions
 from training.transforms.augment_faces import FaceAugmentation, resize
 from training.transforms.normalize import InputNormalizer
 
 UNLIMITED = 2**62
 
+log = logging.getLogger(__name__)
 
-class AlignedRecipe(Recipe):
+
+class AlignedTask(TrainingTask):
     """Trains a network of two logits on aligned faces; which ones and with what loss is a subclass'.
 
     Args:
@@ -43,7 +57,7 @@ class AlignedRecipe(Recipe):
     def __init__(
         self,
         network: nn.Module,
-        config: RecipeConfig,
+        config: TaskConfig,
         faces: pd.DataFrame,
         folder: Path,
         ranks: Ranks,
@@ -98,3 +112,54 @@ class AlignedRecipe(Recipe):
     def _evaluate(self, network: nn.Module, images: torch.Tensor) -> torch.Tensor:
         """Normalised pictures -> (n, 2) logits of validation."""
         return network(images)
+
+
+def run_aligned(
+    options: AlignedOptions,
+    config: TaskConfig,
+    make: Callable[..., AlignedTask],
+    initialize: Callable[[nn.Module], None] | None = None,
+) -> None:
+    """Train on a folder of aligned faces as `options` say.
+
+    Args:
+        make: a subclass of AlignedTask.
+        initialize: see `training.engine.fitting.train`.
+
+    Raises:
+        ValueError: a config, face list, checkpoint or option that cannot be used.
+        NonFiniteLoss: training diverged.
+    """
+    config = options.applied(config)
+    faces = _read_faces(options)
+    files = RunFiles.of(options.output_dir, options.prefix, config.network)
+
+    def make_task(network: nn.Module, ranks: Any) -> AlignedTask:
+        try:
+            return make(network, config, faces, options.folder, ranks, options.seed, options.workers)
+        except ConfigError as error:
+            raise ConfigError(f"{options.config}: {error}") from error
+
+    train(options, config, files, _spec(options, config), make_task, initialize=initialize)
+
+
+def _read_faces(options: AlignedOptions) -> pd.DataFrame:
+    path = options.face_list or options.folder / FACES_CSV
+    faces = read_face_list(path)
+    check_faces(faces, options.folder, str(path))
+    return faces
+
+
+def _spec(options: AlignedOptions, config: TaskConfig) -> ModelSpec:
+    extraction = read_extraction(options.folder)
+    if extraction is None:
+        file = options.folder / RECIPE_JSON
+        log.warning("%s: not there; prediction will find and align faces as published", file)
+    return ModelSpec(
+        architecture=config.network,
+        options=config.model_options,
+        input_size=config.size,
+        normalization=config.normalize,
+        crop=AlignRecipe() if extraction is None else extraction.recipe,
+        output=OUTPUT_SOFTMAX,
+    )

@@ -1,4 +1,4 @@
-"""First place's recipe: crops, augmentation, one logit, real and fake losses averaged separately."""
+"""First place's task: crops, augmentation, one logit, real and fake losses averaged separately."""
 
 from __future__ import annotations
 
@@ -9,22 +9,30 @@ import pandas as pd
 import torch
 from torch import nn
 
-from training.config import TrainConfig
+from deepfake.checkpoints.spec import ModelSpec
+from training.config import TrainConfig, read_config
 from training.datasets.batch import Batch
+from training.datasets.completeness import check_complete
+from training.datasets.crop_data import CropData, open_data
 from training.datasets.crop_reading import CropReader
+from training.datasets.crop_recipe import crop_recipe
 from training.datasets.crops import SampleOptions, TrainingCrops, ValidationCrops
 from training.datasets.loading import EpochLoader, make_loader, training_positions, validation_positions
-from training.datasets.sampling import steps_per_epoch, training_rows, validation_rows
+from training.datasets.sampling import check_folds, steps_per_epoch, training_rows, validation_rows
 from training.datasets.shard_sampling import sharded_rows, sharded_samples, sharded_validation_positions, shares
+from training.engine.checkpointing import RunFiles
 from training.engine.distributed import Ranks
-from training.engine.trainer import TOTAL, Recipe
+from training.engine.fitting import train
+from training.engine.trainer import TOTAL, TrainingTask
 from training.losses.per_class import class_means, class_shares
 from training.losses.registry import weighted_losses
+from training.options import RunOptions
+from training.tasks.registry import TASKS
 from training.transforms.normalize import InputNormalizer
 
 
-class ClassifierRecipe(Recipe):
-    """Trains a `DeepFakeClassifier` on the crops of a fold table (a `training.engine.trainer.Recipe`).
+class ClassifierTask(TrainingTask):
+    """Trains a `DeepFakeClassifier` on the crops of a fold table (a `training.engine.trainer.TrainingTask`).
 
     Args:
         network: (n, 3, size, size) -> (n, 1) logits, on its device, with an `encoder`.
@@ -121,3 +129,43 @@ class ClassifierRecipe(Recipe):
 
     def _logits(self, network: nn.Module, batch: Batch) -> torch.Tensor:
         return network(self._input(batch.images)).flatten()
+
+
+@TASKS.register("classifier")
+def run_classifier(options: RunOptions) -> None:
+    """Train as `options` say.
+
+    Raises:
+        ValueError: a config, fold table, index of shards, checkpoint or option that cannot be used.
+        NonFiniteLoss: training diverged.
+    """
+    config = options.applied(read_config(options.config, TrainConfig))
+    data = open_data(options.data_dir, options.folds_csv, options.crops_dir, options.cache_dir, options.cache_gib)
+    check_folds(data.table, options.fold, data.source)
+    files = RunFiles.of(options.output_dir, options.prefix, config.network, config.encoder, options.fold)
+
+    def make_task(network: nn.Module, ranks: Ranks) -> ClassifierTask:
+        rows = data.table[data.table["fold"] != options.fold]
+        check_complete(rows, data.crops, _sample_options(options), data.source, warn=ranks.is_main)
+        return ClassifierTask(
+            network, config, data.table, options.fold, data.crops, ranks, options.seed,
+            _sample_options(options), options.oversample, options.workers,
+        )  # fmt: skip
+
+    train(options, config, files, _spec(options, config, data), make_task, options.freeze_epochs)
+
+
+def _spec(options: RunOptions, config: TrainConfig, data: CropData) -> ModelSpec:
+    return ModelSpec(
+        architecture=config.network,
+        options=config.model_options,
+        input_size=config.size,
+        normalization=config.normalize,
+        crop=crop_recipe(data.made_with, data.source, options.padding_part),
+        training={"fold": options.fold},
+    )
+
+
+def _sample_options(options: RunOptions) -> SampleOptions:
+    """Return what happens to a run's training samples."""
+    return SampleOptions(options.label_smoothing, options.hardcore, options.padding_part, options.only_changed_frames)

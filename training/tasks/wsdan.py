@@ -1,10 +1,11 @@
-"""Second place's WS-DAN recipe: whole, cropped and dropped pictures, and features drawn to their class' centre."""
+"""Second place's WS-DAN task: whole, cropped and dropped pictures, and features drawn to their class' centre."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -12,20 +13,30 @@ import torch
 from torch import nn
 from torch.nn.functional import cross_entropy, normalize, one_hot
 
+from deepfake.checkpoints.checkpoint import read_checkpoint
 from deepfake.models.networks.wsdan import WSDAN
 from deepfake.models.networks.xception import CLASSES
-from training.config import WSDANConfig
+from deepfake.models.weight_files import CheckpointError, load_state
+from training.config import ConfigError, WSDANConfig, read_config
 from training.datasets.batch import Batch
 from training.datasets.face_sampling import balanced_rows, balanced_samples
 from training.engine import distributed
 from training.engine.distributed import Ranks
 from training.engine.trainer import TOTAL
-from training.tasks.aligned import AlignedRecipe
+from training.options import WSDANOptions
+from training.tasks.aligned import AlignedTask, run_aligned
+from training.tasks.registry import TASKS
 from training.transforms.attention import crop_attended, draw_maps, drop_attended
 from training.transforms.augment_faces import WSDANAugmentation
 
 LONGEST = 2.0**40
 """Batches have long ceased to turn a centre of that length; a longer one would overflow some day."""
+XCEPTION_HEAD = "fc."
+"""Begins the names of the weights of Xception that WS-DAN does not have."""
+INITIAL, INITIALIZED = "xception", "wsdan_xception"
+"""The network whose weights another one can start with, and that other one."""
+
+log = logging.getLogger(__name__)
 
 
 class FeatureCentres:
@@ -67,8 +78,8 @@ class FeatureCentres:
         self.values = torch.where(short, self.values * factor, self.values)
 
 
-class WSDANRecipe(AlignedRecipe):
-    """Trains WS-DAN on aligned faces (a `training.engine.trainer.Recipe`); arguments as for `AlignedRecipe`."""
+class WSDANTask(AlignedTask):
+    """Trains WS-DAN on aligned faces (a `training.engine.trainer.TrainingTask`); arguments as for `AlignedTask`."""
 
     augmentation = WSDANAugmentation
     network: WSDAN
@@ -155,3 +166,29 @@ class WSDANRecipe(AlignedRecipe):
 
     def _validation_counts(self, videos: pd.DataFrame) -> np.ndarray:
         return np.full(len(videos), self._config.frames_per_video)
+
+
+@TASKS.register("wsdan")
+def run_wsdan(options: WSDANOptions) -> None:
+    """Train WS-DAN as `options` say; raises as `run_aligned`."""
+    config = read_config(options.config, WSDANConfig)
+    init = options.init
+    if init is None:
+        return run_aligned(options, config, WSDANTask)
+    if config.network != INITIALIZED:
+        raise ConfigError(f"{options.config}: {config.network} cannot start from Xception's weights; leave --init out")
+    return run_aligned(options, config, WSDANTask, lambda network: initialize(cast(WSDAN, network), init))
+
+
+def initialize(network: WSDAN, path: Path) -> None:
+    """Copy a trained Xception's weights, but for its last layer, into the features of a WS-DAN.
+
+    Raises:
+        CheckpointError: not a checkpoint of an Xception.
+    """
+    checkpoint = read_checkpoint(path)
+    if checkpoint.spec.architecture != INITIAL:
+        raise CheckpointError(f"{path}: weights of {checkpoint.spec.architecture}; --init takes those of {INITIAL}")
+    weights = {k: v for k, v in checkpoint.state_dict.items() if not k.startswith(XCEPTION_HEAD)}
+    load_state(network.features, weights, path, f"the features of {INITIALIZED}")
+    log.info("starting from the weights of %s", path)

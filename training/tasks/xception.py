@@ -1,4 +1,4 @@
-"""Second place's Xception recipe: a share of each video's pictures, cross entropy."""
+"""Second place's Xception task: a share of each video's pictures, cross entropy."""
 
 from __future__ import annotations
 
@@ -8,16 +8,18 @@ import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-from training.config import ConfigError, XceptionConfig
+from training.config import ConfigError, XceptionConfig, read_config
 from training.datasets.batch import Batch
 from training.datasets.face_sampling import drawn_rows, share_counts
 from training.engine.trainer import TOTAL
-from training.tasks.aligned import AlignedRecipe
+from training.options import AlignedOptions
+from training.tasks.aligned import AlignedTask, run_aligned
+from training.tasks.registry import TASKS
 from training.transforms.augment_faces import XceptionAugmentation
 
 
-class XceptionRecipe(AlignedRecipe):
-    """Trains Xception on aligned faces (a `training.engine.trainer.Recipe`); arguments as for `AlignedRecipe`.
+class XceptionTask(AlignedTask):
+    """Trains Xception on aligned faces (a `training.engine.trainer.TrainingTask`); arguments as for `AlignedTask`.
 
     Raises:
         ConfigError: `frame_share` takes no pictures of the reals or of the fakes.
@@ -52,3 +54,9 @@ class XceptionRecipe(AlignedRecipe):
     def _counts(self, videos: pd.DataFrame) -> np.ndarray:
         share = self._config.frame_share
         return share_counts(videos, share.real, share.fake)
+
+
+@TASKS.register("xception")
+def run_xception(options: AlignedOptions) -> None:
+    """Train Xception as `options` say; raises as `run_aligned`."""
+    run_aligned(options, read_config(options.config, XceptionConfig), XceptionTask)

@@ -17,7 +17,8 @@ from federated.owner.settings import LOCAL, LocalSettings
 from federated.samples.samples import OwnerData, open_samples
 from tests.data.federated_runs import ROUND
 from training.config import parse_config
-from training.tasks.run import RunOptions, run
+from training.options import RunOptions
+from training.tasks.classifier import run_classifier
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -101,7 +102,7 @@ def test_one_owner_equals_plain_training_of_the_same_steps(federated_root, start
     content["optimizer"]["schedule"]["epochs"] = rounds
     config = tmp_path / "plain.json"
     config.write_text(json.dumps(content))
-    run(RunOptions(
+    run_classifier(RunOptions(
         config=config, data_dir=federated_root, seed=111, output_dir=tmp_path / "plain", logdir=tmp_path / "logs",
         from_scratch=True, fold=0, device="cpu",
     ))  # fmt: skip

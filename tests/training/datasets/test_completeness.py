@@ -10,7 +10,8 @@ import pytest
 from tests.data.sharding import pack
 from tests.data.training_sets import TINY
 from training.datasets import completeness
-from training.tasks.run import RunOptions, run
+from training.options import RunOptions
+from training.tasks.classifier import run_classifier
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -32,7 +33,7 @@ def warnings(caplog) -> list[str]:
 
 
 def test_complete_data_gives_no_warning(options, caplog):
-    run(dataclasses.replace(options, only_changed_frames=True))
+    run_classifier(dataclasses.replace(options, only_changed_frames=True))
     assert warnings(caplog) == []
 
 
@@ -40,7 +41,7 @@ def test_complete_data_gives_no_warning(options, caplog):
 def test_missing_landmarks_are_counted(options, data_root, caplog, hardcore, found):
     for file in (data_root / "landmarks" / "r1").iterdir():
         file.unlink()
-    run(dataclasses.replace(options, hardcore=hardcore))
+    run_classifier(dataclasses.replace(options, hardcore=hardcore))
     assert len(warnings(caplog)) == found
     if hardcore:
         (warning,) = warnings(caplog)
@@ -50,7 +51,7 @@ def test_missing_landmarks_are_counted(options, data_root, caplog, hardcore, fou
 @pytest.mark.parametrize("only_changed", [False, True])
 def test_missing_masks_are_counted(options, data_root, caplog, only_changed):
     shutil.rmtree(data_root / "diffs" / "f1")
-    run(dataclasses.replace(options, only_changed_frames=only_changed))
+    run_classifier(dataclasses.replace(options, only_changed_frames=only_changed))
     (warning,) = warnings(caplog)
     assert f"4 of {FAKES} fakes' crops" in warning and "generate_diffs.py" in warning
     assert ("drop out of the loss" in warning) == only_changed
@@ -61,15 +62,15 @@ def test_no_landmarks_at_all(options, data_root):
     with pytest.raises(
         ValueError, match=rf"folds\.csv: {CROPS} of {CROPS} .*generate_landmarks\.py, or .*--no-hardcore"
     ):
-        run(options)
-    run(dataclasses.replace(options, hardcore=False))
+        run_classifier(options)
+    run_classifier(dataclasses.replace(options, hardcore=False))
 
 
 def test_no_masks_at_all(options, data_root, caplog):
     shutil.rmtree(data_root / "diffs")
     with pytest.raises(ValueError, match=rf"{FAKES} of {FAKES} fakes' crops .*; run .*generate_diffs\.py"):
-        run(dataclasses.replace(options, only_changed_frames=True))
-    run(options)
+        run_classifier(dataclasses.replace(options, only_changed_frames=True))
+    run_classifier(options)
     assert f"{FAKES} of {FAKES} fakes' crops" in "".join(warnings(caplog))
 
 
@@ -77,12 +78,12 @@ def test_shards_without_masks(options, data_root, tmp_path):
     shutil.rmtree(data_root / "diffs")
     assert pack(data_root, tmp_path / "shards").returncode == 0
     with pytest.raises(ValueError, match=rf"{FAKES} of {FAKES} fakes' crops"):
-        run(dataclasses.replace(options, data_dir=tmp_path / "shards", only_changed_frames=True))
+        run_classifier(dataclasses.replace(options, data_dir=tmp_path / "shards", only_changed_frames=True))
 
 
 def test_schedule_that_ends_too_early(options, tiny_config):
     schedule = {**TINY["optimizer"]["schedule"], "params": {"max_iter": 8}}
     tiny_config.write_text(json.dumps({**TINY, "optimizer": {**TINY["optimizer"], "schedule": schedule}}))
     with pytest.raises(ValueError, match=r"tiny\.json: .*max_iter: .* 0 after 8 steps; expected 9 or more"):
-        run(dataclasses.replace(options, epochs=None))
-    run(dataclasses.replace(options, epochs=2))
+        run_classifier(dataclasses.replace(options, epochs=None))
+    run_classifier(dataclasses.replace(options, epochs=2))

@@ -28,7 +28,8 @@ from training.datasets.shard_sampling import (
     sharded_validation_positions,
     shares,
 )
-from training.tasks.run import RunOptions, run
+from training.options import RunOptions
+from training.tasks.classifier import run_classifier
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -214,11 +215,11 @@ def test_training_from_s3_and_http_is_training_from_the_folder(shared_data_root,
     folder, here = options(shared_data_root, "folder"), options(packed, "here")
     there = options(bucket, "s3", workers=2)
     for each in (folder, here, there):
-        run(each)
+        run_classifier(each)
     assert same(folder, here) and same(here, there)
     with serve(packed) as (url, _):
         web = options(f"{url}/fold0[01]_*.tar", "web")
-        run(web)
+        run_classifier(web)
     assert same(here, web)
 
 
@@ -231,13 +232,13 @@ def test_what_cannot_be_read_is_told(packed, options, tmp_path):
             ({"data_dir": f"{url}/fold00_*.tar"}, "no real crops to train on with fold 0|no real crops to validate"),
         ):
             with pytest.raises(ValueError, match=told):
-                run(options(url, "bad", **changes))
+                run_classifier(options(url, "bad", **changes))
     broken = tmp_path / "broken"
     broken.mkdir()
     for path in Path(packed).iterdir():
         (broken / path.name).write_bytes(path.read_bytes()[: -100 if path.suffix == ".tar" else None])
     with pytest.raises(ValueError, match=r"fold0\d_0000\d\.tar: has \d+ bytes; shards\.json says"):
-        run(options(broken, "broken_run"))
+        run_classifier(options(broken, "broken_run"))
 
 
 @pytest.mark.parametrize(("given", "handed_on"), [("s3://b/packed", "s3://b/packed"), ("/a/../b", "/b")])

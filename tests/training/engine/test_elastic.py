@@ -24,7 +24,8 @@ from training.engine import checkpointing
 from training.engine import trainer as engine
 from training.engine.checkpointing import Division, RunFiles
 from training.engine.stopping import Stopped
-from training.tasks.run import RunOptions, run
+from training.options import RunOptions
+from training.tasks.classifier import run_classifier
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -84,7 +85,7 @@ def whole(config, shared_data_root, tmp_path_factory, request):
     torch.set_num_threads(1)
     folder = tmp_path_factory.mktemp("whole")
     with Log() as log:
-        run(RunOptions(config, shared_data_root, output_dir=folder, logdir=folder / "logs", device="cpu"))
+        run_classifier(RunOptions(config, shared_data_root, output_dir=folder, logdir=folder / "logs", device="cpu"))
     torch.set_num_threads(threads)
     return folder, log
 
@@ -113,7 +114,7 @@ def at(monkeypatch, method: str, epoch: int, step: int, act) -> None:
     plain = getattr(engine.Trainer, method)
 
     def disturbed(self, *told):
-        if (self.progress.epoch, self.progress.step % self.recipe.steps) == (epoch, step):
+        if (self.progress.epoch, self.progress.step % self.task.steps) == (epoch, step):
             act()
         return plain(self, *told)
 
@@ -131,11 +132,11 @@ def test_killed_in_mid_epoch_equals_never_killed(options, whole, monkeypatch):
     with Log() as log:
         with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
             at(patch, "_step", 1, 3, kill)
-            run(dataclasses.replace(options, checkpoint_every=2))
+            run_classifier(dataclasses.replace(options, checkpoint_every=2))
         step = read_checkpoint(options.output_dir / f"{NAME}_step")
         assert step.extra["epoch"] == 1 and step.extra["training_state"]["step"] == STEPS + 2
         torch.rand(3)
-        run(dataclasses.replace(options, workers=2))
+        run_classifier(dataclasses.replace(options, workers=2))
     assert_same_end(options.output_dir, whole[0])
     assert log.results() == whole[1].results(), "the epoch's mean losses count the steps before"
     assert any("_step after 1 epochs and 2 steps" in line for line in log)
@@ -146,11 +147,11 @@ def test_skipped_samples_are_not_read(options, monkeypatch):
 
     with monkeypatch.context() as patch, pytest.raises(Stopped):
         at(patch, "_step", 0, 2, terminate)
-        run(options)
+        run_classifier(options)
     read = []
     plain = crops.TrainingCrops.__getitem__
     monkeypatch.setattr(crops.TrainingCrops, "__getitem__", lambda self, i: read.append(i) or plain(self, i))
-    run(dataclasses.replace(options, epochs=1))
+    run_classifier(dataclasses.replace(options, epochs=1))
     assert len(read) == 4, "three of four steps were done"
 
 
@@ -168,13 +169,13 @@ def test_sigterm_saves_and_the_next_run_goes_on(options, whole, monkeypatch, met
     with Log() as log:
         with monkeypatch.context() as patch, pytest.raises(Stopped):
             at(patch, method, *place, terminate)
-            run(options)
+            run_classifier(options)
         path = options.output_dir / f"{NAME}_step"
         assert path.exists() == (done is not None)
         if done is not None:
             extra = read_checkpoint(path).extra
             assert (extra["epoch"], extra["training_state"]["step"]) == (done[0], done[0] * STEPS + done[1])
-        run(options)
+        run_classifier(options)
     assert_same_end(options.output_dir, whole[0])
     assert list(dict.fromkeys(log.results())) == whole[1].results()
     assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL, "as before"
@@ -194,7 +195,7 @@ def test_sigterm_does_not_wait_for_data(options, monkeypatch):
     monkeypatch.setattr(engine, "on_device", hang)
     start = time.monotonic()
     with pytest.raises(Stopped):
-        run(options)
+        run_classifier(options)
     assert time.monotonic() - start < 50
     state = read_checkpoint(options.output_dir / f"{NAME}_step").extra["training_state"]
     assert state["step"] == 2
@@ -209,21 +210,22 @@ def test_loader_processes_survive_the_signal_that_goes_to_all(options, whole, mo
 
     with monkeypatch.context() as patch, pytest.raises(Stopped):
         at(patch, "_step", 0, 1, terminate_all)
-        run(dataclasses.replace(options, workers=2))
-    run(options)
+        run_classifier(dataclasses.replace(options, workers=2))
+    run_classifier(options)
     assert_same_end(options.output_dir, whole[0])
 
 
 def test_sigterm_before_the_first_step_leaves_nothing(options, monkeypatch):
     at(monkeypatch, "train_epoch", 0, 0, terminate)
     with pytest.raises(Stopped):
-        run(options)
+        run_classifier(options)
     assert not list(options.output_dir.glob("*_step")) and not list(options.output_dir.glob("*_last"))
 
 
 def test_second_place_goes_on_in_mid_epoch(project_root, shared_faces_root, tmp_path, monkeypatch):
     from deepfake.models.networks import wsdan
-    from training.tasks.run_aligned import WSDANOptions, run_wsdan
+    from training.options import WSDANOptions
+    from training.tasks.wsdan import run_wsdan
 
     monkeypatch.setattr(wsdan, "BACKBONE", "test_efficientnet")
     config = second_place_config(project_root, "wsdan_xception", tmp_path / "wsdan.json")
@@ -246,19 +248,19 @@ def test_second_place_goes_on_in_mid_epoch(project_root, shared_faces_root, tmp_
 def test_a_step_of_another_division_is_not_continued(options, config_of_two, monkeypatch, caplog):
     with monkeypatch.context() as patch, pytest.raises(Stopped):
         at(patch, "_step", 1, 1, terminate)
-        run(options)
+        run_classifier(options)
     step = options.output_dir / f"{NAME}_step"
     other = dataclasses.replace(options, config=config_of_two)
     with pytest.raises(ValueError, match=r"_step: saved in the middle .*\(now 2 batch size, not 4\)"):
-        run(dataclasses.replace(other, resume=str(step)))
+        run_classifier(dataclasses.replace(other, resume=str(step)))
     with caplog.at_level(logging.INFO):
-        run(dataclasses.replace(other, epochs=1))
+        run_classifier(dataclasses.replace(other, epochs=1))
     assert "its epoch begins anew" in caplog.text and "finished already: 1 of 1" in caplog.text
 
 
 def test_a_step_that_its_epoch_has_outlived_is_left_out(options, monkeypatch):
     """Killed after `_last` was written and before `_step` was removed."""
-    run(dataclasses.replace(options, epochs=1))
+    run_classifier(dataclasses.replace(options, epochs=1))
     files = RunFiles(options.output_dir, NAME)
     last = read_checkpoint(files.last)
     division = Division(1, 4, 777)
@@ -266,18 +268,18 @@ def test_a_step_that_its_epoch_has_outlived_is_left_out(options, monkeypatch):
     old.update(epoch=0, division=dataclasses.asdict(division))
     torch.save({"spec": last.spec.to_dict(), "state_dict": last.state_dict, **old}, files.step)
     assert files.resume_from("auto", division).path == files.last
-    run(dataclasses.replace(options, epochs=1))
+    run_classifier(dataclasses.replace(options, epochs=1))
     assert not files.step.exists()
 
 
 def test_an_epoch_of_another_length_is_refused(options, config, tmp_path, monkeypatch):
     with monkeypatch.context() as patch, pytest.raises(Stopped):
         at(patch, "_step", 0, 1, terminate)
-        run(options)
+        run_classifier(options)
     shorter = tmp_path / "shorter.json"
     shorter.write_text(json.dumps({**json.loads(config.read_text()), "batches_per_epoch": 3}))
     with pytest.raises(ValueError, match=r"_step: made in an epoch of 4 steps; this one has 3; delete it"):
-        run(dataclasses.replace(options, config=shorter))
+        run_classifier(dataclasses.replace(options, config=shorter))
 
 
 def test_ranks_that_found_different_checkpoints_stop(options, monkeypatch):
@@ -285,9 +287,9 @@ def test_ranks_that_found_different_checkpoints_stop(options, monkeypatch):
         checkpointing.distributed, "rows_of_ranks", lambda row, ranks: torch.stack([row, torch.zeros_like(row)])
     )
     run_alone = dataclasses.replace(options, epochs=1)
-    run(run_alone)  # all at 0
+    run_classifier(run_alone)  # all at 0
     with pytest.raises(ValueError, match="all machines have to see the same folder"):
-        run(dataclasses.replace(options))
+        run_classifier(dataclasses.replace(options))
 
 
 # Processes.

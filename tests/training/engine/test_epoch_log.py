@@ -17,8 +17,9 @@ import torch
 from deepfake.checkpoints.checkpoint import read_checkpoint
 from training.engine import epoch_log
 from training.engine.epoch_log import EpochEntry, complete_entry, lines_there
+from training.options import RunOptions
 from training.pipelines.command import LogFile, run_training
-from training.tasks.run import RunOptions, run
+from training.tasks.classifier import run_classifier
 
 NAME = "classifier_DeepFakeClassifier_test_efficientnet_0"
 
@@ -59,7 +60,7 @@ def work(options: RunOptions, log: Path, point: tuple[str, str] | None, epoch: i
     torch.set_num_threads(1)
     sys.addaudithook(kill)
     logging.getLogger(epoch_log.__name__).addFilter(log_entry)
-    os._exit(run_training(lambda: run(options), log))
+    os._exit(run_training(lambda: run_classifier(options), log))
 
 
 def begin(options: RunOptions, log: Path, point: tuple[str, str] | None, epoch: int) -> BaseProcess:

@@ -1,4 +1,4 @@
-"""Second place's recipes: losses, centres, gradients, and whole runs with small encoders in place of the published."""
+"""Second place's tasks: losses, centres, gradients, and whole runs with small encoders in place of the published."""
 
 import copy
 import dataclasses
@@ -25,20 +25,20 @@ from training.config import ConfigError, WSDANConfig, XceptionConfig, parse_conf
 from training.engine import distributed
 from training.engine import trainer as engine
 from training.engine.trainer import Trainer
+from training.options import AlignedOptions, WSDANOptions
 from training.pipelines import train_wsdan, train_xception
 from training.pipelines.options import parse_wsdan_args, parse_xception_args
-from training.tasks.run_aligned import AlignedOptions, WSDANOptions, initialize, run_wsdan, run_xception
-from training.tasks.wsdan import FeatureCentres, WSDANRecipe
-from training.tasks.xception import XceptionRecipe
+from training.tasks.wsdan import FeatureCentres, WSDANTask, initialize, run_wsdan
+from training.tasks.xception import XceptionTask, run_xception
 from training.transforms.attention import crop_attended, drop_attended
 from training.transforms.normalize import InputNormalizer
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
-RECIPES = {
-    "xception": (XceptionConfig, XceptionRecipe),
-    "wsdan_xception": (WSDANConfig, WSDANRecipe),
-    "wsdan_efb3": (WSDANConfig, WSDANRecipe),
+TASKS = {
+    "xception": (XceptionConfig, XceptionTask),
+    "wsdan_xception": (WSDANConfig, WSDANTask),
+    "wsdan_efb3": (WSDANConfig, WSDANTask),
 }
 
 
@@ -57,61 +57,61 @@ def trainer(project_root, shared_faces_root, tmp_path):
     """`trainer(name)`: a shipped config, made small, ready to train."""
 
     def make(name, batch_size=4, **changes):
-        kind, recipe = RECIPES[name]
+        kind, task = TASKS[name]
         config = read_config(second_place_config(project_root, name, tmp_path / f"{name}.json", **changes), kind)
         config = dataclasses.replace(config, optimizer=dataclasses.replace(config.optimizer, batch_size=batch_size))
         torch.manual_seed(1)
         ranks = distributed.start(False, "cpu")
         network = distributed.prepare(build_model(config.network), ranks, config.size)
         faces = read_face_list(shared_faces_root / FACES_CSV)
-        return Trainer(recipe(network, config, faces, shared_faces_root, ranks, 777), config.optimizer, ranks, 777)
+        return Trainer(task(network, config, faces, shared_faces_root, ranks, 777), config.optimizer, ranks, 777)
 
     return make
 
 
 def mean_loss(trainer, batch, network, centres) -> float:
-    """Over three draws of what is cropped and dropped, with given centres; leaves the recipe as it was."""
+    """Over three draws of what is cropped and dropped, with given centres; leaves the task as it was."""
     losses = []
     with torch.no_grad():
         for seed in range(3):
             torch.manual_seed(seed)
             if centres is not None:
-                trainer.recipe.centres.values = centres
-            losses.append(trainer.recipe.loss(copy.deepcopy(network).train(), batch)["total"].item())
+                trainer.task.centres.values = centres
+            losses.append(trainer.task.loss(copy.deepcopy(network).train(), batch)["total"].item())
     return sum(losses) / len(losses)
 
 
 @pytest.mark.parametrize(("name", "batch_size"), [("xception", 4), ("wsdan_xception", 4), ("wsdan_efb3", 8)])
 def test_every_weight_gets_a_gradient_and_three_batches_lower_the_loss(trainer, name, batch_size):
     trainer = trainer(name, batch_size)
-    recipe = trainer.recipe
-    batch = next(iter(recipe.train_batches(0)))
-    start = copy.deepcopy(recipe.network)
-    recipe.network.train()
+    task = trainer.task
+    batch = next(iter(task.train_batches(0)))
+    start = copy.deepcopy(task.network)
+    task.network.train()
     for step in range(3):
         torch.manual_seed(step)
         trainer._step(batch)
         if step == 0:
-            learning = [(n, p) for n, p in recipe.network.named_parameters() if p.requires_grad]
+            learning = [(n, p) for n, p in task.network.named_parameters() if p.requires_grad]
             still = [n for n, p in learning if p.grad is None or not p.grad.abs().sum() > 0]
             assert not still
-            frozen = {n for n, p in recipe.network.named_parameters() if not p.requires_grad}
+            frozen = {n for n, p in task.network.named_parameters() if not p.requires_grad}
             assert all(".classifier." in n for n in frozen), "only what the output does not depend on stands still"
-    centres = recipe.centres.values if name != "xception" else None
-    before, after = (mean_loss(trainer, batch, network, centres) for network in (start, recipe.network))
+    centres = task.centres.values if name != "xception" else None
+    before, after = (mean_loss(trainer, batch, network, centres) for network in (start, task.network))
     assert after < before
 
 
 def test_nothing_is_clipped(trainer, small, monkeypatch):
     monkeypatch.setattr(engine, "clip_grads_with_norm_", lambda *a: pytest.fail("second place clips no gradients"))
     trainer = trainer("wsdan_xception")
-    trainer._step(next(iter(trainer.recipe.train_batches(0))))
+    trainer._step(next(iter(trainer.task.train_batches(0))))
 
 
 def test_the_total_is_the_weighted_sum(trainer, small):
     trainer = trainer("wsdan_xception")
-    batch = next(iter(trainer.recipe.train_batches(0)))
-    losses = {k: v.item() for k, v in trainer.recipe.loss(trainer.recipe.network, batch).items()}
+    batch = next(iter(trainer.task.train_batches(0)))
+    losses = {k: v.item() for k, v in trainer.task.loss(trainer.task.network, batch).items()}
     expected = losses["raw"] + losses["crop"] / 3 + losses["drop"] / 2 + losses["centre"]
     assert losses["total"] == pytest.approx(expected, rel=1e-6)
     assert losses["centre"] == pytest.approx(1, rel=1e-5), "unit vectors, and centres at 0 before the first update"
@@ -119,11 +119,11 @@ def test_the_total_is_the_weighted_sum(trainer, small):
 
 def test_the_pictures_cropped_and_dropped_are_the_whole_ones(trainer, small, monkeypatch):
     trainer = trainer("wsdan_xception")
-    recipe = trainer.recipe
-    batch = next(iter(recipe.train_batches(0)))
+    task = trainer.task
+    batch = next(iter(task.train_batches(0)))
     seen = []
-    recipe.network.register_forward_pre_hook(lambda module, args, told: seen.append((*args, told)), with_kwargs=True)
-    recipe.loss(recipe.network, batch)
+    task.network.register_forward_pre_hook(lambda module, args, told: seen.append((*args, told)), with_kwargs=True)
+    task.loss(task.network, batch)
     (whole, told), (cropped, _), (dropped, _) = seen
     assert told["drop_maps"], "only the whole pictures' logits leave maps out"
     assert not any("drop_maps" in told for _, told in seen[1:])
@@ -161,17 +161,17 @@ def test_centres_grow_after_each_epoch(trainer, small):
         chosen = trainer("wsdan_xception", centre_growth=growth)
         chosen.train_epoch()
         chosen.end_epoch()
-        lengths.append(chosen.recipe.centres.values.norm())
+        lengths.append(chosen.task.centres.values.norm())
     assert lengths[1] == pytest.approx(2 * lengths[0])
 
 
 def test_crop_and_drop_use_drawn_maps_and_thresholds(trainer, small):
     attention = {"crop_threshold": [0.5, 0.5], "drop_threshold": [0.6, 0.6]}
-    recipe = trainer("wsdan_xception", attention=attention).recipe
+    task = trainer("wsdan_xception", attention=attention).task
     images = torch.rand(4, 3, 72, 72)
     maps = torch.eye(25)[::3][:8].view(1, 8, 5, 5).expand(4, -1, -1, -1)  # each looks elsewhere
     torch.manual_seed(0)
-    found = recipe._look_closer(images, maps)
+    found = task._look_closer(images, maps)
     thresholds = (torch.full((4,), 0.5), torch.full((4,), 0.6))
     drawn = []
     for n in range(4):
@@ -184,14 +184,14 @@ def test_crop_and_drop_use_drawn_maps_and_thresholds(trainer, small):
 
 def test_mixed_precision_keeps_pooling_and_centres_in_single(trainer, small):
     """Features of which half precision would make infinities and zeros."""
-    recipe = trainer("wsdan_xception").recipe
-    network = recipe.network.train()
-    batch = next(iter(recipe.train_batches(0)))
+    task = trainer("wsdan_xception").task
+    network = task.network.train()
+    batch = next(iter(task.train_batches(0)))
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        whole = network(recipe._input(batch.images), attended=True)
+        whole = network(task._input(batch.images), attended=True)
         assert whole.attention.dtype == torch.bfloat16 and whole.matrix.dtype == torch.float32
-        losses = recipe.loss(network, batch)
-    assert recipe.centres.values.dtype == torch.float32
+        losses = task.loss(network, batch)
+    assert task.centres.values.dtype == torch.float32
     assert all(loss.dtype == torch.float32 and torch.isfinite(loss) for loss in losses.values())
     features = torch.full((1, 2, 3, 3), 6e4, dtype=torch.float16)
     with torch.autocast("cpu", dtype=torch.float16):
@@ -201,15 +201,15 @@ def test_mixed_precision_keeps_pooling_and_centres_in_single(trainer, small):
 
 
 def test_validation_is_the_mean_of_whole_and_crop(trainer, small):
-    recipe = trainer("wsdan_xception", attention={"eval_threshold": 0.95, "eval_padding": 0.02}).recipe
-    network = recipe.network.eval()
-    batch = next(iter(recipe.validation_batches()))
+    task = trainer("wsdan_xception", attention={"eval_threshold": 0.95, "eval_padding": 0.02}).task
+    network = task.network.eval()
+    batch = next(iter(task.validation_batches()))
     with torch.inference_mode():
-        images = recipe._input(batch.images)
+        images = task._input(batch.images)
         whole = network(images, attended=True)
         cropped = crop_attended(images, whole.attention.mean(1, keepdim=True), torch.full((4,), 0.95), 0.02)
         expected = fake_probability((whole.logits + network(cropped)) / 2, "softmax")
-        torch.testing.assert_close(recipe.predict(network, batch), expected)
+        torch.testing.assert_close(task.predict(network, batch), expected)
 
 
 # Whole runs.
@@ -290,7 +290,7 @@ def test_a_run_logs_both_kinds_of_figures_and_its_checkpoint_tells_everything(sm
     metric = spec.training["metric"]
     assert {"bce", "log_loss", "auc", "accuracy", "frame_log_loss", "frame_auc", "frame_accuracy"} <= metric.keys()
     saved = json.loads((chosen.output_dir / f"p_{name}_config.json").read_text())
-    assert parse_config(saved["config"], "saved", RECIPES[name][0]).network == name
+    assert parse_config(saved["config"], "saved", TASKS[name][0]).network == name
 
 
 def test_validation_metric_is_that_of_the_frames(small, options, shared_faces_root):
@@ -509,7 +509,7 @@ def test_wsdan_starts_with_the_weights_of_an_xception(options, tmp_path):
 
 def test_init_happens_at_the_start_only(small, options, tmp_path, monkeypatch, caplog):
     taken = []
-    monkeypatch.setattr("training.tasks.run_aligned.initialize", lambda network, path: taken.append(path))
+    monkeypatch.setattr("training.tasks.wsdan.initialize", lambda network, path: taken.append(path))
     chosen = options("wsdan_xception", "run", epochs=1, init=tmp_path / "x", resume="auto")
     run_wsdan(chosen)
     run_wsdan(dataclasses.replace(chosen, epochs=2))
