@@ -21,7 +21,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from deepfake.parallel.pool import Cancelled, IsCancelled
 from serving.analyzer import Analysis, Analyzer, TooLong, Unsuitable
-from serving.api_page import render_api
+from serving.docs_page import render_api
 from serving.metrics import CONTENT_TYPE, ServiceMetrics
 from serving.upload_queue import Ticket, WorkQueue
 from serving.uploads import CLIENT_LEFT, FIELD, Refused, Upload, enter, receive

@@ -163,20 +163,20 @@ def test_a_real_clip_gets_its_verdict_and_pictures(page, files):
 
 
 @pytest.mark.parametrize(
-    ("name", "told"),
+    ("name", "message"),
     [
         ("garbage.mp4", "garbage.mp4: not a video file"),
         ("long.mp4", "5 seconds long; at most 4 are taken"),
         ("large.mp4", "exceed the maximum allowed size of 2.0 Mb"),
     ],
 )
-def test_what_cannot_be_judged_shows_the_reason(page, files, name, told):
+def test_what_cannot_be_judged_shows_the_reason(page, files, name, message):
     page.set_input_files("#upload input[type=file]", str(files / name))
     if name != "large.mp4":
         page.locator("#upload").get_by_text(UPLOADED).first.wait_for(timeout=PATIENCE)
         page.click("#judge")
     text = reason(page)
-    assert told in text
+    assert message in text
     assert "/tmp" not in text and "Traceback" not in text
     assert page.locator("#report iframe").count() == 0
 
@@ -332,7 +332,7 @@ def test_an_address_keeps_its_latest_uploads(server):
 
 
 def outcome(page, stored):
-    """What gradio tells the page of an upload that is judged."""
+    """What gradio answers the page about an upload."""
     assert page.post(JOIN, json=asking(page, stored)).status_code == 200
     address = f"{page.address}/gradio_api/queue/data?session_hash=s"
     with httpx.stream("GET", address, timeout=90) as lines:
@@ -378,7 +378,7 @@ def test_uploads_are_deleted_when_their_time_is_over(tmp_path, project_root, fil
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         ([], "no ensemble is complete; name --models, or fetch what is missing"),
         (["--models", "nonesuch"], "nonesuch: no such checkpoint"),
@@ -387,10 +387,10 @@ def test_uploads_are_deleted_when_their_time_is_over(tmp_path, project_root, fil
         (["--models", "tiny", "--host", "203.0.113.7"], "cannot listen on 203.0.113.7"),
     ],
 )
-def test_what_cannot_be_served_is_told(project_root, tmp_path, arguments, told):
+def test_errors_at_the_start_say_why(project_root, tmp_path, arguments, message):
     tiny_checkpoint(tmp_path / "weights" / "tiny")
     (tmp_path / "empty").mkdir()
     command = [sys.executable, str(project_root / "app.py"), "--port", "0", "--weights-dir", "../weights", *arguments]
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path / "empty", timeout=120)
     assert done.returncode == 2, done.stderr
-    assert told in done.stderr and "Traceback" not in done.stderr
+    assert message in done.stderr and "Traceback" not in done.stderr

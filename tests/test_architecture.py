@@ -19,6 +19,7 @@ def listed(page: str) -> dict[str, str]:
         spaces, name, says = re.fullmatch(r"( *)(\S+)\s*(.*)", line).groups()
         del above[len(spaces) // INDENT :]
         path = "".join(above) + name
+        assert path not in found, f"{path} is listed twice"
         found[path] = says
         if name.endswith("/"):
             above.append(name)

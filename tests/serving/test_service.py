@@ -95,7 +95,7 @@ def test_without_a_face_there_is_no_score(server, files):
 
 
 @pytest.mark.parametrize(
-    ("name", "status", "told"),
+    ("name", "status", "message"),
     [
         ("garbage.mp4", 415, "garbage.mp4: not a video file"),
         ("empty.mp4", 415, "empty.mp4: the file is empty"),
@@ -105,14 +105,14 @@ def test_without_a_face_there_is_no_score(server, files):
         ("long.mp4", 422, "5 seconds long; at most 4 are taken"),
     ],
 )
-def test_what_is_refused_is_told(server, files, name, status, told):
+def test_refusals_say_why(server, files, name, status, message):
     reply = server.predict(files / name)
     assert reply.status == status
-    assert told in reply.json()["detail"]
+    assert message in reply.json()["detail"]
     assert str(server.temporary) not in reply.body.decode()
 
 
-def test_a_size_that_nobody_told_is_limited_too(server):
+def test_a_size_that_is_not_declared_is_limited_too(server):
     """Without a Content-Length, and however slowly it comes."""
     connection = server.connect()
     body = form("large.mp4", bytes(3 << 20))
@@ -302,12 +302,12 @@ def test_load_is_borne(server, files, record_property):
     statuses = [reply.status for reply, _ in answers]
     count = {status: statuses.count(status) for status in sorted(set(statuses))}
     took = [taken for reply, taken in answers if reply.status == 200]
-    told = (
+    message = (
         f"{LOAD_REQUESTS} requests, {LOAD_THREADS} at a time, in {seconds:.1f} s: {LOAD_REQUESTS / seconds:.1f}/s; "
         f"statuses {count}; seconds of a 200: median {statistics.median(took):.2f}, highest {max(took):.2f}"
     )
-    record_property("load", told)
-    print(told)
+    record_property("load", message)
+    print(message)
     assert count.keys() <= {200, 415, 429} and count[200] > 0
     assert all(statuses[i] != 200 for i in range(3, LOAD_REQUESTS, 4))  # garbage never gets a score
 
@@ -427,7 +427,7 @@ def test_what_a_killed_service_left_is_swept_and_a_stop_while_networks_load_leav
 
 
 @pytest.mark.parametrize(
-    ("arguments", "environment", "told"),
+    ("arguments", "environment", "message"),
     [
         (["--models", "nonesuch"], {}, "nonesuch: no such checkpoint"),
         (["--ensemble", "nonesuch"], {}, "nonesuch: no readable ensemble"),
@@ -439,13 +439,19 @@ def test_what_a_killed_service_left_is_swept_and_a_stop_while_networks_load_leav
         (["--models", "tiny", "--host", "203.0.113.7"], {}, "cannot listen on 203.0.113.7"),
     ],
 )
-def test_what_cannot_be_served_is_told(project_root, tmp_path, arguments, environment, told):
+def test_errors_at_the_start_say_why(project_root, tmp_path, arguments, environment, message):
     (tmp_path / "tiny").touch()
     (tmp_path / "blank").write_text("\n")
-    command = [sys.executable, "-m", "serving.__main__", "--port", "0", "--weights-dir", ".", *arguments]
+    command = [sys.executable, "-m", "serving", "--port", "0", "--weights-dir", ".", *arguments]
     paths = os.pathsep.join([str(project_root), os.environ.get("PYTHONPATH", "")])
     variables = {**os.environ, "PYTHONPATH": paths, **environment}
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=variables, timeout=120)
     assert done.returncode == 2, done.stderr
-    assert told in done.stderr and "Traceback" not in done.stderr
+    assert message in done.stderr and "Traceback" not in done.stderr
     assert "two words" not in done.stderr
+
+
+@pytest.mark.parametrize("module", ["serving", "export.serve"])
+def test_both_commands_explain_themselves(project_root, module):
+    done = subprocess.run([sys.executable, "-m", module, "--help"], capture_output=True, text=True, cwd=project_root)
+    assert done.returncode == 0 and "python -m serving --weights-dir" in done.stdout
