@@ -25,6 +25,7 @@ from deepfake.storage import atomic
 from deepfake.storage.disk_full import out_of_space
 from deepfake.storage.json_files import read_mapping
 from deepfake.storage.names import escape, one_line, to_cell
+from deepfake.storage.schema import OTHERS_IGNORED, Probability, from_plain
 from deepfake.storage.tables import read_table
 
 UNCALIBRATED = Uncalibrated()
@@ -48,6 +49,25 @@ class Details:
     scores: dict[str, float | None]
     models: list[dict[str, Any]] | None = None
     crop_recipes: list[dict[str, Any]] | None = None
+
+
+@dataclass(frozen=True)
+class _ScoredVideo:
+    """What is read back of one video's entry."""
+
+    filename: str
+    score: Probability | None
+
+
+@dataclass(frozen=True)
+class _DetailsFile:
+    """What is read back of a .json file."""
+
+    __pydantic_config__ = OTHERS_IGNORED
+
+    videos: list[_ScoredVideo]
+    models: list[dict[str, Any]]
+    crop_recipes: list[dict[str, Any]]
 
 
 def check_outputs(output: Path, details: Path | None) -> None:
@@ -125,19 +145,13 @@ def read_details(path: Path) -> Details:
     _check_suffix(path)
     if path.suffix.lower() == ".csv":
         table = read_table(path, {"filename": str, "status": str, "score": str}, "table of details")
-        return Details(_scores(path, zip(table["filename"], table["score"])))
+        cells = zip(table["filename"], table["score"])
+        return Details(_by_name(path, ((name, _score(path, name, cell)) for name, cell in cells)))
     content = read_mapping(path, "details")
-    if content.get("format", DETAILS_FORMAT) != DETAILS_FORMAT:
-        raise ValueError(f"{path}: format: expected {DETAILS_FORMAT}; found {content['format']!r}")
-    try:
-        videos = [(video["filename"], video["score"]) for video in content["videos"]]
-        described = {key: content[key] for key in ("models", "crop_recipes")}
-        for key, value in described.items():
-            if not isinstance(value, list) or not all(isinstance(entry, dict) for entry in value):
-                raise TypeError(f"{key}: expected a list of mappings; found {value!r:.100}")
-        return Details(_scores(path, videos), **described)
-    except (TypeError, KeyError) as error:
-        raise ValueError(f"{path}: not the details of a prediction: {type(error).__name__}: {error}") from error
+    file_format = DETAILS_FORMAT if "format" in content else None  # early files have none
+    kept = from_plain(_DetailsFile, content, f"{path}: not the details of a prediction", file_format=file_format)
+    scores = _by_name(path, ((video.filename, video.score) for video in kept.videos))
+    return Details(scores, kept.models, kept.crop_recipes)
 
 
 def join_details(paths: Sequence[Path]) -> Details:
@@ -238,21 +252,24 @@ def _check_suffix(details: Path) -> None:
         raise ValueError(f"{details}: details are written as {' or '.join(DETAILS_SUFFIXES)}; end the name in one")
 
 
-def _scores(path: Path, videos: Iterable[tuple[str, Any]]) -> dict[str, float | None]:
-    """The scores as numbers; an empty text is none."""
+def _by_name(path: Path, videos: Iterable[tuple[str, float | None]]) -> dict[str, float | None]:
     scores: dict[str, float | None] = {}
-    for name, value in videos:
+    for name, score in videos:
         if name in scores:
             raise ValueError(f"{path}: {name!r} is there twice")
-        if isinstance(value, bool):
-            value = str(value)
-        try:
-            scores[name] = None if value is None or value == "" else float(value)
-        except (TypeError, ValueError, OverflowError):
-            scores[name] = math.nan
-        if not 0 <= (scores[name] or 0) <= 1:
-            raise ValueError(f"{path}: {name!r} has score {value!r}; expected a number from 0 to 1")
+        scores[name] = score
     return scores
+
+
+def _score(path: Path, name: str, cell: str) -> float | None:
+    """Return the score in a cell of a table; an empty one has none."""
+    try:
+        score = float(cell) if cell else None
+    except ValueError:
+        score = math.nan
+    if not 0 <= (score or 0) <= 1:
+        raise ValueError(f"{path}: {name!r} has score {cell!r}; expected a number from 0 to 1")
+    return score
 
 
 def _rounded(scores: Mapping[str, float]) -> dict[str, float]:

@@ -30,6 +30,10 @@ Count = Annotated[int, Ge(1)]
 Positive = Annotated[float, Gt(0)]
 Probability = Annotated[float, Interval(ge=0, le=1)]
 
+OTHERS_IGNORED = {"extra": "ignore", "strict": True, "allow_inf_nan": False}
+"""The `__pydantic_config__` of a dataclass that holds some of a mapping's keys, as those within it do: others may be
+any."""
+
 _T = TypeVar("_T")
 
 

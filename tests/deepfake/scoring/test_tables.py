@@ -107,9 +107,9 @@ def test_details_are_read_back(tmp_path, suffix):
         (
             "d.json",
             '{"format": 1, "videos": [{"filename": "a", "score": true}], "models": [], "crop_recipes": []}',
-            "'a' has score 'True'",
+            "videos[0].score: expected a number from 0 to 1, or null; found True",
         ),
-        ("d.json", '{"videos": [], "models": 3, "crop_recipes": []}', "models: expected a list of mappings; found 3"),
+        ("d.json", '{"videos": [], "models": 3, "crop_recipes": []}', "models: expected a list; found 3"),
         (
             "d.json",
             '{"videos": [{"filename": "a", "score": 1' + "0" * 400 + "}]}",
@@ -119,7 +119,7 @@ def test_details_are_read_back(tmp_path, suffix):
         (
             "d.json",
             '{"format": 1, "videos": [{"filename": "a", "score": -1}], "models": [], "crop_recipes": []}',
-            "'a' has score -1",
+            "videos[0].score: expected a number from 0 to 1, or null; found -1",
         ),
         ("d.txt", "", "details are written as .csv or .json"),
     ],

@@ -10,7 +10,16 @@ from typing import Annotated, Any, Literal
 import pytest
 from annotated_types import Interval, Len
 
-from deepfake.storage.schema import Count, Positive, from_plain, read_json_as, require, to_plain, write_json_as
+from deepfake.storage.schema import (
+    OTHERS_IGNORED,
+    Count,
+    Positive,
+    from_plain,
+    read_json_as,
+    require,
+    to_plain,
+    write_json_as,
+)
 
 
 @dataclass(frozen=True)
@@ -135,3 +144,20 @@ def test_pydantic_is_loaded_only_to_read(project_root):
     code = "import sys, deepfake.storage.schema; print(sorted({'pydantic', 'torch'} & sys.modules.keys()))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=project_root, check=True)
     assert done.stdout == "[]\n"
+
+
+@dataclass(frozen=True)
+class Kept:
+    __pydantic_config__ = OTHERS_IGNORED
+
+    name: str
+    parts: tuple[Part, ...] = ()
+
+
+def test_a_dataclass_may_leave_keys_out_but_not_be_lax():
+    assert from_plain(Kept, {"name": "n", "other": 1, "parts": [{"low": 0}]}) == Kept("n", (Part(0.0),))
+    with pytest.raises(ValueError, match=r"^name: expected a text; found 1"):
+        from_plain(Kept, {"name": 1, "other": 1})
+    with pytest.raises(ValueError, match=r"^parts\[0\]\.low: expected a number; found True"):
+        from_plain(Kept, {"name": "n", "parts": [{"low": True}]})
+    assert from_plain(Kept, {"name": "n", "parts": [{"low": 0, "other": 1}]}).parts == (Part(0.0),)
