@@ -23,16 +23,10 @@ from tests.data.predicting import tiny_checkpoint
 from visualize.activation.face_maps import FaceMapper
 from visualize.activation.maps import METHODS
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 TINY, WSDAN = "tiny_last", "wsdan_last"
 FRAMES = 6
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")

@@ -1,5 +1,6 @@
 """What the library's tests share: clips made on the spot, and a hypothesis profile that repeats itself."""
 
+import importlib.util
 from collections.abc import Callable
 from pathlib import Path
 
@@ -55,3 +56,14 @@ def packs() -> None:
 
     if not can_pack(torch.device("cpu"), torch.float32):
         pytest.skip("only x86 processors pack convolutions")
+
+
+@pytest.fixture(scope="session")
+def recorded(shared):
+    """fill.py, by whose weights and inputs the outputs were recorded."""
+    path = shared / "reference" / "fill.py"
+    spec = importlib.util.spec_from_file_location("fill", path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module

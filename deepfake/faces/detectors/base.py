@@ -97,3 +97,11 @@ def auto_scale(height: int, width: int) -> float:
     if longer <= 1900:
         return 1 / 2
     return 1 / 3
+
+
+def positions_by_size(frames: Sequence[np.ndarray]) -> dict[tuple[int, int], list[int]]:
+    """Return the positions of frames by their (height, width): frames of equal size share batches."""
+    positions: dict[tuple[int, int], list[int]] = {}
+    for position, frame in enumerate(frames):
+        positions.setdefault(frame.shape[:2], []).append(position)
+    return positions

@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from deepfake.faces.boxes import Face
-from deepfake.faces.detectors.base import auto_scale
+from deepfake.faces.detectors.base import auto_scale, positions_by_size
 from deepfake.faces.detectors.nms import nms
 
 if TYPE_CHECKING:
@@ -48,10 +48,7 @@ class MTCNN:
     def detect(self, frames: Sequence[np.ndarray]) -> list[list[Face]]:
         """See `FaceDetector.detect`. Frames of equal size share the first stage's batches."""
         found: list[list[Face]] = [[] for _ in frames]
-        by_shape: dict[tuple[int, ...], list[int]] = {}
-        for i, frame in enumerate(frames):
-            by_shape.setdefault(frame.shape, []).append(i)
-        for (height, width, _), members in by_shape.items():
+        for (height, width), members in positions_by_size(frames).items():
             scale = self.settings.scale or auto_scale(height, width)
             scaled = [_scale_frame(frames[i], scale) for i in members]
             for i, faces in zip(members, self._detect_equal(scaled)):

@@ -19,7 +19,7 @@ import torch
 
 from deepfake.faces.boxes import Face
 from deepfake.faces.detectors import retinaface_network
-from deepfake.faces.detectors.base import auto_scale
+from deepfake.faces.detectors.base import auto_scale, positions_by_size
 from deepfake.faces.detectors.nms import nms
 from deepfake.models.inference.prepare import Network, for_inference
 from deepfake.models.precision import FLOAT32
@@ -103,10 +103,7 @@ class RetinaFace:
     def detect(self, frames: Sequence[np.ndarray]) -> list[list[Face]]:
         """See `FaceDetector.detect`. Frames of equal size share the network's batches."""
         found: list[list[Face]] = [[] for _ in frames]
-        by_shape: dict[tuple[int, ...], list[int]] = {}
-        for i, frame in enumerate(frames):
-            by_shape.setdefault(frame.shape, []).append(i)
-        for (height, width, _), members in by_shape.items():
+        for (height, width), members in positions_by_size(frames).items():
             scale = self.settings.scale or auto_scale(height, width)
             most = max(int(BATCH_PIXELS / (height * width * scale * scale)), 1)
             for start in range(0, len(members), most):

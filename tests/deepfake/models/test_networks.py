@@ -1,7 +1,5 @@
 """The networks are the published ones: same keys and shapes, same outputs for the same weights."""
 
-import importlib.util
-
 import pytest
 import torch
 
@@ -21,17 +19,6 @@ SECOND_PLACE = {
     "WSDAN:xception": "wsdan_xception",
     "WSDAN:efficientnet-b3": "wsdan_efficientnet_b3",
 }
-
-
-@pytest.fixture(scope="module")
-def recorded(shared):
-    """fill.py, by whose weights and inputs the outputs were recorded."""
-    path = shared / "reference" / "fill.py"
-    spec = importlib.util.spec_from_file_location("fill", path)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def test_every_entry_is_tested(reference):

@@ -14,19 +14,13 @@ from deepfake.models import build_model, model_names
 from deepfake.prediction.face_scorer import FaceScorer, ScoringError
 from visualize.activation.maps import ATTENTION, METHODS, STRENGTH, ActivationMapper, choose_method, encoder_of, overlay
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 SIDE = 64
 PATCH = SIDE // 4
 CLASS_METHODS = tuple(method for method in METHODS if method != ATTENTION)
 ONE_LOGIT = ModelSpec("DeepFakeClassifier", {"encoder": "test_efficientnet", "drop_path_rate": 0.0}, SIDE)
 PATCH_COLOUR = (230, 30, 220)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def backgrounds(rng: np.random.Generator, count: int) -> np.ndarray:

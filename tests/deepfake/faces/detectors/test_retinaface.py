@@ -1,6 +1,5 @@
 """RetinaFace agrees with the published one: networks, anchors, decoding, and what trained weights find."""
 
-import importlib.util
 import shutil
 from pathlib import Path
 
@@ -27,17 +26,6 @@ CPU = torch.device("cpu")
 RECORDED_SIZES = ((16, 32), (64, 128), (256, 512))
 SMALL = RetinaFaceSettings("mobilenet0.25", scale=0.5)
 EVERY_BOX = RetinaFaceSettings("mobilenet0.25", scale=0.5, nms=None)
-
-
-@pytest.fixture(scope="module")
-def recorded(shared):
-    """fill.py, by whose weights and inputs the outputs were recorded."""
-    path = shared / "reference" / "fill.py"
-    spec = importlib.util.spec_from_file_location("fill", path)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture(scope="module")
