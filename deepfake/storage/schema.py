@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import functools
 import json
+import reprlib
 from collections.abc import Callable
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
@@ -34,6 +35,14 @@ OTHERS_IGNORED = {"extra": "ignore", "strict": True, "allow_inf_nan": False}
 """The `__pydantic_config__` of a dataclass that holds some of a mapping's keys, as those within it do: others may be
 any."""
 
+_FORMAT = "format"
+_LONGEST_KEY, _LONGEST_VALUE = 60, 100
+_SHORT = reprlib.Repr()
+"""Shows the beginning of a value, however large or deep it is."""
+_SHORT.maxstring = _SHORT.maxother = _LONGEST_VALUE
+_NAMES: dict[Any, str] = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}
+_BOUNDS = {Ge: "{.ge:g} or more", Gt: "more than {.gt:g}", Le: "at most {.le:g}", Lt: "less than {.lt:g}"}
+
 _T = TypeVar("_T")
 
 
@@ -50,12 +59,6 @@ class ReadBy:
         from pydantic_core import core_schema
 
         return core_schema.no_info_plain_validator_function(self.read)
-
-
-_FORMAT = "format"
-_LONGEST_KEY, _LONGEST_VALUE = 60, 100
-_NAMES: dict[Any, str] = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}
-_BOUNDS = {Ge: "{.ge:g} or more", Gt: "more than {.gt:g}", Le: "at most {.le:g}", Lt: "less than {.lt:g}"}
 
 
 def read_json_as(
@@ -89,6 +92,7 @@ def from_plain(
     """Return the dataclass that a JSON value describes.
 
     Args:
+        kind: a dataclass, or a list or mapping of what its fields may be.
         source: names the value's file in messages.
         file_format: see `read_json_as`.
 
@@ -98,6 +102,7 @@ def from_plain(
     """
     from pydantic_core import ValidationError
 
+    before = f"{source}: " if source else ""
     try:
         if file_format is not None and isinstance(content, dict):
             if (found := content.get(_FORMAT)) != file_format or found is True:
@@ -108,9 +113,9 @@ def from_plain(
         faults = error.errors(include_url=False)
         # A misspelt key first: the key that is missing for it tells less.
         fault = next((one for one in faults if one["type"] == "unexpected_keyword_argument"), faults[0])
-        raise error_type(f"{source and f'{source}: '}{_message(kind, fault)}") from error
+        raise error_type(before + _message(kind, fault)) from error
     except ValueError as error:
-        raise error_type(f"{source and f'{source}: '}{error}") from error
+        raise error_type(f"{before}{error}") from error
 
 
 def require(holds: bool, key: str, expected: str) -> None:
@@ -177,7 +182,7 @@ def _message(kind: Any, fault: ErrorDetails) -> str:
         if isinstance(where[-1], str):
             return f"{place}: expected a value; the key is missing"
         where = where[:-1]  # a list that is too short
-    found = f"{fault['input']!r:.{_LONGEST_VALUE}}"
+    found = _SHORT.repr(fault["input"])[:_LONGEST_VALUE]
     return under(_place(where), f"expected {describe(_type_at(kind, where))}; found {one_line(found)}")
 
 

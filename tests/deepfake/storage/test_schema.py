@@ -45,6 +45,10 @@ class Whole:
     extra: dict[str, Any] = field(default_factory=dict)
 
 
+DEEP: list[Any] = []
+for _ in range(100_000):
+    DEEP = [DEEP]
+
 FULL = Whole(
     name="é\ud800",
     part=Part(0.25),
@@ -102,7 +106,9 @@ def test_plain_values_are_those_of_json():
         ({"frames": {"x": []}}, r"frames\.x: expected a whole number; found 'x'"),
         ({"frames": {"1": [{"low": 0}, {"low": None}]}}, r"frames\.1\[1\]\.low: expected a number; found None"),
         ({"extra": {"a\nb": 1}, "pa\nrt": 1}, "pa rt: expected one of the keys"),
-        ({"name": ["x" * 1000]}, "name: expected a text; found .{100}"),
+        ({"name": ["x" * 1000]}, r"name: expected a text; found \['x{20,60}\.\.\.x{20,60}$"),
+        ({"name": DEEP}, r"name: expected a text; found \[\[\[\[\[\[\[\.\.\.\]\]"),
+        ({"name": [[0] * 10**6] * 3}, r"name: expected a text; found \[\[0, 0, 0, 0, 0, 0, \.\.\.\]"),
     ],
 )
 def test_what_a_field_does_not_allow_is_refused(change, expected):
