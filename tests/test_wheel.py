@@ -9,25 +9,25 @@ from pathlib import Path
 
 import pytest
 
+from tests.data.clips import draw, gradient
+from tests.data.predicting import tiny_checkpoint
+
 pytestmark = pytest.mark.slow
 
 USE = """
+import importlib.util
 import sys
 from pathlib import Path
 
 import deepfake
+from deepfake.prediction import load_predictor
 from deepfake.prediction.ensemble import listed_ensembles, named_ensemble
-from deepfake.prediction.loading import load_predictor
 
 assert Path(sys.prefix) in Path(deepfake.__file__).parents
-for name in ("app", "bench", "export", "preprocessing", "tests", "training"):
-    try:
-        __import__(name)
-    except ModuleNotFoundError:
-        continue
-    raise AssertionError(f"{name} can be imported")
+rooms = ("app", "bench", "export", "preprocessing", "tests", "training")
+assert not [name for name in rooms if importlib.util.find_spec(name)]
 print(*[file.stem for file in listed_ensembles()], len(named_ensemble("both", Path("weights"))))
-print(callable(load_predictor))
+print(load_predictor(sys.argv[1], device="cpu").predict(sys.argv[2]).status)
 """
 
 
@@ -79,4 +79,8 @@ def test_it_holds_the_library_with_its_ensembles_and_nothing_else(wheel, tracked
 
 
 def test_it_works_in_a_fresh_environment_without_a_checkout(python, tmp_path):
-    assert run(python, "-I", "-c", USE, cwd=tmp_path).splitlines() == ["both first_place second_place 10", "True"]
+    checkpoint, clip = tiny_checkpoint(tmp_path / "tiny"), tmp_path / "faceless.mp4"
+    draw(clip, gradient(3))
+    ensembles, status = run(python, "-I", "-c", USE, checkpoint, clip, cwd=tmp_path).splitlines()
+    assert ensembles == "both first_place second_place 10"
+    assert status == "no_face"
