@@ -34,6 +34,7 @@ from deepfake.storage.locks import writing_file, writing_folder
 from deepfake.storage.names import one_line
 
 if TYPE_CHECKING:
+    from deepfake.prediction.predictor import Predictor
     from deepfake.prediction.scoring_model import ScoringModel
 
 COMPILED_FROM = 50
@@ -170,25 +171,19 @@ def writing_outputs(args: argparse.Namespace) -> Iterator[None]:
         yield
 
 
-def predict(args: argparse.Namespace, videos: dict[str, Path]) -> tuple[dict[str, VideoResult], int]:
-    """Scores the videos that no earlier, stopped run has done; writes the tables, then the report.
-
-    Returns the results by name, and how many videos have no page because it could not be written. Then, as after an
-    error, the journal stays: the same command writes the report without scoring again.
-    """
+def build(args: argparse.Namespace, videos: Sequence[Path]) -> tuple[Predictor, DecisionRule]:
+    """Load the networks, choose their precision, and say what was found of it; return what scores and what decides."""
     members = chosen_members(args, SpreadFrames(args.frames or FRAMES_PER_VIDEO))
     if args.backend == "torch":
         check_present([member.checkpoint for member in members])
     calibration = read_calibration(args.calibration) if args.calibration else None
     from deepfake.models.precision import choose_device  # torch takes seconds: not for --help or a mistyped folder
     from deepfake.prediction.loading import build_predictor, load_models
-    from deepfake.prediction.precision_check import with_checks
-    from deepfake.prediction.run import PredictionRun
     from deepfake.prediction.scoring_model import describe_run
 
-    device, limits = choose_device(args.device), chosen_limits(args)
+    device = choose_device(args.device)
     models = load_models(members, device, ALIGNING.get(args.detector), args.backend, args.url)
-    # A calibration of other models is refused before the work that begins with a predictor.
+    # A calibration of other models is refused before the work that choosing the precision may take.
     rule = choose_rule(calibration, describe_run(models, device, args.precision, args.aggregate))
     predictor = build_predictor(
         models,
@@ -198,13 +193,26 @@ def predict(args: argparse.Namespace, videos: dict[str, Path]) -> tuple[dict[str
         weights_dir=args.weights_dir,
         aggregate=args.aggregate,
         workers=args.workers,
-        videos=list(videos.values()),
+        videos=videos,
         begun=None if args.overwrite else begun_run(args.output),
-        limits=limits,
+        limits=chosen_limits(args),
     )
-    if predictor.check is not None:
-        hint = f"; --precision {predictor.check.precision} takes it all the same" if not predictor.check.kept else ""
-        print(f"{predictor.check.summary()}{hint}", file=sys.stderr)
+    if (check := predictor.check) is not None:
+        hint = f"; --precision {check.precision} takes it all the same" if not check.kept else ""
+        print(f"{check.summary()}{hint}", file=sys.stderr)
+    return predictor, rule
+
+
+def predict(args: argparse.Namespace, videos: dict[str, Path]) -> tuple[dict[str, VideoResult], int]:
+    """Score the videos that no earlier, stopped run has done; write the tables, then the report.
+
+    Returns the results by name, and how many videos have no page because it could not be written. Then, as after an
+    error, the journal stays: the same command writes the report without scoring again.
+    """
+    predictor, rule = build(args, list(videos.values()))
+    from deepfake.prediction.precision_check import with_checks
+    from deepfake.prediction.run import PredictionRun
+
     scoring = PredictionRun(predictor, list(videos.values()), args.output)
     done = 0 if args.overwrite else scoring.resume()
     if done:
@@ -218,6 +226,7 @@ def predict(args: argparse.Namespace, videos: dict[str, Path]) -> tuple[dict[str
     tables.write_tables(args.output, args.details, results, run, rule)
     without_page = 0
     if args.report is not None:
+        limits = chosen_limits(args)
         without_page = report(args.report, videos, results, run, predictor.models, rule, args.workers, limits)
     if not without_page:
         scoring.finish()
