@@ -33,7 +33,7 @@ class CodeVersion:
 
 @functools.cache
 def code_version() -> CodeVersion:
-    return CodeVersion(_package(), _commit(), source_checksum(_LIBRARY, _PIPELINE))
+    return CodeVersion(package_version(), _commit(), source_checksum(_LIBRARY, _PIPELINE))
 
 
 def source_checksum(*folders: Path) -> str:
@@ -47,7 +47,8 @@ def source_checksum(*folders: Path) -> str:
     return digest.hexdigest()[:_DIGITS]
 
 
-def _package() -> str | None:
+def package_version() -> str | None:
+    """Return the installed package's version, None where it is not installed."""
     try:
         return importlib.metadata.version(PACKAGE)
     except importlib.metadata.PackageNotFoundError:

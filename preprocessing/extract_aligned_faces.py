@@ -35,7 +35,7 @@ from preprocessing.pipeline.arguments import (
     add_cluster_options,
     add_device,
     add_run_options,
-    choose_device,
+    chosen_device,
     make_bare_parser,
     run_main,
     seen_by_all,
@@ -108,7 +108,7 @@ def main() -> int:
     videos = choose_videos(found, out_dir)
     if left_out := found.left_out.summary():
         print(left_out, file=sys.stderr)
-    device = choose_device(args)
+    device = chosen_device(args)
     detector = PortableDetector(settings, device, seen_by_all(args.weights_dir, args))
     if args.scheduler is None:
         detector.load()  # before the folder is made: its weights may be missing

@@ -6,7 +6,6 @@ import deepfake.parallel.idle_threads
 import deepfake.parallel.interrupts
 
 import argparse
-import importlib.metadata
 import logging
 import os
 import signal
@@ -31,6 +30,7 @@ from deepfake.parallel.allocator import keep_freed_memory
 from deepfake.prediction.ensemble import Member
 from deepfake.published import check_present
 from deepfake.scoring.calibration import read_calibration
+from deepfake.version import package_version
 from serving.run_folder import run_folder, sweep
 from serving.server import address_of, bind, listen
 
@@ -39,7 +39,6 @@ if TYPE_CHECKING:
 
 PORT = 8000
 TOKEN_VARIABLE = "DEEPFAKE_TOKEN"
-PACKAGE = "deepfake-detection"
 FOLDER_PREFIX = "deepfake-serve-"
 """What the names of the folders for uploads begin with; leftovers of killed services are found by it."""
 
@@ -128,7 +127,7 @@ def serve(
     service = Service(analyzer, limits, folder)
     if token is None and not is_loopback(listener):
         log.warning("others can reach this service and it asks for no token; --token-file sets one")
-    app = build_app(service, importlib.metadata.version(PACKAGE), token)
+    app = build_app(service, package_version() or "unknown", token)
     guarded = Guard(app, AllowedHosts(listener, args.allow_host), POLICY)
     address = address_of(listener)
     announce = partial(print, f"listening on {address}; operations: {address}/docs", flush=True)

@@ -7,12 +7,13 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.version import Version
 
+from deepfake.version import PACKAGE
+
 try:
     import tomllib
 except ModuleNotFoundError:  # Python 3.10
     import tomli as tomllib
 
-PACKAGE = "deepfake-detection"
 PYTHONS = ("3.10", "3.11", "3.12", "3.13")
 PLATFORMS = {"linux": "Linux", "darwin": "Darwin"}
 

@@ -19,6 +19,7 @@ from typing import Any
 from deepfake.datasets.shards import INDEX_CSV, SHARDS_JSON, SUFFIX, Shard, ShardError, ShardIndex, parse_index
 from deepfake.storage import atomic
 from deepfake.storage.remote import Folder
+from deepfake.version import PACKAGE
 
 CACHE_GIB = 50.0
 _OPEN_SHARDS = 16
@@ -29,8 +30,8 @@ _RANGE = re.compile(r"\{(\d+)\.\.(\d+)\}")
 def default_cache_dir() -> Path:
     """Below the user's cache folder, or the system's for temporary files if there is no home."""
     with contextlib.suppress(RuntimeError):
-        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "deepfake-detection" / "shards"
-    return Path(tempfile.gettempdir()) / "deepfake-detection-shards"
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / PACKAGE / "shards"
+    return Path(tempfile.gettempdir()) / f"{PACKAGE}-shards"
 
 
 def is_packed(location: str | Path) -> bool:

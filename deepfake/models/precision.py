@@ -15,11 +15,13 @@ REDUCED_TOLERANCE = 1e-2
 
 
 def choose_device(name: str) -> str:
-    """`auto`, `cpu` or `cuda` -> `cpu` or `cuda`.
+    """Return where to compute, `cpu` or `cuda`; `auto` is CUDA if it is there.
 
     Raises:
-        ValueError: CUDA is asked for and not there.
+        ValueError: CUDA is asked for and not there, or another device is.
     """
+    if name not in ("auto", "cpu", "cuda"):
+        raise ValueError(f"device {name!r}: expected auto, cpu or cuda")
     if name == "cuda" and not torch.cuda.is_available():
         raise ValueError("--device cuda: torch sees no CUDA device here; use --device cpu")
     return "cuda" if name == "cuda" or (name == "auto" and torch.cuda.is_available()) else "cpu"

@@ -137,8 +137,8 @@ def add_format(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def choose_device(args: argparse.Namespace) -> str:
-    """cpu or cuda, for the choices of --device: here, or on a cluster's workers.
+def chosen_device(args: argparse.Namespace) -> str:
+    """Return where `--device` says to detect, cpu or cuda: here, or on a cluster's workers.
 
     Raises:
         ValueError: there is no CUDA device to be had, or no cluster.
@@ -149,11 +149,9 @@ def choose_device(args: argparse.Namespace) -> str:
         return args.device
     if args.device == "cpu":
         return "cpu"
-    import torch
+    from deepfake.models.precision import choose_device  # torch, which takes seconds
 
-    if args.device == "cuda" and not torch.cuda.is_available():
-        raise ValueError("--device cuda: torch sees no CUDA device here; use --device cpu")
-    return "cuda" if torch.cuda.is_available() else "cpu"
+    return choose_device(args.device)
 
 
 def seen_by_all(path: Path, args: argparse.Namespace) -> Path:

@@ -23,7 +23,7 @@ from deepfake.faces.detectors.stream import detect_videos
 from deepfake.media.video import LIMITS, ReadLimits, iter_every
 from deepfake.parallel.workers import Cost, Outcome, Task, output_bytes
 from deepfake.storage.locks import writing_folder
-from preprocessing.pipeline.arguments import choose_device
+from preprocessing.pipeline.arguments import chosen_device
 from preprocessing.pipeline.families import Family, FamilyJob, families, output_path
 from preprocessing.pipeline.video_steps import compare_crops, cut_crops, detect_boxes, find_landmarks
 from preprocessing.pipeline.work import (
@@ -105,7 +105,7 @@ def _detection(layout: DataRoot, dataset: Dataset, args: argparse.Namespace) -> 
     if args.scale is not None:
         settings = settings.with_scale(args.scale)
     facts = {"detector": "mtcnn", "preset": args.preset, "every": args.every, **settings.to_dict()}
-    device = choose_device(args)
+    device = chosen_device(args)
     detector = PortableDetector(settings, device)
     how: dict[str, Any] = {"detector": detector, "layout": layout, "facts": facts, "limits": chosen_limits(args)}
     more: dict[str, Any] = {"prepare": detector.load}

@@ -12,6 +12,8 @@ from timm.layers import convert_sync_batchnorm
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
+from deepfake.models.precision import choose_device
+
 _LAUNCHER_VARIABLES = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 
 _NAMES_OF_SENDING = ("forward_sync_buffers", "broadcast_buffers")
@@ -42,7 +44,7 @@ def start(distributed: bool, device: str = "auto") -> Ranks:
     Raises:
         ValueError: CUDA is not there, has fewer GPUs than processes, or torchrun was not or should have been used.
     """
-    kind = _device_kind(device)
+    kind = choose_device(device)
     if not distributed:
         if int(os.environ.get("WORLD_SIZE", "1")) > 1:
             raise ValueError("started by torchrun as one of several processes: add --distributed")
@@ -124,17 +126,6 @@ def mean_over_ranks(tensor: torch.Tensor, ranks: Ranks) -> torch.Tensor:
     shared = tensor.clone()
     dist.all_reduce(shared)
     return shared / ranks.world_size
-
-
-def _device_kind(device: str) -> str:
-    available = torch.cuda.is_available()
-    if device == "auto":
-        return "cuda" if available else "cpu"
-    if device == "cuda" and not available:
-        raise ValueError("--device cuda: this machine has no usable GPU; use --device cpu or auto")
-    if device not in ("cpu", "cuda"):
-        raise ValueError(f"device {device!r}: expected auto, cpu or cuda")
-    return device
 
 
 def _freeze_unused(network: nn.Module, example: torch.Tensor) -> None:

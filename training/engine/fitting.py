@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from importlib import metadata
 
 import torch
 from torch import nn
@@ -13,6 +12,7 @@ from deepfake.checkpoints.spec import ModelSpec
 from deepfake.losslog import EpochLoss, format_losses
 from deepfake.models import build_model
 from deepfake.scoring.metrics import VideoMetrics
+from deepfake.version import package_version
 from training.config import ConfigError, TaskConfig
 from training.engine import distributed
 from training.engine.checkpointing import (
@@ -31,8 +31,6 @@ from training.engine.scalars import Scalars
 from training.engine.stopping import Stopped, StopRequest
 from training.engine.trainer import EpochReport, StepSettings, Trainer, TrainingTask
 from training.options import FitOptions
-
-PROJECT = "deepfake-detection"
 
 MakeTask = Callable[[nn.Module, Ranks], TrainingTask]
 """A network on its device, and this process among its like -> what is trained."""
@@ -204,11 +202,8 @@ def _trainer(
 
 
 def version() -> str:
-    """This project's, as installed."""
-    try:
-        return metadata.version(PROJECT)
-    except metadata.PackageNotFoundError:
-        return "unknown"
+    """Return this project's version, as files on a run name it."""
+    return package_version() or "unknown"
 
 
 def _training_line(epoch: int, report: EpochReport) -> str:
