@@ -44,7 +44,7 @@ FOLDER_PREFIX = "deepfake-serve-"
 
 log = logging.getLogger(__name__)
 
-EPILOG = f"""POST /predict takes a form with the field `file`; GET /health, /metrics (Prometheus), /docs tell the rest.
+EPILOG = f"""POST /predict takes a form with the field `file`; GET /health, /metrics (Prometheus), /docs describe it.
 With a token (a file, or the environment's {TOKEN_VARIABLE}) /predict and /metrics want `Authorization: Bearer TOKEN`.
 Uploads are deleted when they are answered. Stop it with Ctrl-C or SIGTERM.
 

@@ -14,7 +14,7 @@ _STYLE = (
 
 
 def render_api(described: Mapping[str, Any], schema_url: str) -> str:
-    """The page.
+    """Return the page as HTML.
 
     Args:
         described: an OpenAPI 3 description.

@@ -33,7 +33,7 @@ and what speaks against trusting them. A score is evidence, not proof.
 def build_page(
     analyzers: AnalyzersByName, timeout: float, is_stopping: Callable[[], bool], examples: Sequence[Path]
 ) -> Any:
-    """The page as gradio Blocks.
+    """Return the page as gradio Blocks.
 
     Args:
         analyzers: of the ensembles that can be chosen.
@@ -147,7 +147,7 @@ def build_app(page: Any, uploads: PageUploads, folder: Path, ensembles: Sequence
 
 
 def thumbnail(file: Path) -> np.ndarray:
-    """A picture of an example, (h, w, 3) uint8 RGB: itself, or a video's first frame.
+    """Return an example's picture, (h, w, 3) uint8 RGB: itself, or a video's first frame.
 
     Raises:
         VideoError: it is neither.
@@ -157,7 +157,7 @@ def thumbnail(file: Path) -> np.ndarray:
 
 
 def frame(page: str) -> Markup:
-    """A report's page inside of another one: apart from it, without scripts."""
+    """Return HTML that shows a report's page inside of another one, isolated from it and without scripts."""
     return Markup(
         f'<iframe sandbox="allow-same-origin" title="report" srcdoc="{escape(page)}" '
         f'style="width: 100%; height: {REPORT_HEIGHT}px; border: 0"></iframe>'
@@ -165,7 +165,7 @@ def frame(page: str) -> Markup:
 
 
 def find_examples(folder: Path | None, scratch: Path) -> list[Path]:
-    """Files to try: a folder's, or two public-domain portraits that come with the libraries, written into `scratch`.
+    """Return files to try: a folder's, or two public-domain portraits of the libraries, written into `scratch`.
 
     Raises:
         ValueError: the folder holds nothing that can be judged.

@@ -57,7 +57,7 @@ _MOST_NAME_BYTES = 120
 
 
 class PageApp:
-    """The application.
+    """The application in front of gradio's.
 
     Args:
         gradio: the application that gradio made of the page.
@@ -159,7 +159,7 @@ class PageUploads:
 
 
 class JoinCheck:
-    """What a page may ask: of the function `judge` an upload and an ensemble, of the gallery one of its examples.
+    """Checks what a page asks: of the function `judge` an upload and an ensemble, of the gallery one of its examples.
 
     Args:
         functions: number -> (name, number of inputs) of the page's functions.
@@ -238,7 +238,7 @@ def _object(body: bytes) -> dict[str, Any]:
 
 
 def _replay(body: bytes, receive: Receive) -> Receive:
-    """What gives a body that has been read once more, and then what comes after it."""
+    """Return what receives a body that has been read once more, and then what comes after it."""
     given = False
 
     async def replay() -> Message:

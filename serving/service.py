@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 
 TITLE = "Deepfake detection"
 DISCONNECT_CHECK = 0.5
-"""Seconds between looks whether who asked is still there."""
+"""Seconds between checks whether the client is still connected."""
 
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 """The Content-Security-Policy of all answers: /docs has styles of its own and nothing else."""
@@ -132,10 +132,10 @@ class Service:
         except (Cancelled, asyncio.CancelledError) as error:  # the queue was closed
             raise Refused(503, "the service is being stopped") from error
         finally:
-            result.cancel()  # what comes of it later is nobody's
+            result.cancel()  # a later result has no reader
 
     async def _wait(self, request: Request, result: asyncio.Future[Analysis]) -> None:
-        """Until the result is there. Raises Refused if it takes too long, or the client has left."""
+        """Wait for the result. Raises Refused if it takes too long, or the client has left."""
         deadline = time.monotonic() + self._limits.timeout
         while not result.done():
             left = deadline - time.monotonic()
@@ -147,7 +147,7 @@ class Service:
 
 
 def build_app(service: Service, version: str, token: str | None = None) -> FastAPI:
-    """The application.
+    """Return the application.
 
     Args:
         version: of the software.
@@ -195,7 +195,7 @@ def build_app(service: Service, version: str, token: str | None = None) -> FastA
 
 
 class Observed:
-    """Counts and logs requests: path, status and seconds, nothing of what they hold."""
+    """Middleware: counts and logs requests by path, status and seconds, and nothing of what they hold."""
 
     def __init__(self, app: ASGIApp, metrics: ServiceMetrics) -> None:
         self._app = app

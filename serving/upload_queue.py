@@ -1,6 +1,6 @@
-"""One worker, and a line before it that has an end: who finds it full is sent away at once.
+"""A bounded queue with one worker: a client that finds it full is refused at once.
 
-A slot in the line is taken before an upload is read (`serving.admission`), and given back when the work on it has
+A slot in the queue is taken before an upload is read (`serving.admission`), and given back when the work on it has
 really ended, so that work which nobody waits for any more is never done beside other work.
 """
 
@@ -52,7 +52,7 @@ class WorkQueue(Generic[Item, Result]):
         return ticket
 
     def close(self) -> None:
-        """Drop what waits, give up what is worked on, and wait for its end."""
+        """Drop what waits, cancel what is worked on, and wait for its end."""
         for ticket in list(self._tickets):
             ticket.leave()
         self._executor.shutdown(wait=True, cancel_futures=True)
@@ -80,14 +80,14 @@ class Ticket(Generic[Item, Result]):
         self._future: Future[Result] | None = None
 
     def submit(self, item: Item) -> Future[Result]:
-        """Line the item up; once a ticket."""
+        """Queue the item and return its future result; once a ticket."""
         assert self._future is None
         self._future = self._queue._submit(item, self._left.is_set)
         self._future.add_done_callback(lambda _: self._end())
         return self._future
 
     def leave(self) -> None:
-        """The result is not wanted (any more): work that waits is dropped, work that is going on is given up."""
+        """Drop the work if it waits, cancel it if it has begun; the result is not wanted any more."""
         self._left.set()
         if self._future is None:
             self._end()
