@@ -28,8 +28,11 @@ def choose_device(name: str) -> str:
 
 
 def fastest_precision(device: str) -> str:
-    """The name in PRECISIONS that a device computes fastest in: bf16 on CPUs that multiply it (AMX, AVX-512 BF16), fp16
-    on CUDA, as the published code did; float32 elsewhere, where fewer bits are emulated and slower."""
+    """Return the name in PRECISIONS that a device computes fastest in.
+
+    That is bf16 on CPUs that multiply it (AMX, AVX-512 BF16), fp16 on CUDA, as the published code did; float32
+    elsewhere, where fewer bits are emulated and slower.
+    """
     if device == "cuda":
         return "fp16"
     native = torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()

@@ -84,12 +84,12 @@ class Member:
 
 
 def listed_ensembles() -> list[Path]:
-    """The files of ENSEMBLES, by name."""
+    """Return the files of ENSEMBLES, by name."""
     return sorted(ENSEMBLES.glob(f"*{SUFFIX}"))
 
 
 def named_ensemble(name: str, weights_dir: Path) -> list[Member]:
-    """The members of an ensemble of ENSEMBLES, by its name, or of any other file. Raises EnsembleError."""
+    """Return the members of an ensemble of ENSEMBLES, by its name, or of any other file. Raises EnsembleError."""
     listed = ENSEMBLES / (name + SUFFIX)
     return read_ensemble(listed if listed.is_file() else Path(name), weights_dir)
 
@@ -118,7 +118,7 @@ def find_members(
 def weighted_members(
     checkpoints: Sequence[Path], weights: Sequence[float] | None = None, frames: FrameChoice = FRAMES
 ) -> list[Member]:
-    """Checkpoints with the weights given, or all equal.
+    """Return checkpoints with the weights given, or all equal.
 
     Raises:
         EnsembleError: not as many weights as checkpoints, or one that is not more than 0.
@@ -131,7 +131,7 @@ def weighted_members(
 
 
 def read_ensemble(file: Path, weights_dir: Path) -> list[Member]:
-    """The members of an ensemble file, their weights summing up to 1.
+    """Read the members of an ensemble file, their weights summing up to 1.
 
     Args:
         weights_dir: the folder of the checkpoints.

@@ -102,7 +102,7 @@ class VideoFaces:
 
 
 def crop_faces(image: np.ndarray, faces: Iterable[Face], margin: int) -> Iterator[tuple[Face, np.ndarray]]:
-    """Faces with their crops, views of `image` (H, W, 3); faces outside of the frame are left out."""
+    """Yield faces with their crops, views of `image` (H, W, 3); faces outside of the frame are left out."""
     for face in faces:
         crop = crop_face(image, face.box, margin)
         if crop.size:

@@ -1,4 +1,4 @@
-"""Networks that are ready to score, and what a run tells of them: checkpoints in torch, or files made from them."""
+"""Loaded models, checkpoints in torch or files made from them, and the description of a run with them."""
 
 from __future__ import annotations
 
@@ -80,13 +80,13 @@ class ScoringModel:
 
 
 def make_scorer(model: ScoringModel, precision: str, compiled: bool = False) -> FaceScorer:
-    """What scores faces with a model. An exported file computes as it was made to."""
+    """Return what scores faces with a model. An exported file computes as it was made to."""
     own, compiled = (precision, compiled) if model.exported is None else (FLOAT32, False)
     return FaceScorer(model.network, model.normalization, own, model.spec.output, model.spec.input_size, compiled)
 
 
 def exported_precision(models: Sequence[ScoringModel], asked: str) -> str:
-    """In which precision exported files compute: they decide; several, joined by +, if they differ.
+    """Return in which precision exported files compute: they decide; several, joined by +, if they differ.
 
     Raises:
         ValueError: another one is asked for than `auto`.
@@ -108,7 +108,7 @@ def describe_run(
     compiled: bool = False,
     check: PrecisionCheck | None = None,
 ) -> dict[str, Any]:
-    """What the results of a run depend on beside the videos, as plain JSON values.
+    """Return what the results of a run depend on beside the videos, as plain JSON values.
 
     Args:
         check: why it computes in `precision`, if that was tried.

@@ -49,7 +49,7 @@ def confident_score(scores: Sequence[float] | np.ndarray, threshold: float = FAK
 
 
 def mean_score(scores: Sequence[float] | np.ndarray) -> float:
-    """The mean over faces.
+    """Return the mean over faces.
 
     Raises:
         ValueError: no scores.
@@ -74,7 +74,7 @@ AGGREGATE_CHOICES = {
 
 
 def max_person_score(scores: Sequence[tuple[float, int]]) -> float:
-    """The highest score among the persons seen in MIN_PERSON_FACES faces and more, or among all if nobody is.
+    """Return the highest score among the persons seen in MIN_PERSON_FACES faces and more, or among all if nobody is.
 
     Args:
         scores: of each person, with how many faces it rests on.
@@ -89,7 +89,7 @@ def max_person_score(scores: Sequence[tuple[float, int]]) -> float:
 
 
 def ensemble_score(model_scores: Sequence[float], weights: Sequence[float] | None = None) -> float:
-    """The mean over models of their video scores, with `weights` (more than 0) a weighted one.
+    """Return the mean over models of their video scores, with `weights` (more than 0) a weighted one.
 
     Raises:
         ValueError: no scores.

@@ -171,7 +171,7 @@ def uncalibrate(
 
 
 def score_logits(scores: float | Sequence[float] | np.ndarray) -> np.ndarray:
-    """The logits of scores in 0..1, within SCORE_CLIP."""
+    """Return the logits of scores in 0..1, within SCORE_CLIP."""
     return logit(np.clip(np.asarray(scores, np.float64), SCORE_CLIP, 1 - SCORE_CLIP))
 
 
@@ -261,20 +261,20 @@ def choose_rule(calibration: Calibration | None, run: Mapping[str, Any]) -> Deci
 
 
 def write_calibration(path: Path, calibration: Calibration) -> None:
-    """Writes a calibration file, atomically. Raises CalibrationError unless its name ends in SUFFIX."""
+    """Write a calibration file, atomically. Raises CalibrationError unless its name ends in SUFFIX."""
     check_name(path)
     content = {"format": CALIBRATION_FORMAT, "method": calibration.method, **to_plain(calibration)}
     atomic.write_text(path, json.dumps(content, indent=1, allow_nan=False) + "\n")
 
 
 def check_name(path: Path) -> None:
-    """Raises CalibrationError if no calibration can be written under this name."""
+    """Raise CalibrationError if no calibration can be written under this name."""
     if path.suffix.lower() != SUFFIX or path.is_dir():
         raise CalibrationError(f"{path}: a calibration is a file that ends in {SUFFIX}")
 
 
 def read_calibration(path: Path) -> Calibration:
-    """Reads a calibration file.
+    """Read a calibration file.
 
     Raises:
         CalibrationError: missing, not JSON, another format, an unknown or missing key, or a value that makes no sense.

@@ -159,7 +159,7 @@ def join_labels(scores: Mapping[str, float | None], matched: MatchedLabels) -> S
 
 
 def fit_temperature(scores: np.ndarray, labels: np.ndarray, weights: np.ndarray | None = None) -> float:
-    """The temperature of the lowest log loss, within TEMPERATURES.
+    """Return the temperature of the lowest log loss, within TEMPERATURES.
 
     1 if all fakes score over 0.5 and all reals under it: each lower temperature would be better than the last.
 
@@ -189,7 +189,7 @@ def fit_temperature(scores: np.ndarray, labels: np.ndarray, weights: np.ndarray 
 
 
 def fit_platt(scores: np.ndarray, labels: np.ndarray, weights: np.ndarray | None = None) -> tuple[float, float]:
-    """The temperature and intercept of the lowest log loss, within TEMPERATURES and LARGEST_INTERCEPT.
+    """Return the temperature and intercept of the lowest log loss, within TEMPERATURES and LARGEST_INTERCEPT.
 
     Labels count as Platt's targets, (n + 1) / (n + 2) and 1 / (n + 2) for n videos of the kind: so the fit has a bound
     even where the scores separate the labels.
@@ -216,7 +216,7 @@ def fit_platt(scores: np.ndarray, labels: np.ndarray, weights: np.ndarray | None
 def fit_method(
     method: str, scores: np.ndarray, labels: np.ndarray, weights: np.ndarray | None = None
 ) -> tuple[float, float]:
-    """The temperature and intercept of a method; args as for `fit_temperature`."""
+    """Return the temperature and intercept of a method; args as for `fit_temperature`."""
     return fit_platt(scores, labels, weights) if method == PLATT else (fit_temperature(scores, labels, weights), 0.0)
 
 
@@ -263,7 +263,7 @@ def compare_methods(sample: Sample, unseen: Mapping[str, np.ndarray]) -> Choice:
 
 
 def measure_scores(sample: Sample, resamples: int = RESAMPLES, seed: int = SEED) -> dict[str, dict[str, Estimate]]:
-    """The figures of the scores as they are, of any videos: BEFORE -> metric -> value with its interval.
+    """Return the figures of the scores as they are, of any videos: BEFORE -> metric -> value with its interval.
 
     Raises:
         CalibrationError: no videos.

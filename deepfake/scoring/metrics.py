@@ -65,7 +65,7 @@ class VideoMetrics:
 
 
 def video_metrics(videos: Sequence[str], labels: np.ndarray, probabilities: np.ndarray) -> VideoMetrics:
-    """Metrics of frames: `videos`, `labels` (0 or 1) and `probabilities` of being fake, each (n,).
+    """Return metrics of frames: `videos`, `labels` (0 or 1) and `probabilities` of being fake, each (n,).
 
     Raises:
         ValueError: no fake or no real video.
@@ -103,7 +103,7 @@ class _Figures:
 
 
 def _figures(scores: np.ndarray, is_fake: np.ndarray) -> _Figures:
-    """Figures of (n,) probabilities of being fake; some are fake, and some are not."""
+    """Return figures of (n,) probabilities of being fake; some are fake, and some are not."""
     losses = log_losses(is_fake, scores, LOG_LOSS_EPS)
     return _Figures(
         fake_loss=float(losses[is_fake].mean()),

@@ -74,7 +74,7 @@ class Bins:
 
 
 def reliability_bins(labels: np.ndarray, probabilities: np.ndarray, weights: np.ndarray | None = None) -> Bins:
-    """Sorts videos into BINS by probability, as sklearn's `calibration_curve`, which takes no weights.
+    """Sort videos into BINS by probability, as sklearn's `calibration_curve`, which takes no weights.
 
     Args:
         labels: (n,) 0 or 1.
@@ -91,7 +91,7 @@ def reliability_bins(labels: np.ndarray, probabilities: np.ndarray, weights: np.
 
 
 def measure(labels: np.ndarray, probabilities: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
-    """The METRICS of probabilities, float64. Log loss counts no probability nearer to 0 or 1 than SCORE_CLIP.
+    """Return the METRICS of probabilities, float64. Log loss counts no probability nearer to 0 or 1 than SCORE_CLIP.
 
     Args: as for `reliability_bins`. The AUC of one label alone is NaN.
     """
@@ -110,7 +110,7 @@ def measure(labels: np.ndarray, probabilities: np.ndarray, weights: np.ndarray |
 def bootstrap(
     statistics: Callable[[np.ndarray], np.ndarray], labels: np.ndarray, groups: np.ndarray, count: int, seed: int
 ) -> list[Estimate]:
-    """Statistics of all videos with percentile intervals over resamples of the groups.
+    """Return statistics of all videos with percentile intervals over resamples of the groups.
 
     Groups of the same make (only reals, only fakes, both) are drawn among themselves, so that each resample has both
     labels if all videos do; where every video is its own group, that is the bootstrap stratified by label. The

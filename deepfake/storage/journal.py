@@ -21,12 +21,12 @@ SUFFIX = ".journal"
 
 
 def journal_of(output: Path) -> Path:
-    """Where the journal of the run that makes a file stands."""
+    """Return where the journal of the run that makes a file stands."""
     return output.with_name(fit(output.name, suffix=SUFFIX))
 
 
 def begun_run(output: Path) -> dict[str, Any] | None:
-    """What identifies the stopped run that was to make a file; None if there is none, or nobody can tell."""
+    """Return what identifies the stopped run that was to make a file; None if there is none, or nobody can tell."""
     path = journal_of(output)
     try:
         run = parse_json(whole_lines(path)[0])["run"]
@@ -62,7 +62,7 @@ class Journal:
             self._file.close()
 
     def read(self) -> dict[str, Any]:
-        """The finished pieces of an earlier, stopped run of the same kind, by key; they are kept.
+        """Return the finished pieces of an earlier, stopped run of the same kind, by key; they are kept.
 
         Raises:
             ValueError: the file is damaged.
@@ -78,7 +78,7 @@ class Journal:
         return dict(self._entries)
 
     def add(self, key: str, value: Any) -> None:
-        """Records a finished piece.
+        """Record a finished piece.
 
         Raises:
             OutOfSpace: the disk is full.
@@ -86,17 +86,17 @@ class Journal:
         append_line(self._file, self.path, _line((key, value)))
 
     def remove(self) -> None:
-        """The run is complete."""
+        """Remove the journal: the run is complete."""
         self.path.unlink(missing_ok=True)
 
 
 def whole_lines(path: Path) -> list[str]:
-    """The lines of a file that is appended to, without one that was being written when the run was killed."""
+    """Return the lines of a file that is appended to, without one that was being written when the run was killed."""
     return path.read_text(encoding="utf-8", errors="replace").split("\n")[:-1]
 
 
 def append_line(file: IO[str], path: Path, line: str) -> None:
-    """Writes a line so that it outlives this process.
+    """Write a line so that it outlives this process.
 
     Raises:
         OutOfSpace: the disk is full.
