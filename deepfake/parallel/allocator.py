@@ -18,7 +18,7 @@ _LARGE_BLOCK = 1 << 25
 
 
 def keep_freed_memory() -> bool:
-    """Has the C library keep large freed blocks for the next ones, instead of giving each back to the kernel.
+    """Let the C library keep large freed blocks for the next ones, instead of giving each back to the kernel.
 
     A network on a CPU frees and takes hundreds of megabytes a batch. By default each block is mapped anew and every
     page of it faults again, which can cost more than the arithmetic (EXPERIMENTS.md). The process holds its peak until
@@ -36,7 +36,7 @@ def keep_freed_memory() -> bool:
 
 
 def return_freed_memory() -> None:
-    """Gives what is kept back to the kernel, once: before a fork, after which each page of it would be copied as soon
+    """Give what is kept back to the kernel, once: before a fork, after which each page of it would be copied as soon
     as it is used again. Nothing happens where the C library is not GNU's."""
     trim = _function("malloc_trim")
     if trim is not None:
@@ -65,7 +65,7 @@ def limit_growth(most: int) -> None:
 
 
 def is_out_of_memory(error: BaseException | None) -> bool:
-    """Whether an error, or what caused it, says that memory ran out: Python's, OpenCV's, torch's or FFmpeg's."""
+    """Return whether an error, or what caused it, says that memory ran out: Python's, OpenCV's, torch's or FFmpeg's."""
     while error is not None:
         if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == errno.ENOMEM):
             return True
@@ -77,5 +77,5 @@ def is_out_of_memory(error: BaseException | None) -> bool:
 
 
 def _function(name: str) -> Any:
-    """A function of the C library, None if it has none of that name."""
+    """Return a function of the C library, None if it has none of that name."""
     return getattr(ctypes.CDLL(None), name, None) if sys.platform.startswith("linux") else None

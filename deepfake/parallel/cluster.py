@@ -46,7 +46,7 @@ PATIENCE_SECONDS = 300.0
 _CHECK_SECONDS = 1.0
 _ENDING_SECONDS = 60.0
 _THREADS = 1
-"""Threads of the numeric libraries in a worker, as in `processes`: other numbers round otherwise."""
+"""Threads of the numeric libraries in a worker, as in `pool`: other numbers round otherwise."""
 
 DIED = "every worker process that tried it died (out of memory, or a crash in the decoder)"
 
@@ -74,7 +74,7 @@ class Answer:
 
 @contextlib.contextmanager
 def connected(address: str, workers: int | None = None) -> Iterator[Client]:
-    """A client of the scheduler at `address`, or of a cluster on this machine that ends with it (`LOCAL`).
+    """Yield a client of the scheduler at `address`, or of a cluster on this machine that ends with it (`LOCAL`).
 
     Args:
         workers: processes of a local cluster; one a core by default.
@@ -126,7 +126,7 @@ def outcomes(
     on_gpu: bool = False,
     patience: float = PATIENCE_SECONDS,
 ) -> Iterator[Outcome[Item]]:
-    """What comes of every item on a cluster, in the order of completion.
+    """Yield what comes of every item on a cluster, in the order of completion.
 
     Args:
         task: Dask pickles it, and each item: by value what the main program defines, by name what modules do.
@@ -217,7 +217,7 @@ class DaskExecutor(Generic[Item]):
         return self.client.submit(_perform, self.task, self.requirements, item, pure=False, resources=self._asked)
 
     def _next(self, ended: queue.SimpleQueue[Future]) -> Future:
-        """The next item that has ended."""
+        """Wait for the next item that has ended."""
         without_worker = 0.0
         before = time.monotonic()
         while True:
@@ -253,7 +253,7 @@ class DaskExecutor(Generic[Item]):
             raise ClusterError(f"a worker could not begin the work: {_one_line(error)}") from error
 
     def _take_back(self, futures: Sequence[Future]) -> None:
-        """Cancels what is queued, and waits for the workers to end what they are at: the next run writes there."""
+        """Cancel what is queued, and wait for the workers to end what they are at: the next run writes there."""
         if not futures or self.client.status != "running":
             return
         from distributed import TimeoutError as DaskTimeoutError
@@ -273,12 +273,12 @@ _LOST = "the connection to the scheduler was lost; run the same command again to
 
 
 def _busy(keys: set[str], dask_worker: Any) -> bool:
-    """On a worker: whether it is at one of these; cancelled ones go on to their end."""
+    """Return, on a worker, whether it is at one of these; cancelled ones go on to their end."""
     return any(task.key in keys for task in dask_worker.state.executing)
 
 
 def _resources(client: Client) -> dict[str, float]:
-    """Worker's address -> how many GPUs it offers."""
+    """Return how many GPUs each worker offers, by its address."""
     workers = client.scheduler_info()["workers"]
     return {address: facts.get("resources", {}).get(GPU, 0) for address, facts in workers.items()}
 
@@ -301,7 +301,7 @@ def _probe(requirements: Requirements) -> Callable[[], str | None]:
 
 @functools.cache
 def fault(requirements: Requirements) -> str | None:
-    """Why this process is no worker for the work; None if it is one."""
+    """Return why this process cannot run the task; None if it can."""
     own = code_version().source
     if own != requirements.source:
         return (
@@ -317,7 +317,7 @@ def fault(requirements: Requirements) -> str | None:
 
 
 def _perform(task: Task[Item], requirements: Requirements, item: Item) -> Answer:
-    """On a worker: does the work on one item."""
+    """Do the work on one item, on a worker."""
     if reason := fault(requirements):
         return Answer(fault=f"a worker came that cannot do the work: {reason}")
     try:

@@ -32,7 +32,7 @@ _PROJECT = Path(__file__).resolve().parents[2]
 
 
 class Interrupt:
-    """The handler of SIGINT: the first one raises KeyboardInterrupt, a later one ends the process at once."""
+    """Handle SIGINT: the first one raises KeyboardInterrupt, a later one ends the process at once."""
 
     def __init__(self) -> None:
         self._first: float | None = None
@@ -48,12 +48,12 @@ class Interrupt:
 
 
 def install() -> None:
-    """Handles SIGINT in this process, also where it was started to ignore it."""
+    """Handle SIGINT in this process, also where it was started to ignore it."""
     signal.signal(signal.SIGINT, Interrupt())
 
 
 def is_importing(frame: FrameType | None) -> bool:
-    """Whether code that is being imported runs: nothing has begun that would have to be cleaned up."""
+    """Return whether code that is being imported runs: nothing has begun that would have to be cleaned up."""
     while frame is not None:
         if frame.f_globals.get("__name__") in _IMPORTERS:
             return True
@@ -62,7 +62,7 @@ def is_importing(frame: FrameType | None) -> bool:
 
 
 def _is_program() -> bool:
-    """Whether this process runs a program of this project."""
+    """Return whether this process runs a program of this project."""
     file = Path(getattr(sys.modules.get("__main__"), "__file__", None) or os.devnull).resolve()
     ours = file.suffix == ".py" and _PROJECT in file.parents and "site-packages" not in file.parts
     return ours and multiprocessing.parent_process() is None

@@ -78,12 +78,12 @@ class _Worker(Generic[Item]):
 
 
 def default_workers() -> int:
-    """One worker a core that this process may use."""
+    """Return one worker for each core that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def describe(error: BaseException) -> str:
-    """An exception as one line for a list of failures; unexpected kinds are named."""
+    """Return an exception as one line for a list of failures; unexpected kinds are named."""
     text = " ".join(str(error).split())
     return text if isinstance(error, (ValueError, OSError)) and text else f"{type(error).__name__}: {text}"
 
@@ -94,7 +94,7 @@ def stream(
     workers: int,
     is_cancelled: IsCancelled | None = None,
 ) -> Generator[Part[Item], None, None]:
-    """Yields the parts of all items, in the order in which they come; each item ends with a `last` part.
+    """Yield the parts of all items, in the order in which they come; each item ends with a `last` part.
 
     Args:
         items: picklable.
@@ -185,7 +185,7 @@ def _start(function: Callable[[Item], Iterable[Any]]) -> _Worker[Item]:
 
 @contextlib.contextmanager
 def _later_interrupt() -> Iterator[None]:
-    """Ctrl-C waits until the end: what Python calls around a fork would print it and go on, here and in the child."""
+    """Hold back Ctrl-C until the end: Python's code around a fork would print it and go on, here and in the child."""
     before = signal.getsignal(signal.SIGINT)
     if before is None or threading.current_thread() is not threading.main_thread():  # neither ours nor raised here
         yield
@@ -210,7 +210,7 @@ def _assign(team: list[_Worker[Item]], todo: deque[Item]) -> None:
 
 
 def _wait(connections: Sequence[Connection], is_cancelled: IsCancelled | None) -> list[Any]:
-    """The connections with something to receive, as soon as there is one."""
+    """Return the connections with something to receive, as soon as there is one."""
     while True:
         raise_if_cancelled(is_cancelled)
         if ready := wait(connections, None if is_cancelled is None else _CANCEL_CHECK_SECONDS):
@@ -234,7 +234,7 @@ def _stop(worker: _Worker) -> None:
 def _serve(
     connection: Connection, function: Callable[[Any], Iterable[Any]], parent: int, from_main_thread: bool
 ) -> None:
-    """A worker process: items in, parts out, until the parent ends it."""
+    """Serve as a worker process: items in, parts out, until the parent ends it."""
     # Ctrl-C reaches the whole process group; the parent alone decides.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     keep_freed_memory()
@@ -258,7 +258,7 @@ def _serve(
 
 
 def portable(error: Exception) -> Exception:
-    """An error that survives the way to the parent, whatever it holds."""
+    """Return an error that survives the way to the parent, whatever it holds."""
     if isinstance(error, FileError):
         return type(error)(str(error))
     if isinstance(error, OSError) and is_disk_full(error):
@@ -267,7 +267,7 @@ def portable(error: Exception) -> Exception:
 
 
 def cap_threads(threads: int) -> None:
-    """Caps the threads of the libraries that this process has loaded."""
+    """Cap the threads of the libraries that this process has loaded."""
     cv2.setNumThreads(threads)
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(threads)
@@ -283,7 +283,7 @@ def exit_with_parent(parent: int) -> None:
 
 
 def _die_with_parent(parent: int) -> None:
-    """On Linux, lets the kernel kill this process as soon as its parent has ended: it writes nothing any more.
+    """Let Linux's kernel kill this process as soon as its parent has ended: it writes nothing any more.
 
     Only where the parent forked it from its main thread: the kernel waits for the end of the thread that forked.
     """

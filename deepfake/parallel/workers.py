@@ -74,7 +74,7 @@ class Task(Generic[Item]):
     prepare: Callable[[], object] | None = None
 
     def __call__(self, item: Item) -> Iterator[Cost]:
-        """Does the work, and yields what it took, then raises what it raised."""
+        """Do the work, yield what it took, then raise what it raised."""
         start = time.monotonic()
         try:
             result = self.function(item)
@@ -112,11 +112,11 @@ def run_over(
     overwrite: bool = False,
     description: str = "",
 ) -> Summary:
-    """Calls `function(item)` for every item whose output is not there yet, in `workers` processes.
+    """Call `function(item)` for every item whose output is not there yet, in `workers` processes.
 
     Args:
         items: picklable, one a video; the order of work, not of completion.
-        function: see `processes.stream` and `Task.function`.
+        function: see `pool.stream` and `Task.function`.
         is_done: tells whether an item's output is there. Ignored with `overwrite`.
         key: names an item in the list of failures.
 
@@ -160,7 +160,7 @@ def run_stream(
 
 
 def read_failures(path: Path) -> list[Failure]:
-    """What `write_failures` listed; none if there is no list.
+    """Return what `write_failures` listed; nothing if there is no list.
 
     Raises:
         ValueError: the file is no such list.
@@ -178,7 +178,7 @@ def read_failures(path: Path) -> list[Failure]:
 
 
 def write_failures(path: Path, failures: Iterable[Failure]) -> None:
-    """Lists failures as CSV (`video,reason`); without any, removes the list of an earlier run."""
+    """List failures as CSV (`video,reason`); without any, remove the list of an earlier run."""
     failures = list(failures)
     if not failures:
         path.unlink(missing_ok=True)
@@ -191,13 +191,13 @@ def write_failures(path: Path, failures: Iterable[Failure]) -> None:
 
 
 def output_bytes(output: Path) -> int:
-    """The size of a file, or of all files directly in a folder."""
+    """Return the size of a file, or of all files directly in a folder."""
     files = output.iterdir() if output.is_dir() else (output,)
     return sum(file.stat().st_size for file in files)
 
 
 def outcomes(todo: Sequence[Item], task: Task[Item], workers: int) -> Iterator[Outcome[Item]]:
-    """What comes of every item in processes here, in the order of completion.
+    """Yield what comes of every item in processes here, in the order of completion.
 
     Raises OutOfSpace as `run_over` does, and what `task.prepare` raises.
     """
@@ -220,7 +220,7 @@ def outcomes(todo: Sequence[Item], task: Task[Item], workers: int) -> Iterator[O
 
 
 def _ends(todo: Sequence[Item], task: Task[Item], workers: int) -> Iterator[tuple[Item, Cost, Exception | None]]:
-    """How the work on each item has ended."""
+    """Yield how the work on each item has ended."""
     costs: dict[int, Cost] = {}
     for part in stream(todo, task, workers):
         if part.last:

@@ -26,7 +26,7 @@ EVERY = 10
 
 
 def make_parser(description: str, example: str) -> argparse.ArgumentParser:
-    """A parser with the arguments of every step that does one thing for each video of a data root."""
+    """Return a parser with the arguments of every step that does one thing for each video of a data root."""
     parser = make_root_parser(description, example)
     add_cluster_options(parser)
     add_mix_settings(parser)
@@ -34,7 +34,7 @@ def make_parser(description: str, example: str) -> argparse.ArgumentParser:
 
 
 def make_root_parser(description: str, example: str) -> argparse.ArgumentParser:
-    """A parser with the arguments of every step over a data root: --root-dir, --workers, --overwrite."""
+    """Return a parser with the arguments of every step over a data root: --root-dir, --workers, --overwrite."""
     parser = make_bare_parser(description, example, "DATA_ROOT")
     parser.add_argument("--root-dir", type=Path, required=True, metavar="DATA_ROOT", help="data set in DFDC layout")
     add_run_options(parser)
@@ -42,7 +42,7 @@ def make_root_parser(description: str, example: str) -> argparse.ArgumentParser:
 
 
 def make_bare_parser(description: str, example: str, root: str) -> argparse.ArgumentParser:
-    """A parser whose help tells the exit codes and an example; `root` is what the help calls the output folder."""
+    """Return a parser whose help gives exit codes and an example; `root` is what it calls the output folder."""
     codes = f"""exit codes:
   0    every video is done
   {EXIT_USAGE}    the command or the data set cannot be used; nothing was done
@@ -57,7 +57,7 @@ def make_bare_parser(description: str, example: str, root: str) -> argparse.Argu
 
 
 def add_run_options(parser: argparse.ArgumentParser) -> None:
-    """--workers and --overwrite."""
+    """Add --workers and --overwrite."""
     parser.add_argument(
         "--workers",
         type=positive_int,
@@ -69,7 +69,7 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
 
 
 def add_cluster_options(parser: argparse.ArgumentParser) -> None:
-    """--scheduler and --retry-failed."""
+    """Add --scheduler and --retry-failed."""
     parser.add_argument(
         "--scheduler",
         metavar="ADDRESS",
@@ -108,7 +108,7 @@ def add_device(parser: argparse.ArgumentParser) -> None:
 
 
 def add_detection(parser: argparse.ArgumentParser) -> None:
-    """--every, --preset, --scale, --device, and the limits of reading."""
+    """Add --every, --preset, --scale, --device, and the limits of reading."""
     parser.add_argument(
         "--every", type=positive_int, default=EVERY, metavar="N", help="look at every Nth frame (default: %(default)s)"
     )
@@ -155,10 +155,10 @@ def chosen_device(args: argparse.Namespace) -> str:
 
 
 def seen_by_all(path: Path, args: argparse.Namespace) -> Path:
-    """A path as a cluster's workers can use it: they stand in other folders."""
+    """Return a path as a cluster's workers can use it: their working folders are others."""
     return path if args.scheduler is None else path.absolute()
 
 
 def run_main(main: Callable[[], int]) -> None:
-    """Runs a step's main and exits with its code."""
+    """Run a step's main and exit with its code."""
     sys.exit(run_guarded(main, sys.stderr.write))

@@ -30,7 +30,7 @@ def detect_boxes(
     keep: bool = False,
     limits: ReadLimits = LIMITS,
 ) -> Crops | None:
-    """Writes one video's box file.
+    """Write one video's box file.
 
     Args:
         facts: how faces are found, for the box file; `every` is the distance of the frames that are looked at.
@@ -66,7 +66,7 @@ def cut_crops(
     keep: bool = False,
     limits: ReadLimits = LIMITS,
 ) -> Crops | None:
-    """Writes all crops of one video.
+    """Write all crops of one video.
 
     Args:
         suffix: of the pictures.
@@ -94,7 +94,7 @@ def cut_crops(
 def find_landmarks(
     video: VideoRecord, detectors: Sequence[FaceDetector], layout: DataRoot, crops: Crops | None = None
 ) -> None:
-    """Writes the landmarks of the largest face of each of one video's crops.
+    """Write the landmarks of the largest face of each of one video's crops.
 
     Args:
         detectors: each looks where those before it found nothing.
@@ -112,7 +112,7 @@ def find_landmarks(
 
 
 def compare_crops(fake: VideoRecord, layout: DataRoot, theirs: Crops | None = None, own: Crops | None = None) -> None:
-    """Writes the masks of one fake, for every crop that its original has too.
+    """Write the masks of one fake, for every crop that its original has too.
 
     Args:
         theirs: the original's crops; their files are read unless given.

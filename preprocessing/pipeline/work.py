@@ -150,11 +150,15 @@ class Plan(Generic[Item]):
 
     @property
     def todo(self) -> list[str]:
-        """Keys of those that are to be done."""
+        """The keys of those that are to be done."""
         return [key for item in self.items if (key := self.work.key(item)) not in self.kept]
 
     def header(self, args: argparse.Namespace, arguments: Sequence[str] | None = None) -> Header:
-        """The header of the run's record. `arguments` are those that the step is called with, unless this is it."""
+        """Return the header of the run's record.
+
+        Args:
+            arguments: the step's own, where another command does its work; else this command's.
+        """
         work = self.work
         facts = {"videos": len(work.items), "skipped": len(self.items) - len(self.todo)}
         machines = {"workers": args.workers, "scheduler": args.scheduler}
@@ -163,7 +167,7 @@ class Plan(Generic[Item]):
 
 
 def plan_work(work: Work[Item], args: argparse.Namespace) -> Plan[Item]:
-    """What is to be done, as the command line says.
+    """Return what is to be done, as the command line says.
 
     Raises:
         ValueError: other settings than those of the outputs that are there.
@@ -313,12 +317,12 @@ def open_team(
 
 
 def video_size(video: VideoRecord) -> int:
-    """Bytes of its file."""
+    """Return the bytes of its file, 0 if there is none."""
     return file_size(video.path)
 
 
 def longest_first(items: Sequence[Item], size: Callable[[Any], int] = video_size) -> list[Item]:
-    """Videos by file size, so that no worker is left alone with the longest one at the end; missing files last."""
+    """Return videos by file size: no worker is left alone with the longest one at the end. Missing files come last."""
     return sorted(items, key=size, reverse=True)
 
 
@@ -328,7 +332,7 @@ def file_size(path: Path) -> int:
 
 
 def excluded(dataset: Dataset, works_on_fakes: bool = False) -> list[Failure]:
-    """The videos that a step cannot work on: those with unusable names, and fakes whose original is missing.
+    """Return the videos that a step cannot work on: those with unusable names, and fakes whose original is missing.
 
     Args:
         works_on_fakes: see `Stage`; others do not need the originals.
@@ -341,7 +345,7 @@ def excluded(dataset: Dataset, works_on_fakes: bool = False) -> list[Failure]:
 
 
 def finish(step: str, summary: Summary, root: Path, failures: Sequence[Failure] = (), note: str = "") -> int:
-    """Prints a step's summary, lists its failures in a file below `root`, and returns the exit code.
+    """Print a step's summary, list its failures in a file below `root`, and return the exit code.
 
     Args:
         failures: those found before the run, beside the summary's own.

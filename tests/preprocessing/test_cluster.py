@@ -22,6 +22,7 @@ from deepfake.parallel.workers import Outcome, Task
 from deepfake.storage import atomic
 from deepfake.storage.disk_full import OutOfSpace
 from deepfake.storage.own_folders import RUNS_DIR
+from deepfake.version import code_version, source_checksum
 from tests.data.clips import cut, write_metadata
 from tests.data.steps import step_command, tree
 
@@ -290,10 +291,14 @@ def test_few_videos_are_handed_in_at_a_time(running, marker, tmp_path, monkeypat
 # Clusters that cannot do the work.
 
 
-def test_workers_with_other_code_are_refused(running, marker, tmp_path, project_root):
+@pytest.mark.parametrize("changed", ["deepfake/faces/boxes.py", "preprocessing/pipeline/families.py"])
+def test_workers_with_other_code_are_refused(changed, running, marker, tmp_path, project_root):
     other = tmp_path / "other"
-    shutil.copytree(project_root / "deepfake", other / "deepfake", ignore=shutil.ignore_patterns("__pycache__"))
-    with (other / "deepfake" / "boxes.py").open("a") as file:
+    for package in ("deepfake", "preprocessing"):
+        shutil.copytree(project_root / package, other / package, ignore=shutil.ignore_patterns("__pycache__"))
+    same = source_checksum(other / "deepfake", other / "preprocessing" / "pipeline")
+    assert same == code_version().source, "the copy is the same code until it is changed"
+    with (other / changed).open("a") as file:
         file.write("# changed\n")
     worker = running.start_worker("other", "--no-nanny", code=other)
     running.wait_for(3)

@@ -13,7 +13,7 @@ from deepfake.datasets.progress import describe_bytes
 from deepfake.datasets.run_records import DONE, FAILED, Entry, Record, find_change, last_entries, new_header, read_runs
 from deepfake.parallel.workers import Cost, Summary
 from deepfake.storage.own_folders import RUNS_DIR
-from deepfake.version import code_version, source_checksum
+from deepfake.version import code_version
 from tests.data.clips import draw, gradient, write_metadata
 
 BOXES = json.dumps({"0": [[8, 20, 38, 60]], "10": [[8, 20, 38, 60]]})
@@ -106,18 +106,6 @@ def test_which_settings_made_what_is_there(tmp_path):
     runs = read_runs(tmp_path, "extract_crops")
     assert find_change(runs, {"a"}, five) is None
     assert find_change(runs, {"a", "b"}, five) == "1 of the videos there (such as b) were made with every 10, not 5"
-
-
-def test_the_checksum_of_the_code_follows_every_change(tmp_path):
-    (tmp_path / "a").mkdir()
-    (tmp_path / "a" / "b.py").write_text("x = 1\n")
-    first = source_checksum(tmp_path)
-    (tmp_path / "a" / "notes.txt").write_text("no code")
-    assert source_checksum(tmp_path) == first
-    (tmp_path / "a" / "b.py").write_text("x = 2\n")
-    second = source_checksum(tmp_path)
-    (tmp_path / "a" / "b.py").rename(tmp_path / "a" / "c.py")
-    assert len({first, second, source_checksum(tmp_path)}) == 3
 
 
 # Steps and status.

@@ -42,7 +42,7 @@ def detect_videos(
 
     Args:
         items: picklable and hashable, each once.
-        frames_of: opens a video; see `processes.stream`.
+        frames_of: opens a video; see `pool.stream`.
         workers: processes that decode.
         batch_frames: frames a call of the detector, of however many videos; the last chunk may go over it.
     """
