@@ -69,7 +69,7 @@ clips of mini_dfdc have 0.80 to 0.88; one in twenty of the true ones has less th
 _NEVER = 1e6
 
 
-def link_persons(faces: Sequence[tuple[int, int, Box]]) -> list[int]:
+def track_faces(faces: Sequence[tuple[int, int, Box]]) -> list[int]:
     """Return each face's person, counted from 0 in the order of appearance (from left to right within a frame).
 
     Args:
@@ -88,27 +88,27 @@ def link_persons(faces: Sequence[tuple[int, int, Box]]) -> list[int]:
     return found
 
 
-def drop_strays(persons: Sequence[int], frames: Sequence[int], confidences: Sequence[float | None]) -> list[int | None]:
+def drop_strays(tracks: Sequence[int], frames: Sequence[int], confidences: Sequence[float | None]) -> list[int | None]:
     """Return each face's person, counted anew, without persons who are probably no face: None for their faces.
 
     A detector that takes a pattern for a face does so in a frame or two and is not sure. So a person seen in fewer than
     MIN_PERSON_FACES frames, never with a confidence of SURE, is none, if another one is seen in as many.
 
     Args:
-        persons: of each face, as `link_persons` returns them.
+        tracks: the person of each face, as `track_faces` returns them.
         frames: of each face.
         confidences: of each face, 0..1; None from a detector that gives none, which is sure.
     """
     seen: dict[int, set[int]] = {}
     sure: set[int] = set()
-    for person, frame, confidence in zip(persons, frames, confidences):
+    for person, frame, confidence in zip(tracks, frames, confidences):
         seen.setdefault(person, set()).add(frame)
         if confidence is None or confidence >= SURE:
             sure.add(person)
     most = max(map(len, seen.values()), default=0)
     kept = [person for person in sorted(seen) if person in sure or can_judge(len(seen[person]), most)]
     numbers = {person: number for number, person in enumerate(kept)}
-    return [numbers.get(person) for person in persons]
+    return [numbers.get(person) for person in tracks]
 
 
 def can_judge(faces: int, most: int) -> bool:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from deepfake.faces.tracking import drop_strays, link_persons
+from deepfake.faces.tracking import drop_strays, track_faces
 from deepfake.media.video import VideoError
 from deepfake.models.precision import FLOAT32, REDUCED_TOLERANCE
 from deepfake.parallel.pool import IsCancelled, WorkerDied, raise_if_cancelled
@@ -220,8 +220,8 @@ def failed_result(error: Exception) -> VideoResult:
 def _scored_faces(faces: VideoFaces, by_face: Mapping[FaceSource, Sequence[dict[str, float]]]) -> list[ScoredFace]:
     """All faces with their scores, if they have any, and the persons whom they belong to."""
     found = [(i, source, face) for i, (source, own) in enumerate(faces.found.items()) for face in own]
-    linked = link_persons([(face.frame, i, face.face.box) for i, _, face in found])
-    persons = drop_strays(linked, [face.frame for _, _, face in found], [face.face.score for _, _, face in found])
+    tracks = track_faces([(face.frame, i, face.face.box) for i, _, face in found])
+    persons = drop_strays(tracks, [face.frame for _, _, face in found], [face.face.score for _, _, face in found])
     scores = [entry for source in faces.found for entry in by_face.get(source, [{}] * len(faces.found[source]))]
     return [
         ScoredFace(f.frame, f.face.box, f.face.score, f.crop_size, i, entry, person, f.face.landmarks)

@@ -352,7 +352,7 @@ class Trainer:
                 value = loss.detach().float()
                 figures[name] = figures[name] + value if name in figures else value
         self.scaler.unscale_(self.optimizer)
-        norm = self._shorten_gradient()
+        norm = self._clip_gradients()
         self.scaler.step(self.optimizer)
         self.scaler.update()
         return _Figures(batch, figures, norm)
@@ -387,8 +387,8 @@ class Trainer:
             return self._wrapped.no_sync()
         return nullcontext()
 
-    def _shorten_gradient(self) -> torch.Tensor:
-        """Limits the gradient's norm as the config says; the norm before."""
+    def _clip_gradients(self) -> torch.Tensor:
+        """Clip the norm of all gradients together as the config says; return the norm before."""
         learning = [p for p in self.task.network.parameters() if p.grad is not None]
         norm = get_total_norm([p.grad for p in learning if p.grad is not None])
         if self._max_gradient_norm is not None:

@@ -108,10 +108,10 @@ class WSDANTask(AlignedTask):
             "raw": cross_entropy(raw.logits.float(), labels),
             "crop": cross_entropy(network(cropped).float(), labels),
             "drop": cross_entropy(network(dropped).float(), labels),
-            "centre": self.centres.loss(raw.matrix, labels),
+            "centre": self.centres.loss(raw.feature_matrix, labels),
         }
         whole = batch if whole is None else whole
-        self._move_centres(raw.matrix, whole)
+        self._move_centres(raw.feature_matrix, whole)
         share = len(batch) / len(whole)
         losses = {name: share * loss for name, loss in losses.items()}
         weights = self._config.losses

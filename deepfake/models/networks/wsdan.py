@@ -27,17 +27,17 @@ MAP_DROPOUT = 0.5
 """Probability that the training pass leaves an attention map out."""
 
 
-class Attended(NamedTuple):
+class WSDANOutput(NamedTuple):
     """What WS-DAN makes of n pictures.
 
     Attributes:
         logits: (n, 2).
-        matrix: (n, maps * features), L2-normalised rows: the pooled features of each attention map.
+        feature_matrix: (n, maps * features), L2-normalised rows: the pooled features of each attention map.
         attention: (n, maps, h, w), 0 or more.
     """
 
     logits: torch.Tensor
-    matrix: torch.Tensor
+    feature_matrix: torch.Tensor
     attention: torch.Tensor
 
 
@@ -69,7 +69,7 @@ class WSDAN(nn.Module):
         self.attentions = AttentionMaps(channels, maps)
         self.fc = nn.Linear(maps * channels, CLASSES, bias=False)
 
-    def forward(self, x: torch.Tensor, attended: bool = False, drop_maps: bool = False) -> torch.Tensor | Attended:
+    def forward(self, x: torch.Tensor, attended: bool = False, drop_maps: bool = False) -> torch.Tensor | WSDANOutput:
         """(n, 3, h, w) normalised pictures -> (n, 2) logits, or with `attended` everything.
 
         Args:
@@ -81,7 +81,7 @@ class WSDAN(nn.Module):
         matrix = _normalised(pooled)
         seen = _normalised(functional.dropout1d(pooled, MAP_DROPOUT)) if drop_maps else matrix
         logits = self.fc(seen * FEATURE_SCALE)
-        return Attended(logits, matrix, attention) if attended else logits
+        return WSDANOutput(logits, matrix, attention) if attended else logits
 
 
 def _pooled(attention: torch.Tensor, features: torch.Tensor) -> torch.Tensor:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deepfake.faces.tracking import SURE, drop_strays, link_persons
+from deepfake.faces.tracking import SURE, drop_strays, track_faces
 from deepfake.media.video import SpreadFrames, iter_spread
 from deepfake.prediction.face_collector import FaceCollector, FaceSource, FaceView
 
@@ -19,31 +19,31 @@ def box(x: float, y: float, size: float = 100):
 
 def test_two_people_who_move_stay_apart():
     faces = [(frame, 0, box(x + frame * 4, 50)) for frame in range(0, 60, 10) for x in (0, 300)]
-    assert link_persons(faces) == [0, 1] * 6
+    assert track_faces(faces) == [0, 1] * 6
 
 
 def test_they_are_counted_from_left_to_right():
-    assert link_persons([(0, 0, box(500, 0)), (0, 0, box(20, 90)), (9, 0, box(510, 0))]) == [1, 0, 1]
+    assert track_faces([(0, 0, box(500, 0)), (0, 0, box(20, 90)), (9, 0, box(510, 0))]) == [1, 0, 1]
 
 
 def test_a_person_who_was_away_is_known_again():
     faces = [(0, 0, box(0, 0)), (0, 0, box(400, 0)), (10, 0, box(400, 0)), (20, 0, box(400, 0)), (30, 0, box(30, 0))]
-    assert link_persons(faces) == [0, 1, 1, 1, 0]
+    assert track_faces(faces) == [0, 1, 1, 1, 0]
 
 
 def test_far_away_or_of_another_size_is_somebody_else():
-    assert link_persons([(0, 0, box(0, 0)), (1, 0, box(150, 0))]) == [0, 1]
-    assert link_persons([(0, 0, box(0, 0)), (45, 0, box(150, 0))]) == [0, 0], "in more time one gets farther"
-    assert link_persons([(0, 0, box(0, 0)), (1, 0, box(0, 0, 210))]) == [0, 1]
+    assert track_faces([(0, 0, box(0, 0)), (1, 0, box(150, 0))]) == [0, 1]
+    assert track_faces([(0, 0, box(0, 0)), (45, 0, box(150, 0))]) == [0, 0], "in more time one gets farther"
+    assert track_faces([(0, 0, box(0, 0)), (1, 0, box(0, 0, 210))]) == [0, 1]
 
 
 def test_what_several_recipes_found_is_one_person():
     faces = [(0, 0, box(0, 0)), (0, 0, box(300, 0)), (0, 1, box(305, 2)), (9, 1, box(3, 0)), (9, 0, box(1, 0))]
-    assert link_persons(faces) == [0, 1, 1, 0, 0]
+    assert track_faces(faces) == [0, 1, 1, 0, 0]
 
 
 def test_nobody_has_two_faces_in_a_frame():
-    assert link_persons([(0, 0, box(0, 0)), (5, 0, box(10, 0)), (5, 0, box(60, 0))]) == [0, 0, 1]
+    assert track_faces([(0, 0, box(0, 0)), (5, 0, box(10, 0)), (5, 0, box(60, 0))]) == [0, 0, 1]
 
 
 @given(
@@ -55,14 +55,14 @@ def test_nobody_has_two_faces_in_a_frame():
 )
 def test_any_faces_in_any_order(values, shuffler: random.Random):
     faces = [(frame, source, box(x, y, size)) for frame, source, x, y, size in dict.fromkeys(values)]
-    found = link_persons(faces)
+    found = track_faces(faces)
     assert set(found) == set(range(len(set(found))))
     seen = [(frame, source, person) for (frame, source, _), person in zip(faces, found)]
     assert len(set(seen)) == len(seen), "a person has one face in a frame and source"
     order = list(range(len(faces)))
     shuffler.shuffle(order)
     if len({face[:2] + face[2][:1] for face in faces}) == len(faces):  # no ties to break
-        assert link_persons([faces[i] for i in order]) == [found[i] for i in order]
+        assert track_faces([faces[i] for i in order]) == [found[i] for i in order]
 
 
 def test_who_is_seen_once_by_an_unsure_detector_is_nobody():
@@ -84,7 +84,7 @@ def test_false_detections_of_a_real_clip_are_nobody(mini_dfdc):
     clip = mini_dfdc / "dfdc_train_part_3" / "s18.mp4"
     late = (frame for frame in iter_spread(clip, 32, threads=1) if frame.index > 110)
     found = FaceCollector([FaceView(source, 64)]).collect(late).found[source]
-    linked = link_persons([(face.frame, 0, face.face.box) for face in found])
+    linked = track_faces([(face.frame, 0, face.face.box) for face in found])
     assert len(set(linked)) == 2, "a shoulder before a plant is taken for a face, twice"
     kept = drop_strays(linked, [face.frame for face in found], [face.face.score for face in found])
     assert set(kept) == {0, None} and kept.count(None) == 2
@@ -119,7 +119,7 @@ def scene(places, *, camera=None, walk=None, seen=None, zoom=None, frames=24, st
 
 
 def assert_told_apart(faces, truth):
-    found = link_persons(faces)
+    found = track_faces(faces)
     pairs = set(zip(found, truth))
     assert len(pairs) == len(set(found)) == len(set(truth)), sorted(pairs)
 
@@ -230,6 +230,6 @@ def test_real_people_in_a_window_that_moves_are_the_same_as_in_the_whole_picture
     found = FaceCollector([FaceView(source, 64)]).collect(moved()).found[source]
     in_window = [(face.frame, 0, face.face.box) for face in found]
     whole = [(frame, 0, (x1 + lefts[frame], y1, x2 + lefts[frame], y2)) for frame, _, (x1, y1, x2, y2) in in_window]
-    persons = link_persons(in_window)
-    assert persons == link_persons(whole)
+    persons = track_faces(in_window)
+    assert persons == track_faces(whole)
     assert len(found) > 40 and sum(persons.count(person) >= 6 for person in set(persons)) >= 3

@@ -57,7 +57,7 @@ def test_second_places_networks_agree_too(name, recorded, reference):
         if architecture != "xception":
             attended = network(image, attended=True)
             assert torch.equal(attended.logits, outputs[0])
-            outputs = [attended.logits, attended.matrix, attended.attention.mean(1, keepdim=True)]
+            outputs = [attended.logits, attended.feature_matrix, attended.attention.mean(1, keepdim=True)]
     for output, expected in zip(outputs, entry["outputs"], strict=True):
         assert list(output.shape) == expected["shape"]
         assert output.flatten()[: len(expected["values"])].tolist() == pytest.approx(expected["values"], rel=1e-6)
@@ -79,9 +79,9 @@ def test_dropped_maps_leave_the_matrix_alone():
     with torch.inference_mode():
         plain = network(image := torch.randn(4, 3, 96, 96), attended=True)
         dropped = network(image, attended=True, drop_maps=True)
-    torch.testing.assert_close(plain.matrix, dropped.matrix)
+    torch.testing.assert_close(plain.feature_matrix, dropped.feature_matrix)
     assert not torch.allclose(plain.logits, dropped.logits)
-    assert plain.matrix.norm(dim=1).tolist() == pytest.approx([1] * 4, abs=1e-5)
+    assert plain.feature_matrix.norm(dim=1).tolist() == pytest.approx([1] * 4, abs=1e-5)
     assert plain.attention.min() >= 0 and plain.attention.shape == (4, 8, 3, 3)
 
 

@@ -189,7 +189,7 @@ def test_mixed_precision_keeps_pooling_and_centres_in_single(trainer, small):
     batch = next(iter(task.train_batches(0)))
     with torch.autocast("cpu", dtype=torch.bfloat16):
         whole = network(task._input(batch.images), attended=True)
-        assert whole.attention.dtype == torch.bfloat16 and whole.matrix.dtype == torch.float32
+        assert whole.attention.dtype == torch.bfloat16 and whole.feature_matrix.dtype == torch.float32
         losses = task.loss(network, batch)
     assert task.centres.values.dtype == torch.float32
     assert all(loss.dtype == torch.float32 and torch.isfinite(loss) for loss in losses.values())
