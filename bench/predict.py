@@ -135,7 +135,7 @@ def main() -> int:
     args = parse_args()
     import torch
 
-    from deepfake.models.inference.silu import can_swish
+    from deepfake.models.inference.silu import can_run_silu
     from deepfake.models.precision import choose_device
     from deepfake.parallel.threads import share
 
@@ -147,8 +147,8 @@ def main() -> int:
         print(f"{len(job.videos)} videos, {args.frames} frames each; {', '.join(path.name for path in checkpoints)}")
         print(f"{processor()}, {default_workers()} cores; {device}; {job.workers} workers")
         if device == "cpu":
-            swish = can_swish(torch.bfloat16, share(torch.get_num_threads())[1])
-            print(f"SiLU in bf16 (torch): {'deepfake/models/inference/_bf16.c' if swish else 'oneDNN'}")
+            built = can_run_silu(torch.bfloat16, share(torch.get_num_threads())[1])
+            print(f"SiLU in bf16 (torch): {'deepfake/models/inference/_bf16.c' if built else 'oneDNN'}")
         if args.batches:
             print_batches(job, choose_ways(args, device))
         else:

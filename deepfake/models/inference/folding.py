@@ -14,7 +14,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.hooks import RemovableHandle
 from torch.utils.weak import WeakTensorKeyDictionary
 
-from deepfake.models.inference.squeeze_excite import ChannelGate
+from deepfake.models.inference.squeeze_excite import FastSqueezeExcite
 
 
 @dataclass(frozen=True)
@@ -23,13 +23,13 @@ class Folded:
 
     Attributes:
         activations: a convolution -> what has taken the place of its batch norm.
-        gates: such an activation -> the ChannelGate that alone reads what it puts out.
+        squeeze_excites: such an activation -> the FastSqueezeExcite that alone reads what it puts out.
         shapes: a convolution -> the (n, c, h, w) that it was given.
     """
 
     network: nn.Module
     activations: dict[str, str]
-    gates: dict[str, str]
+    squeeze_excites: dict[str, str]
     shapes: dict[str, torch.Size]
 
 
@@ -55,7 +55,7 @@ def fold_batch_norms(network: nn.Module, batch: torch.Tensor) -> Folded:
         )
         conv.register_parameter("bias", bias)
         replace_module(network, norm_name, _activation_of(norm))
-    return Folded(network, fed, look.readers_of(nn.BatchNorm2d, ChannelGate), look.shapes)
+    return Folded(network, fed, look.readers_of(nn.BatchNorm2d, FastSqueezeExcite), look.shapes)
 
 
 def replace_module(network: nn.Module, name: str, module: nn.Module) -> None:
@@ -79,7 +79,8 @@ class _Seen:
 
 
 class _Look:
-    """Which convolutions, batch norms with running statistics, and gates of a network read each other's outputs.
+    """Which convolutions, batch norms with running statistics, and FastSqueezeExcites of a network read each
+    other's outputs.
 
     Attributes:
         shapes: a convolution -> its input's shape.
@@ -134,7 +135,7 @@ class _Look:
 def _is_watched(module: nn.Module) -> bool:
     if isinstance(module, nn.BatchNorm2d):
         return module.track_running_stats and module.affine
-    return isinstance(module, nn.Conv2d | ChannelGate)
+    return isinstance(module, nn.Conv2d | FastSqueezeExcite)
 
 
 class _Reads(TorchDispatchMode):

@@ -18,8 +18,8 @@ from torch import nn
 from deepfake.models.inference.folding import fold_batch_norms
 from deepfake.models.inference.packing import can_pack, pack_convolutions
 from deepfake.models.inference.rectifiers import replace_rectifiers
-from deepfake.models.inference.silu import can_swish, replace_swish
-from deepfake.models.inference.squeeze_excite import replace_gates
+from deepfake.models.inference.silu import can_run_silu, replace_silu
+from deepfake.models.inference.squeeze_excite import replace_squeeze_excite
 from deepfake.models.precision import PRECISIONS
 
 Network = Callable[[torch.Tensor], torch.Tensor]
@@ -46,12 +46,12 @@ def for_inference(network: nn.Module, precision: str, batch: torch.Tensor, compi
     if reduced or packs:
         network = copy.deepcopy(network)
         if weights.device.type == "cpu":
-            replace_gates(network)
+            replace_squeeze_excite(network)
         folded = fold_batch_norms(network, batch.to(own))
         if reduced:
             _cast(network, dtype)
-        if weights.device.type == "cpu" and can_swish(dtype, torch.get_num_threads()):
-            replace_swish(folded)
+        if weights.device.type == "cpu" and can_run_silu(dtype, torch.get_num_threads()):
+            replace_silu(folded)
         if packs and not compiled:
             network = pack_convolutions(folded)
         elif packs:  # the compiler packs, too, and fuses rectifiers

@@ -1,5 +1,5 @@
 """SiLU and squeeze-and-excitation in bfloat16 on x86 processors, by C of our own (`_bf16.c`): what is left of an
-EfficientNet's time once its convolutions are packed. The C is optional; `can_swish` says whether it is here."""
+EfficientNet's time once its convolutions are packed. The C is optional; `can_run_silu` says whether it is here."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from deepfake.models.inference.folding import Folded, replace_module
-from deepfake.models.inference.squeeze_excite import ChannelGate
+from deepfake.models.inference.squeeze_excite import FastSqueezeExcite
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +26,7 @@ MOST_THREADS = 2
 """The C computes in one thread. With two of torch's, oneDNN's SiLU was as fast; with more it is taken, unmeasured."""
 
 
-def can_swish(dtype: torch.dtype, threads: int) -> bool:
+def can_run_silu(dtype: torch.dtype, threads: int) -> bool:
     """Whether the C was built, this processor can compute it, and it is the fastest, for so many threads of torch."""
     if dtype != torch.bfloat16 or threads > MOST_THREADS:
         return False
@@ -53,63 +53,63 @@ def _built() -> ModuleType | None:
 
 def _kernels() -> ModuleType:
     kernels = _built()
-    assert kernels is not None, "without can_swish there is nothing to call"
+    assert kernels is not None, "without can_run_silu there is nothing to call"
     return kernels
 
 
-def replace_swish(folded: Folded) -> None:
-    """Puts Swish in the place of each SiLU that alone reads what a convolution puts out. Where a gate alone reads what
-    that SiLU puts out, one GatedSwish takes the place of both."""
+def replace_silu(folded: Folded) -> None:
+    """Put InPlaceSiLU in the place of each SiLU that alone reads what a convolution puts out. Where a FastSqueezeExcite
+    alone reads what that SiLU puts out, one SiLUSqueezeExcite takes the place of both."""
     network = folded.network
     for name in folded.activations.values():
         if not isinstance(network.get_submodule(name), nn.SiLU):
             continue
-        gate_name = folded.gates.get(name)
-        gate = None if gate_name is None else network.get_submodule(gate_name)
-        if gate_name is not None and isinstance(gate, ChannelGate):
+        reader_name = folded.squeeze_excites.get(name)
+        reader = None if reader_name is None else network.get_submodule(reader_name)
+        if reader_name is not None and isinstance(reader, FastSqueezeExcite):
             replace_module(network, name, nn.Identity())
-            replace_module(network, gate_name, GatedSwish(gate))
+            replace_module(network, reader_name, SiLUSqueezeExcite(reader))
         else:
-            replace_module(network, name, Swish())
+            replace_module(network, name, InPlaceSiLU())
 
 
-class Swish(nn.Module):
+class InPlaceSiLU(nn.Module):
     """SiLU of what nothing else reads: it is overwritten."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(n, c, h, w) -> the same in bfloat16, and in its place if it was bfloat16 in channels-last order."""
         x = x.to(torch.bfloat16, memory_format=torch.channels_last)
-        _called(swish_)(x)
+        _called(silu_)(x)
         return x
 
 
-class GatedSwish(nn.Module):
-    """SiLU and then the gate, of what nothing else reads: it is overwritten. The means for the gate are taken in the
+class SiLUSqueezeExcite(nn.Module):
+    """SiLU and then FastSqueezeExcite, of what nothing else reads: it is overwritten. Its means are taken in the
     same pass.
 
     Args:
-        gate: whose layers are used.
+        squeeze_excite: whose layers are used.
     """
 
-    def __init__(self, gate: ChannelGate) -> None:
+    def __init__(self, squeeze_excite: FastSqueezeExcite) -> None:
         super().__init__()
-        self.layers = gate.layers
+        self.layers = squeeze_excite.layers
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(n, c, h, w) -> the same in bfloat16, and in its place if it was bfloat16 in channels-last order."""
         x = x.to(torch.bfloat16, memory_format=torch.channels_last)
-        means = _called(swish_means_)(x)
+        means = _called(silu_means_)(x)
         factors = self.layers(means.to(x.dtype)).to(x.dtype)
         _called(scale_)(x, factors.reshape(x.shape[:2]))
         return x
 
 
-def swish_(x: torch.Tensor) -> None:
+def silu_(x: torch.Tensor) -> None:
     """(n, c, h, w) bfloat16 in channels-last order becomes its SiLU."""
     _kernels().swish(_bits(x.permute(0, 2, 3, 1)))
 
 
-def swish_means_(x: torch.Tensor) -> torch.Tensor:
+def silu_means_(x: torch.Tensor) -> torch.Tensor:
     """(n, c, h, w) bfloat16 in channels-last order becomes its SiLU; (n, c, 1, 1) float32 means of that."""
     n, c, h, w = x.shape
     sums = torch.zeros(n, c, 1, 1)
@@ -125,10 +125,10 @@ def scale_(x: torch.Tensor, factors: torch.Tensor) -> None:
 # What the compiler puts into its graphs, where it cannot look inside.
 _OPERATIONS = {
     function: torch.library.custom_op(f"deepfake::{function.__name__}", function, mutates_args=("x",))
-    for function in (swish_, swish_means_, scale_)
+    for function in (silu_, silu_means_, scale_)
 }
-_OPERATIONS[swish_].register_fake(lambda x: None)
-_OPERATIONS[swish_means_].register_fake(lambda x: x.new_empty((*x.shape[:2], 1, 1), dtype=torch.float32))
+_OPERATIONS[silu_].register_fake(lambda x: None)
+_OPERATIONS[silu_means_].register_fake(lambda x: x.new_empty((*x.shape[:2], 1, 1), dtype=torch.float32))
 _OPERATIONS[scale_].register_fake(lambda x, factors: None)
 
 

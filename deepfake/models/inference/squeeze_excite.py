@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn import functional
 
 
-class ChannelGate(nn.Module):
+class FastSqueezeExcite(nn.Module):
     """Each channel times a factor that follows from the means of all.
 
     timm takes the means with `Tensor.mean`, which on a CPU sums channels-last bfloat16 three to six times slower than
@@ -30,11 +30,14 @@ class ChannelGate(nn.Module):
         return x * cast(torch.Tensor, self.layers(functional.avg_pool2d(x, x.shape[2:])))
 
 
-def replace_gates(network: nn.Module) -> None:
-    """Puts a ChannelGate with the same layers in the place of timm's modules, those of EfficientNets and RegNets."""
+def replace_squeeze_excite(network: nn.Module) -> None:
+    """Put a FastSqueezeExcite with the same layers in the place of timm's modules, of EfficientNets and RegNets."""
     for parent in list(network.modules()):
         for name, module in list(parent.named_children()):
             if isinstance(module, SqueezeExcite):
-                setattr(parent, name, ChannelGate(module.conv_reduce, module.act1, module.conv_expand, module.gate))
+                layers = module.conv_reduce, module.act1, module.conv_expand, module.gate
             elif isinstance(module, SEModule) and not module.add_maxpool:
-                setattr(parent, name, ChannelGate(module.fc1, module.bn, module.act, module.fc2, module.gate))
+                layers = module.fc1, module.bn, module.act, module.fc2, module.gate
+            else:
+                continue
+            setattr(parent, name, FastSqueezeExcite(*layers))

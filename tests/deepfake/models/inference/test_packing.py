@@ -22,7 +22,7 @@ from deepfake.models.inference.packing import (
     packed_convolution,
 )
 from deepfake.models.inference.prepare import for_inference
-from deepfake.models.inference.squeeze_excite import ChannelGate, replace_gates
+from deepfake.models.inference.squeeze_excite import FastSqueezeExcite, replace_squeeze_excite
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 CPU = torch.device("cpu")
@@ -121,12 +121,12 @@ def test_a_channel_gate_computes_what_timms_module_does(kind):
     network = nn.Sequential(nn.Conv2d(3, 24, 1), kind(24, rd_channels=6), nn.Sequential(kind(24, rd_channels=6)))
     x = torch.randn(2, 3, 13, 17).contiguous(memory_format=torch.channels_last)
     expected = network(x)
-    replace_gates(network)
-    assert isinstance(network[1], ChannelGate) and isinstance(network[2][0], ChannelGate)
+    replace_squeeze_excite(network)
+    assert isinstance(network[1], FastSqueezeExcite) and isinstance(network[2][0], FastSqueezeExcite)
     assert network(x) == pytest.approx(expected, abs=1e-6)
 
 
 def test_a_gate_that_also_takes_the_largest_stays():
     network = nn.Sequential(SEModule(24, add_maxpool=True))
-    replace_gates(network)
+    replace_squeeze_excite(network)
     assert isinstance(network[0], SEModule)

@@ -16,11 +16,10 @@ from timm.layers.squeeze_excite import SEModule
 from torch import nn
 from torch.nn import functional
 
-from deepfake.models.inference import prepare
-from deepfake.models.inference import silu as swish
+from deepfake.models.inference import prepare, silu
 from deepfake.models.inference.prepare import for_inference
-from deepfake.models.inference.silu import GatedSwish, Swish, can_swish
-from deepfake.models.inference.squeeze_excite import ChannelGate
+from deepfake.models.inference.silu import InPlaceSiLU, SiLUSqueezeExcite, can_run_silu
+from deepfake.models.inference.squeeze_excite import FastSqueezeExcite
 from deepfake.models.registry import build_model
 from deepfake.prediction.face_scorer import FaceScorer
 from tests.data.networks import lively
@@ -33,21 +32,21 @@ GUARD = 0x4040
 
 @pytest.fixture(scope="module")
 def kernels():
-    if not can_swish(BF16, 1):
+    if not can_run_silu(BF16, 1):
         pytest.skip("the C was not built, or this processor has no AVX-512 BF16")
-    return swish._kernels()
+    return silu._kernels()
 
 
 def test_it_was_built_where_it_can_be():
     headers = Path(sysconfig.get_paths()["include"]) / "Python.h"
     if not (shutil.which("cc") and headers.is_file()):
         pytest.skip("no C compiler, or no headers of Python")
-    assert swish._built() is not None, "missing or of other sources: python -m pip install -e ."
+    assert silu._built() is not None, "missing or of other sources: python -m pip install -e ."
 
 
 def test_it_is_for_bfloat16_and_few_threads(kernels):
-    assert can_swish(BF16, swish.MOST_THREADS) and not can_swish(BF16, swish.MOST_THREADS + 1)
-    assert not can_swish(torch.float32, 1) and not can_swish(torch.float16, 1)
+    assert can_run_silu(BF16, silu.MOST_THREADS) and not can_run_silu(BF16, silu.MOST_THREADS + 1)
+    assert not can_run_silu(torch.float32, 1) and not can_run_silu(torch.float16, 1)
 
 
 def bits(values: torch.Tensor) -> np.ndarray:
@@ -135,13 +134,13 @@ def test_sizes_that_do_not_fit_are_refused(kernels, function, item):
 @torch.no_grad()
 def test_gated_as_torch_gates(kernels):
     torch.manual_seed(0)
-    gate = ChannelGate(nn.Conv2d(40, 8, 1), nn.SiLU(), nn.Conv2d(8, 40, 1), nn.Sigmoid())
+    gate = FastSqueezeExcite(nn.Conv2d(40, 8, 1), nn.SiLU(), nn.Conv2d(8, 40, 1), nn.Sigmoid())
     x = torch.randn(3, 40, 9, 13)
     expected = gate(functional.silu(x))
     for order in (torch.channels_last, torch.contiguous_format):
         given_x = x.to(BF16).contiguous(memory_format=order)
         with torch.autocast("cpu", BF16):
-            assert (GatedSwish(gate)(given_x).float() - expected).abs().max() < 0.03
+            assert (SiLUSqueezeExcite(gate)(given_x).float() - expected).abs().max() < 0.03
 
 
 @torch.no_grad()
@@ -151,11 +150,11 @@ def test_a_network_with_gates_computes_the_same(kernels, monkeypatch):
     x = torch.randn(2, 3, 96, 96)
     own = for_inference(network, "bf16", x[:1])
     kinds = [type(module) for module in own.modules()]
-    assert kinds.count(GatedSwish) == 16 and ChannelGate not in kinds
-    assert kinds.count(Swish) == 17 and "swish" not in {getattr(m, "activation", None) for m in own.modules()}
-    monkeypatch.setattr(prepare, "can_swish", lambda dtype, threads: False)
+    assert kinds.count(SiLUSqueezeExcite) == 16 and FastSqueezeExcite not in kinds
+    assert kinds.count(InPlaceSiLU) == 17 and "swish" not in {getattr(m, "activation", None) for m in own.modules()}
+    monkeypatch.setattr(prepare, "can_run_silu", lambda dtype, threads: False)
     onednn = for_inference(network, "bf16", x[:1])
-    assert not any(isinstance(module, Swish | GatedSwish) for module in onednn.modules())
+    assert not any(isinstance(module, InPlaceSiLU | SiLUSqueezeExcite) for module in onednn.modules())
     expected = network(x)
     assert (own(x).float() - expected).abs().max() <= 1.5 * (onednn(x).float() - expected).abs().max() + 0.01
     assert torch.equal(own(x), own(x)) and torch.equal(own(x[1:])[0], own(x)[1])
@@ -182,8 +181,8 @@ def test_an_activation_that_others_read_too_keeps_its_gate(kernels, beside):
     x = torch.randn(2, 3, 20, 20)
     mixed = for_inference(network, "bf16", x[:1])
     assert (mixed(x).float() - network(x)).abs().max() < 0.05
-    assert isinstance(mixed.network.norm, Swish if beside else nn.Identity)
-    assert isinstance(mixed.network.gate, ChannelGate if beside else GatedSwish)
+    assert isinstance(mixed.network.norm, InPlaceSiLU if beside else nn.Identity)
+    assert isinstance(mixed.network.gate, FastSqueezeExcite if beside else SiLUSqueezeExcite)
 
 
 @pytest.mark.parametrize("beside", [False, True])
@@ -199,10 +198,10 @@ def test_compiled_networks_call_it_too(kernels, beside):
     assert (outputs.float() - network(x)).abs().max() < 0.05
     assert torch._dynamo.utils.counters["stats"]["unique_graphs"] == 1
     called = {event.key for event in seen.key_averages() if event.key.startswith("deepfake::")}
-    assert called == ({"deepfake::swish_"} if beside else {"deepfake::swish_means_", "deepfake::scale_"})
+    assert called == ({"deepfake::silu_"} if beside else {"deepfake::silu_means_", "deepfake::scale_"})
 
 
-@pytest.mark.parametrize("found", [None, SimpleNamespace(INTERFACE=swish.INTERFACE + 1, available=lambda: True)])
+@pytest.mark.parametrize("found", [None, SimpleNamespace(INTERFACE=silu.INTERFACE + 1, available=lambda: True)])
 def test_without_the_c_or_with_another_one_torch_computes(found, monkeypatch, caplog):
     caplog.set_level(logging.WARNING)  # some library of other tests leaves handlers at ERROR
 
@@ -211,15 +210,15 @@ def test_without_the_c_or_with_another_one_torch_computes(found, monkeypatch, ca
             raise ImportError(name)
         return found
 
-    monkeypatch.setattr(swish.importlib, "import_module", load)
-    swish._built.cache_clear()
+    monkeypatch.setattr(silu.importlib, "import_module", load)
+    silu._built.cache_clear()
     try:
-        assert not can_swish(torch.float32, 1) and not can_swish(BF16, 16) and not caplog.messages
-        assert not can_swish(BF16, 1)
+        assert not can_run_silu(torch.float32, 1) and not can_run_silu(BF16, 16) and not caplog.messages
+        assert not can_run_silu(BF16, 1)
         if torch.cpu._is_avx512_bf16_supported():
             assert "pip install -e ." in caplog.text
         network = lively(build_model("DeepFakeClassifier", encoder="tf_efficientnet_b0_ns"))
         images = np.random.default_rng(0).integers(0, 256, (2, 64, 64, 3), np.uint8)
         assert FaceScorer(network, precision="bf16")(images) == pytest.approx(FaceScorer(network)(images), abs=0.01)
     finally:
-        swish._built.cache_clear()
+        silu._built.cache_clear()
