@@ -11,12 +11,14 @@ import pytest
 from deepfake.datasets.layout import DataRoot
 from deepfake.datasets.metadata import Dataset, read_dataset
 from deepfake.datasets.stages import CROPS, DETECT, DIFFS, LANDMARKS, Stage
+from deepfake.faces.detectors.portable import PortableDetector
 from deepfake.parallel.workers import Outcome, Task, outcomes
 from preprocessing import preprocess_videos
 from preprocessing.pipeline import one_pass, video_steps
 from preprocessing.pipeline.families import Family
 from preprocessing.pipeline.one_pass import family_results, make_works
 from preprocessing.pipeline.work import Plan, plan_work
+from tests.data.steps import linked_root, tree
 
 
 @pytest.fixture
@@ -94,3 +96,20 @@ def test_a_single_video_that_kills_its_process_is_handed_in_once(layout):
     layout.boxes_file("a").write_text("{}")
     ((made,),) = family_results([piece], team, layout)
     assert made.reason is None and made.cost.bytes == 2, "it died after its output was there"
+
+
+@pytest.mark.parametrize("stages", [[DETECT], [DETECT, CROPS]])
+def test_boxes_found_by_one_detector_are_those_of_the_pass(stages, data_root, small_parts, tmp_path, monkeypatch):
+    """As with CUDA, but on the CPU: processes decode, this one detects, then the pass goes on with the boxes."""
+    roots = [data_root, linked_root(small_parts, tmp_path / "all at once")]
+    for root in roots:
+        monkeypatch.setattr("sys.argv", ["step", "--root-dir", str(root), "--device", "cpu", "--workers", "2"])
+        assert one_pass.run_steps(stages, DataRoot(root), preprocess_videos.parse_args()) == 0
+        monkeypatch.setattr(one_pass, "chosen_device", lambda args: "cuda")
+        monkeypatch.setattr(one_pass, "PortableDetector", lambda settings, device: PortableDetector(settings))
+    assert tree(roots[0]) == tree(roots[1]) and len(list((roots[1] / "boxes").iterdir())) == 2
+    for stage in stages:
+        one, other = (stage.runs(DataRoot(root))[0] for root in roots)
+        assert one.header.settings == other.header.settings
+        made = [{entry.video: (entry.status, entry.bytes) for entry in run.entries} for run in (one, other)]
+        assert made[0] == made[1] and len(made[0]) == len(one.entries)
