@@ -35,7 +35,7 @@ def replace_squeeze_excite(network: nn.Module) -> None:
     for parent in list(network.modules()):
         for name, module in list(parent.named_children()):
             if isinstance(module, SqueezeExcite):
-                layers = module.conv_reduce, module.act1, module.conv_expand, module.gate
+                layers: tuple[nn.Module, ...] = (module.conv_reduce, module.act1, module.conv_expand, module.gate)
             elif isinstance(module, SEModule) and not module.add_maxpool:
                 layers = module.fc1, module.bn, module.act, module.fc2, module.gate
             else:
