@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from deepfake.losslog import FAKE_WEIGHT, FIRST_CANDIDATE_EPOCH, EpochLoss, decode_log, parse_losses
+from visualize.colors import FAKE, REAL
 
 BEST_EPOCHS = 5
 EXIT_USAGE = 2
@@ -68,8 +69,8 @@ def draw(losses: list[EpochLoss], best: list[EpochLoss], fake_weight: float, tit
     figure = Figure(figsize=(9, 5), layout="constrained")
     axes = figure.add_subplot()
     epochs = [v.epoch for v in losses]
-    axes.plot(epochs, [v.fake for v in losses], color="tab:red", alpha=0.45, label="fake videos")
-    axes.plot(epochs, [v.real for v in losses], color="tab:green", alpha=0.45, label="real videos")
+    axes.plot(epochs, [v.fake for v in losses], color=FAKE, alpha=0.45, label="fake videos")
+    axes.plot(epochs, [v.real for v in losses], color=REAL, alpha=0.45, label="real videos")
     weighted = [v.weighted(fake_weight) for v in losses]
     axes.plot(epochs, weighted, "o-", color="tab:blue", markersize=3, label=f"({fake_weight:g} fake + real) / 2")
     marks = [v.weighted(fake_weight) for v in best]

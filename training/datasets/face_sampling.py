@@ -69,8 +69,8 @@ def even_rows(videos: pd.DataFrame, counts: np.ndarray) -> pd.DataFrame:
 def balanced_samples(videos: pd.DataFrame, frames: int) -> int:
     """How many samples each epoch of `balanced_rows` has at least, whatever fakes are drawn."""
     counts = np.minimum(videos["n_frame"].to_numpy(), frames)
-    sides = [np.sort(counts[videos["is_fake"] == label]) for label in (0, 1)]
-    return int(sum(side[: min(map(len, sides))].sum() for side in sides))
+    classes = [np.sort(counts[videos["is_fake"] == label]) for label in (0, 1)]
+    return int(sum(of_class[: min(map(len, classes))].sum() for of_class in classes))
 
 
 def balanced_rows(videos: pd.DataFrame, frames: int, stride: int, seed: int, epoch: int) -> pd.DataFrame:
@@ -80,9 +80,9 @@ def balanced_rows(videos: pd.DataFrame, frames: int, stride: int, seed: int, epo
     `frames * stride` pictures has its own narrower stride; one with less than `frames` gives each picture once.
     """
     rng = _rng(seed, epoch)
-    sides = [np.flatnonzero(videos["is_fake"] == label) for label in (0, 1)]
-    fewest = min(map(len, sides))
-    chosen = np.concatenate([rng.permutation(side)[:fewest] for side in sides])
+    classes = [np.flatnonzero(videos["is_fake"] == label) for label in (0, 1)]
+    fewest = min(map(len, classes))
+    chosen = np.concatenate([rng.permutation(of_class)[:fewest] for of_class in classes])
     videos = videos.iloc[chosen]
     rows = _repeated(videos, np.minimum(videos["n_frame"].to_numpy(), frames))
     rows["part"] = stride * rows.pop("nth") + epoch % stride

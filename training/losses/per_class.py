@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 
 FAKE_LABEL = 0.5
-"""Labels above are fakes'; smoothed labels stay on their side."""
+"""Labels above are fakes'; smoothing moves no label across it."""
 
 
 @dataclass(frozen=True)
