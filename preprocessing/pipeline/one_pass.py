@@ -7,7 +7,7 @@ one kind there is nothing to share, so each video is a piece of its own, and wor
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from typing import Any
 from deepfake.cli.reading_options import chosen_limits, limit_arguments
 from deepfake.datasets.layout import DataRoot, is_there
 from deepfake.datasets.metadata import Dataset, VideoRecord, read_dataset
+from deepfake.datasets.run_records import Header
 from deepfake.datasets.stages import CROPS, DETECT, DIFFS, LANDMARKS, Stage
 from deepfake.faces.boxes import MARGIN, BoxFile, write_boxes
 from deepfake.faces.detectors import PRESETS, FaceDetector, get_preset
@@ -64,25 +65,38 @@ def run_steps(stages: Sequence[Stage], layout: DataRoot, args: argparse.Namespac
     """
     dataset = read_dataset(layout.root)
     works = make_works(stages, layout, dataset, args)
+    first, is_alone = works[0], len(works) == 1
     with writing_folder(layout.root):
         plans = [plan_work(work, args) for work in works]  # all of them: refused before the first one begins
-        # What each step's record gives as its arguments: those of this command, or of the step that does its part.
-        arguments = {work.step: step_arguments(work.step, args) if len(works) > 1 else None for work in works}
+        # The records of several steps give the arguments with which each would do its part alone.
+        arguments = {work.step: None if is_alone else step_arguments(work.step, args) for work in works}
         codes = []
-        if works[0].on_gpu:
-            codes.append(run_work(works[0], args, arguments[works[0].step]))
+        if first.on_gpu:
+            codes.append(run_work(first, args, arguments[first.step]))
             plans = plans[1:]
         if plans:
             headers = {plan: plan.header(args, arguments[plan.work.step]) for plan in plans}
-            job = FamilyJob(layout, {plan.work.step: plan.work.task for plan in plans})
-            todo = longest_first(_pieces(dataset, plans), _family_size)
-            with open_team(Task(job, prepare=job.load), args) as team:
-
-                def results(marker: Path) -> Iterator[list[OutputResult]]:
-                    return family_results(todo, partial(team, marker=marker), layout, plans[0].redo_all)
-
-                codes.append(record_results(headers, results, PASS if len(works) > 1 else works[0].step))
+            codes.append(_run_pass(headers, dataset, layout, args, first.step if is_alone else PASS))
         return max(codes)
+
+
+def _run_pass(
+    headers: Mapping[Plan[VideoRecord], Header],
+    dataset: Dataset,
+    layout: DataRoot,
+    args: argparse.Namespace,
+    description: str,
+) -> int:
+    """Do what several steps have to do, a family at a time. The arguments are those of `record_results`."""
+    plans = list(headers)
+    job = FamilyJob(layout, {plan.work.step: plan.work.task for plan in plans})
+    todo = longest_first(_pieces(dataset, plans), _family_size)
+    with open_team(Task(job, prepare=job.load), args) as team:
+
+        def results(marker: Path) -> Iterator[list[OutputResult]]:
+            return family_results(todo, partial(team, marker=marker), layout, plans[0].redo_all)
+
+        return record_results(headers, results, description)
 
 
 def make_works(
