@@ -17,8 +17,7 @@ from threading import Event
 from typing import TYPE_CHECKING
 
 from deepfake.cli.commandline import EXIT_INTERRUPTED, EXIT_USAGE, index_int, positive_int, run_guarded
-from deepfake.cli.prediction_options import add_host, add_networks, add_precision, add_upload_limits, upload_limits
-from deepfake.faces.detectors.base import ALIGNING
+from deepfake.cli.prediction_options import add_host, add_networks, add_precision, add_upload_limits
 from deepfake.parallel.allocator import keep_freed_memory
 from deepfake.prediction.ensemble import listed_ensembles, read_ensemble, weighted_members
 from deepfake.published import WeightsError, check_present
@@ -144,17 +143,9 @@ def build_analyzers(args: argparse.Namespace) -> AnalyzersByName:
     if not offered:
         raise ValueError("no ensemble is complete; name --models, or fetch what is missing:\n  " + "\n  ".join(missing))
     calibrations = {next(iter(offered)): read_calibration(args.calibration)} if args.calibration else {}
-    from deepfake.models.precision import choose_device
     from serving.analyzer import AnalyzersByName, AnalyzerSettings
 
-    settings = AnalyzerSettings(
-        device=choose_device(args.device),
-        detector=ALIGNING.get(args.detector),
-        weights_dir=args.weights_dir,
-        precision=args.precision,
-        max_seconds=args.max_seconds,
-        limits=upload_limits(args),
-    )
+    settings = AnalyzerSettings.chosen(args)
     return AnalyzersByName(offered, settings, calibrations)
 
 

@@ -23,9 +23,7 @@ from deepfake.cli.prediction_options import (
     add_precision,
     add_upload_limits,
     chosen_members,
-    upload_limits,
 )
-from deepfake.faces.detectors.base import ALIGNING
 from deepfake.parallel.allocator import keep_freed_memory
 from deepfake.prediction.ensemble import Member
 from deepfake.published import check_present
@@ -157,14 +155,7 @@ def build_analyzer(args: argparse.Namespace, members: list[Member]) -> Analyzer:
     calibration = read_calibration(args.calibration) if args.calibration else None
     from serving.analyzer import AnalyzerSettings, load_analyzer
 
-    settings = AnalyzerSettings(
-        device=args.device,
-        detector=ALIGNING.get(args.detector),
-        weights_dir=args.weights_dir,
-        precision=args.precision,
-        max_seconds=args.max_seconds,
-        limits=upload_limits(args),
-    )
+    settings = AnalyzerSettings.chosen(args)
     return load_analyzer(members, settings, calibration)
 
 

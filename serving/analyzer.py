@@ -7,6 +7,7 @@ other user.
 from __future__ import annotations
 
 import tempfile
+from argparse import Namespace
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -14,9 +15,10 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
-from deepfake.faces.detectors.base import DetectorSettings
+from deepfake.cli.prediction_options import upload_limits
+from deepfake.faces.detectors.base import ALIGNING, DetectorSettings
 from deepfake.media.video import LIMITS, ReadLimits, VideoError, length_of
-from deepfake.models.precision import AUTO
+from deepfake.models.precision import AUTO, choose_device
 from deepfake.parallel.pool import IsCancelled, WorkerDied, run_in_subprocess
 from deepfake.prediction.bounded_memory import bounded_memory
 from deepfake.prediction.ensemble import Member
@@ -72,6 +74,22 @@ class AnalyzerSettings:
     precision: str = AUTO
     max_seconds: float = 600
     limits: ReadLimits = LIMITS
+
+    @staticmethod
+    def chosen(args: Namespace) -> AnalyzerSettings:
+        """Return what a command's options say: those of `deepfake.cli.prediction_options`, and `--max-seconds`.
+
+        Raises:
+            ValueError: CUDA is asked for and not there.
+        """
+        return AnalyzerSettings(
+            device=choose_device(args.device),
+            detector=ALIGNING.get(args.detector),
+            weights_dir=args.weights_dir,
+            precision=args.precision,
+            max_seconds=args.max_seconds,
+            limits=upload_limits(args),
+        )
 
 
 class Analyzer:
