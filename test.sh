@@ -12,7 +12,9 @@ environment (default):
   DEEPFAKE_REQUIRE_SHARED (0)      1: missing reference data in ../shared is a failure, not a skip
   DEEPFAKE_REQUIRE_TRITON (0)      1: the same for the Triton server, which is installed into .cache/triton
 
-example: bash test.sh tests/preprocessing -k resume
+examples:
+  bash test.sh tests/preprocessing -k resume
+  bash test.sh -m "not slow"
 USAGE
     exit 0
 fi

@@ -23,6 +23,8 @@ from tests.data.clips import cut, draw, gradient
 from tests.data.predicting import tiny_checkpoint
 from tests.data.service_process import FORM_HEADERS, form, wait_for
 
+pytestmark = [pytest.mark.server, pytest.mark.browser]
+
 httpx = pytest.importorskip("httpx")
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")

@@ -13,7 +13,7 @@ from federated.try_assets import main
 from training.config import read_config
 
 pytest.importorskip("substrafl")
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = [pytest.mark.usefixtures("one_thread"), pytest.mark.federated]
 
 
 @pytest.fixture

@@ -26,6 +26,8 @@ from deepfake.version import code_version, source_checksum
 from tests.data.clips import cut, write_metadata
 from tests.data.steps import step_command, tree
 
+pytestmark = pytest.mark.cluster
+
 pytest.importorskip("distributed")
 
 ALLOWED_FAILURES = 1

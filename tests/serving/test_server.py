@@ -14,6 +14,8 @@ import pytest
 
 from tests.data.service_process import wait_for
 
+pytestmark = pytest.mark.server
+
 HEAD_SECONDS = 1.0
 _SERVE = """
 import sys

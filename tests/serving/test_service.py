@@ -27,6 +27,8 @@ from serving.admission import SLOW_AFTER
 from tests.data.clips import ffmpeg
 from tests.data.service_process import FORM_HEADERS, form, serving, starting, wait_for
 
+pytestmark = pytest.mark.server
+
 TOKEN = "correct-horse-battery"
 WAITING = 2
 TIMEOUT = 4

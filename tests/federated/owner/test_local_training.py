@@ -20,7 +20,7 @@ from training.config import parse_config
 from training.options import RunOptions
 from training.tasks.classifier import run_classifier
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = [pytest.mark.usefixtures("one_thread"), pytest.mark.federated]
 
 
 def settings_of(**changes) -> LocalSettings:

@@ -8,6 +8,8 @@ from sklearn import metrics as reference
 from federated.owner.metrics import METRICS
 from federated.owner.predictions import read_predictions, write_predictions
 
+pytestmark = pytest.mark.federated
+
 
 @pytest.fixture
 def scored(opened) -> tuple:

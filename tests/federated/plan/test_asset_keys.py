@@ -7,6 +7,8 @@ import pytest
 from federated.plan.asset_keys import AssetKeys, read_keys, write_keys
 from federated.plan.plan import OwnerAssets
 
+pytestmark = pytest.mark.federated
+
 KEYS = AssetKeys(
     owners={"owner1": OwnerAssets("MyOrg1MSP", "data-key", ["a", "b"], ["c"])},
     fingerprints={"owner1": "f" * 64},

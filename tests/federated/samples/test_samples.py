@@ -16,6 +16,8 @@ from tests.data.federated_runs import generate
 from training.datasets.crop_reading import FolderCrops, as_rows
 from training.datasets.crops import SampleOptions, TrainingCrops
 
+pytestmark = pytest.mark.federated
+
 
 @pytest.fixture
 def train(owners: Path, tmp_path: Path) -> Path:

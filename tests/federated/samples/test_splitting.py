@@ -8,6 +8,8 @@ from hypothesis import strategies as st
 from deepfake.datasets.folds import COLUMNS, FoldError
 from federated.samples.splitting import KINDS, TEST, TRAIN, split_by_owner
 
+pytestmark = pytest.mark.federated
+
 
 def fold_table(crops: dict[str, tuple[int, int]]) -> pd.DataFrame:
     """Original -> (fold, crops of it and of its fake)."""
