@@ -35,11 +35,11 @@ and resamples where the labels name originals (a .csv with a column "original" d
 exit codes:
   0    the calibration and the picture are written
   {EXIT_USAGE}    the predictions, labels or names cannot be used, or no calibration fits; figures of the scores are
-       printed where there are labelled videos
+       printed where there are labeled videos
 
 example:
-  python predict_folder.py --test-dir labelled --ensemble first_place --details details.json
-  python calibrate.py --predictions details.json --labels labelled/metadata.json --out weights/first.calibration.json
+  python predict_folder.py --test-dir labeled --ensemble first_place --details details.json
+  python calibrate.py --predictions details.json --labels labeled/metadata.json --out weights/first.calibration.json
 """
 
 

@@ -46,7 +46,7 @@ EPILOG = f"""written to the output folder:
   NAME_cam.mp4          with --video, of a video: the maps over the whole frames
 
 Pictures are searched for faces like frames; those of a folder are taken as crops of faces as they are. A map is scaled
-to its own greatest value: its colours compare places of one face, not faces. Read it together with the score.
+to its own greatest value: its colors compare places of one face, not faces. Read it together with the score.
 
 exit codes:
   0    everything is drawn

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 COMPILED_FROM = 50
 """Fewer videos are scored in less time than compiling takes."""
 
-EPILOG = f"""Architecture, input size, normalisation and crop recipe come from the checkpoints.
+EPILOG = f"""Architecture, input size, normalization and crop recipe come from the checkpoints.
 A stopped run (Ctrl-C, kill, power) continues when the same command is run again.
 
 statuses in the details:

@@ -5,11 +5,11 @@ set -euo pipefail
 
 stopped="" # the number of the first signal that came
 child=""   # the program that is running
-signalled=""
+signaled=""
 
 on_signal() { # NAME NUMBER
     stopped=${stopped:-$2}
-    signalled=1
+    signaled=1
     [[ -n $child ]] || return 0
     if [[ $1 == INT ]]; then # Ctrl-C reaches the program as well; given twice, it would cut its ending short
         for _ in {1..20}; do
@@ -36,10 +36,10 @@ run_on() {
     child=$!
     [[ -z $stopped ]] || kill -s TERM "$child" 2>/dev/null || true # the signal came just before
     while true; do
-        signalled=""
+        signaled=""
         code=0
         wait "$child" || code=$?
-        [[ -n $signalled ]] || break # else a signal has ended the waiting, not the program
+        [[ -n $signaled ]] || break # else a signal has ended the waiting, not the program
     done
     child=""
     return "$code"

@@ -60,7 +60,7 @@ def fancy_pca(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def _pipelines() -> tuple[Any, Any, Any, Any]:
-    """What comes before the resize, two colour changes to choose from, and what comes after them."""
+    """What comes before the resize, two color changes to choose from, and what comes after them."""
     # Without it albumentations asks the network for updates when it is imported.
     os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
     import albumentations as A

@@ -1,6 +1,6 @@
 """Measures training: the plain way against this project's, the loader alone, memory, and how much of the GPU is used.
 
-Plain is eager, NCHW, float16 autocast with loss scaling on CUDA (float32 on a CPU), an optimiser that is not fused, and
+Plain is eager, NCHW, float16 autocast with loss scaling on CUDA (float32 on a CPU), an optimizer that is not fused, and
 a wait for each step's loss. Both ways train the same network on the same batch, in turns; the fastest turn of each
 counts. FLOPs are the network's own, forward and backward, a multiply-add as two; utilisation is their share of the
 device's dense bfloat16 peak.

@@ -218,7 +218,7 @@ def in_turns(
 
 
 def resident_bytes(way: PlainWay | OwnWay) -> int:
-    """What a way keeps on the device between two turns: weights, buffers, the optimiser's state."""
+    """What a way keeps on the device between two turns: weights, buffers, the optimizer's state."""
     tensors = [*way.network.parameters(), *way.network.buffers()]
     for state in way.optimizer.state.values():
         tensors += [value for value in state.values() if isinstance(value, torch.Tensor)]

@@ -1,7 +1,7 @@
 """The lines that the trainer logs after each validation and plot_loss reads.
 
 One validation is a pair of lines, `fake_loss X` and `real_loss Y`, as in the published log; this project's log
-writes `epoch N` with them. Logs that went through a shell are read, too: UTF-16 (PowerShell's `>`), colours, progress
+writes `epoch N` with them. Logs that went through a shell are read, too: UTF-16 (PowerShell's `>`), colors, progress
 bars, prefixes of a logger or of torchrun.
 """
 
@@ -25,7 +25,7 @@ _FAKE = re.compile(rf"\bfake_loss:?\s+{_NUMBER}")
 _REAL = re.compile(rf"\breal_loss:?\s+{_NUMBER}")
 _EPOCH = re.compile(r"\bepoch:?\s+(\d+)")
 _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
-"""Of terminals: colours, cursor movements."""
+"""Of terminals: colors, cursor movements."""
 _GZIP = b"\x1f\x8b"
 
 

@@ -69,7 +69,7 @@ def parse_args() -> argparse.Namespace:
     add(
         "--fold-normalization",
         action="store_true",
-        help="the file takes pixel values in 0..255 and normalises them itself",
+        help="the file takes pixel values in 0..255 and normalizes them itself",
     )
     add(
         "--crops",

@@ -36,7 +36,7 @@ class ExportJob:
 
 
 class ExportedGraph(nn.Module):
-    """A network under the input's name, the normalisation in front of it if that is to be folded in."""
+    """A network under the input's name, the normalization in front of it if that is to be folded in."""
 
     mean: torch.Tensor
     std: torch.Tensor
@@ -50,5 +50,5 @@ class ExportedGraph(nn.Module):
             self.register_buffer("std", 255 * torch.tensor(folded.std)[:, None, None])
 
     def forward(self, pictures: torch.Tensor) -> torch.Tensor:
-        """(n, 3, s, s): normalised pictures, or pixel values in 0..255 if the normalisation is folded in."""
+        """(n, 3, s, s): normalized pictures, or pixel values in 0..255 if the normalization is folded in."""
         return self.network((pictures - self.mean) / self.std if self.folds else pictures)

@@ -18,7 +18,7 @@ STEP = Path(__file__).stem
 
 def parse_args() -> argparse.Namespace:
     parser = make_parser(
-        "Compares the crops of fakes with those of their originals: masks of 255 * (1 - SSIM), in grey.",
+        "Compares the crops of fakes with those of their originals: masks of 255 * (1 - SSIM), in gray.",
         f"python preprocessing/{STEP}.py --root-dir DATA_ROOT",
     )
     add_crops_dir(parser)

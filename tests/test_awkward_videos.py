@@ -13,7 +13,7 @@ CASES = [
     *("15-mediarecorder", "24-interlaced", "25-misc"),
 ]
 LEVELS = 2.0
-"""Of grey, on average over a frame."""
+"""Of gray, on average over a frame."""
 AMBIGUOUS = "judged all the same"
 """Hardly a frame is whole: versions of ffmpeg patch them up differently."""
 

@@ -216,7 +216,7 @@ def test_scores_that_part_the_labels_are_left_as_they_are(run, data):
     assert "log loss names no temperature" in told and "uncertain: 0 of 20 videos" in told
 
 
-def test_scores_off_centre_get_an_intercept(run, data):
+def test_scores_off_center_get_an_intercept(run, data):
     rng = np.random.default_rng(0)
     logits = np.concatenate([rng.normal(-3, 1, 60), rng.normal(0, 1, 60)])
     videos = {f"v{i}.mp4": VideoResult(OK, float(score)) for i, score in enumerate(expit(logits))}

@@ -58,7 +58,7 @@ PLAIN = "".join(f"bce 0.5\nfake_loss {v.fake:.6f}\nreal_loss {v.real:.6f}\nEpoch
         re.sub(r"_loss (\S+)", r"_loss np.float64(\1)", PLAIN).encode(),
         b"\xff\x00 no text\n" + PLAIN.encode(),
     ],
-    ids=["PowerShell", "UTF-16 BE", "cut in a character", "UTF-8 with mark", "CRLF", "colours", "torchrun",
+    ids=["PowerShell", "UTF-16 BE", "cut in a character", "UTF-8 with mark", "CRLF", "colors", "torchrun",
          "progress bar", "one line", "tensor", "numpy", "bytes"],
 )  # fmt: skip
 def test_logs_as_shells_write_them(tmp_path, content):

@@ -52,7 +52,7 @@ class ScheduleConfig:
 
     Attributes:
         type: one of `SCHEDULE_PARAMS`.
-        mode: what is counted, optimiser steps or epochs.
+        mode: what is counted, optimizer steps or epochs.
         epochs: how many epochs are trained.
         params: the type's parameters.
     """
@@ -90,7 +90,7 @@ class ScheduleConfig:
 
 @dataclass(frozen=True)
 class OptimizerConfig:
-    """The optimiser. `batch_size` is that of one process; it goes through the network in `accumulate` parts, whose
+    """The optimizer. `batch_size` is that of one process; it goes through the network in `accumulate` parts, whose
     gradients add up; `momentum` and `nesterov` are SGD's; the gradient of all parameters together is shortened to
     `max_gradient_norm` (None: never)."""
 
@@ -121,7 +121,7 @@ class TaskConfig:
     Attributes:
         network: the architecture's name in the model registry.
         size: side of the square input in pixels.
-        optimizer: optimiser and schedule.
+        optimizer: optimizer and schedule.
         normalize: per-channel mean and standard deviation of inputs in 0..1.
         fp16: float16 autocast on CUDA unless `--opt-level` says otherwise.
         pretrained: start from timm's ImageNet weights.
@@ -168,11 +168,11 @@ _Config = TypeVar("_Config", bound=TaskConfig)
 
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig(TaskConfig):
-    """First place's classifier: network, data, optimiser, schedule, loss.
+    """First place's classifier: network, data, optimizer, schedule, loss.
 
     Attributes:
         encoder: any timm network, by today's name or the published one.
-        batches_per_epoch: most optimiser steps an epoch; fewer samples make fewer steps.
+        batches_per_epoch: most optimizer steps an epoch; fewer samples make fewer steps.
         losses: loss name -> weight.
         ohem_samples: only the that many hardest fakes and reals of a batch count; None counts all.
         drop_path_rate: stochastic depth; None is the recipe's own for the encoder.
@@ -248,7 +248,7 @@ class AttentionConfig:
 
 @dataclass(frozen=True)
 class WSDANLosses:
-    """Weights of the cross entropies of whole, cropped and dropped pictures, and of the feature-centre loss."""
+    """Weights of the cross entropies of whole, cropped and dropped pictures, and of the feature-center loss."""
 
     raw: Positive = 1.0
     crop: _NotNegative = 1 / 3

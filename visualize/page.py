@@ -30,7 +30,7 @@ def render(template: str, **values: Any) -> str:
 
 
 def picture(image: np.ndarray, suffix: str = ".jpg") -> str:
-    """The address that holds an RGB or grey uint8 picture itself (a data URI), for an <img>."""
+    """The address that holds an RGB or gray uint8 picture itself (a data URI), for an <img>."""
     return _data_uri(encode_image(image, suffix), _MEDIA_TYPES[suffix])
 
 

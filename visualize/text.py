@@ -11,21 +11,21 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 INK, DIM, PAPER = (29, 36, 48), (102, 112, 133), (255, 255, 255)
-"""Colours of text, lesser text and ground: those of the pages."""
+"""Colors of text, lesser text and ground: those of the pages."""
 PADDING = 0.4
 """Room around text, in font sizes."""
 LINE = 1.35
 """From line to line, in font sizes."""
 
-Colour = tuple[int, int, int]
+Color = tuple[int, int, int]
 
 
 def text_block(
     lines: Sequence[str],
     size: int,
     width: int | None = None,
-    ink: Colour = INK,
-    paper: Colour = PAPER,
+    ink: Color = INK,
+    paper: Color = PAPER,
     bold_first: bool = False,
 ) -> np.ndarray:
     """Lines of text on plain ground: (h, width, 3) uint8 RGB. What is too long for the width ends in an ellipsis.
@@ -59,7 +59,7 @@ def paste(image: np.ndarray, patch: np.ndarray, left: int, top: int) -> None:
     part[:] = patch[: part.shape[0], : part.shape[1]]
 
 
-def stacked(pictures: Sequence[np.ndarray], paper: Colour = PAPER) -> np.ndarray:
+def stacked(pictures: Sequence[np.ndarray], paper: Color = PAPER) -> np.ndarray:
     """Pictures one below the other, from the left edge; as wide as the widest."""
     sheet = np.empty((sum(p.shape[0] for p in pictures), max(p.shape[1] for p in pictures), 3), np.uint8)
     sheet[:] = paper

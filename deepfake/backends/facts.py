@@ -19,7 +19,7 @@ from deepfake.storage.json_files import parse_json
 FLOAT32, BF16, FP16, INT8 = "float32", "bf16", "fp16", "int8"
 
 BYTES = Normalization((0.0, 0.0, 0.0), (1 / 255, 1 / 255, 1 / 255))
-"""What pictures in 0..1 are given to a file with the normalisation folded in: they become pixel values in 0..255."""
+"""What pictures in 0..1 are given to a file with the normalization folded in: they become pixel values in 0..255."""
 
 CHECKSUM = "content_sha256"
 """Of a file that holds its own: with CHECKSUM_TO_COME in its place."""
@@ -41,7 +41,7 @@ class ExportFacts:
         spec: the checkpoint's.
         checkpoint: the name of the checkpoint's file.
         sha256: of that file.
-        folded: the file takes pixel values in 0..255 and normalises them itself.
+        folded: the file takes pixel values in 0..255 and normalizes them itself.
         precision: `FLOAT32`, `BF16`, `FP16` or `INT8`.
     """
 

@@ -1,6 +1,6 @@
 """The model spec: what a checkpoint tells its user, so that nobody has to repeat it.
 
-Prediction, export and pictures read architecture, input size, normalisation and crop recipe from here.
+Prediction, export and pictures read architecture, input size, normalization and crop recipe from here.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ FEW_FACES = 8
 
 
 def sharpness(face: np.ndarray) -> float:
-    """The variance of the Laplacian of a face on a grey square of SHARPNESS_SIZE pixels, in squared grey levels.
+    """The variance of the Laplacian of a face on a gray square of SHARPNESS_SIZE pixels, in squared gray levels.
 
     All faces are compared at one size, enlarged ones being blurred (Pech-Pacheco et al. 2000).
 

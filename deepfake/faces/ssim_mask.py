@@ -42,7 +42,7 @@ def difference_mask(original: np.ndarray, fake: np.ndarray) -> np.ndarray:
         raise ValueError(f"crops of {original.shape[:2]} and {fake.shape[:2]} pixels cannot be compared")
     if min(original.shape[:2]) < WINDOW:
         raise ValueError(f"crops of {original.shape[:2]} pixels are smaller than the {WINDOW}-pixel window")
-    # Truncated like the published masks, then to grey.
+    # Truncated like the published masks, then to gray.
     difference = (255 * (1 - ssim_map(original, fake))).astype(np.int32).astype(np.uint8)
     return cv2.cvtColor(difference, cv2.COLOR_RGB2GRAY)
 

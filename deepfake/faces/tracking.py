@@ -273,7 +273,7 @@ def _velocities(still: _Sightings, parts: Sequence[list[int]]) -> np.ndarray:
 def _camera_path(seen: _Sightings, groups: Sequence[np.ndarray], step: float) -> np.ndarray:
     """How far the camera's motion has moved everybody at each frame, (frames, 2) in pixels.
 
-    Of all paths that are made of shifts between faces of neighbouring frames, the one that explains most faces and
+    Of all paths that are made of shifts between faces of neighboring frames, the one that explains most faces and
     costs least, found by dynamic programming.
     """
     typical = float(np.median(seen.sizes))

@@ -122,7 +122,7 @@ class Decoding:
         source: the stream.
         wanted: ranks of the frames that are wanted.
         thorough: whether all others are decoded, too, so that all damage is counted. Else those that no other one
-            refers to are left out, until there is damage (its neighbours take a lost frame's place) or interlacing
+            refers to are left out, until there is damage (its neighbors take a lost frame's place) or interlacing
             (they complete a frame).
     """
 

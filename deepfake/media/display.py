@@ -48,7 +48,7 @@ class Display:
         """Return a frame as (H, W, 3) uint8 RGB in memory of its own.
 
         Args:
-            before, behind: its neighbours in time, which an interlaced frame is completed from.
+            before, behind: its neighbors in time, which an interlaced frame is completed from.
 
         Raises:
             DisplayError: the picture would be larger than the limit, or the pixel format is unknown.
@@ -130,7 +130,7 @@ def turned(image: np.ndarray, matrix: np.ndarray) -> np.ndarray:
 
 
 def deinterlace(frame: VideoFrame, before: VideoFrame | None, behind: VideoFrame | None) -> VideoFrame:
-    """Return an interlaced frame as a progressive one, completed from its neighbours in time."""
+    """Return an interlaced frame as a progressive one, completed from its neighbors in time."""
     around = [f for f in (before, frame, behind) if f is not None and _alike(f, frame)]
     graph = Graph()
     source = graph.add_buffer(width=frame.width, height=frame.height, format=frame.format, time_base=Fraction(1, 25))

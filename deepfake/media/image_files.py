@@ -82,7 +82,7 @@ _ROWS_AT_ONCE = 256
 _MISSING = 128
 """What libjpeg fills the part of a picture with that its file does not hold."""
 _SRGB_TOLERANCE = 3
-"""Levels; colours of a profile that differ by no more are taken for sRGB as they are."""
+"""Levels; colors of a profile that differ by no more are taken for sRGB as they are."""
 
 _LOG = logging.getLogger(__name__)
 _STDERR_FILENO = 2
@@ -413,7 +413,7 @@ def _on_white(rows: Image.Image) -> Image.Image:
 
 
 def _srgb_converter(image: Image.Image) -> ToRgb:
-    """Applies the embedded colour profile, if there is one for these channels and it is not sRGB."""
+    """Applies the embedded color profile, if there is one for these channels and it is not sRGB."""
     mode = "CMYK" if image.mode == "CMYK" else "RGB"
     profile = image.info.get("icc_profile")
     if profile and image.mode not in ("L", "LA", "1", "LAB"):
@@ -429,7 +429,7 @@ def _srgb_converter(image: Image.Image) -> ToRgb:
 
 
 def _is_srgb(transform: ImageCms.ImageCmsTransform) -> bool:
-    """Whether a transform leaves colours as they are, but for rounding."""
+    """Whether a transform leaves colors as they are, but for rounding."""
     levels = np.arange(0, 256, 51, dtype=np.uint8)
     colors = np.stack(np.meshgrid(levels, levels, levels), axis=-1).reshape(1, -1, 3)
     after = np.asarray(transform.apply(Image.fromarray(colors)))

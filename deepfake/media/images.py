@@ -1,4 +1,4 @@
-"""Pictures as networks want them: isotropic resize, centre pad, normalise; and reading and writing picture files.
+"""Pictures as networks want them: isotropic resize, center pad, normalize; and reading and writing picture files.
 
 Arrays are (H, W, 3) uint8 in RGB order everywhere but in the file functions, which convert.
 """
@@ -60,7 +60,7 @@ def isotropic_resize(image: np.ndarray, size: int, down: int = cv2.INTER_AREA, u
 
 
 def center_pad(image: np.ndarray, size: int) -> np.ndarray:
-    """Puts a picture of at most `size` a side on the centre of a black (size, size) square."""
+    """Puts a picture of at most `size` a side on the center of a black (size, size) square."""
     height, width = image.shape[:2]
     if (height, width) == (size, size):
         return image
@@ -124,7 +124,7 @@ def read_image(path: Path) -> np.ndarray:
 
 
 def read_gray(path: Path) -> np.ndarray:
-    """Read a mask or crop (PNG, JPEG or WebP) as (H, W) grey.
+    """Read a mask or crop (PNG, JPEG or WebP) as (H, W) gray.
 
     Raises:
         ImageError: missing, no such picture, or more than `MAX_IMAGE_PIXELS`.
@@ -142,7 +142,7 @@ def decode_image(data: bytes | np.ndarray, source: str) -> np.ndarray:
 
 
 def decode_gray(data: bytes | np.ndarray, source: str) -> np.ndarray:
-    """Decode the bytes of a PNG, JPEG or WebP file to (H, W) grey; `source` and errors as for `decode_image`."""
+    """Decode the bytes of a PNG, JPEG or WebP file to (H, W) gray; `source` and errors as for `decode_image`."""
     return _decode(data, cv2.IMREAD_GRAYSCALE, source)
 
 
@@ -176,7 +176,7 @@ def _decode(data: bytes | np.ndarray, flag: int, source: str) -> np.ndarray:
 
 
 def encode_image(image: np.ndarray, suffix: str) -> bytes:
-    """The bytes of a .png, .jpg or .webp file of an RGB or grey picture.
+    """The bytes of a .png, .jpg or .webp file of an RGB or gray picture.
 
     Raises:
         ImageError: an unknown format, an empty picture, or one too large for the format.
@@ -206,5 +206,5 @@ def as_written(image: np.ndarray, data: bytes, suffix: str) -> np.ndarray:
 
 
 def write_image(path: Path, image: np.ndarray) -> None:
-    """Writes an RGB or grey picture in the format its suffix names. Callers make it atomic."""
+    """Writes an RGB or gray picture in the format its suffix names. Callers make it atomic."""
     path.write_bytes(encode_image(image, path.suffix))

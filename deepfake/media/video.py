@@ -60,7 +60,7 @@ MIN_READABLE_SHARE = 0.1
 
 _RATE_TOLERANCE = 0.01
 
-Neighbours = tuple[VideoFrame | None, VideoFrame | None]
+Neighbors = tuple[VideoFrame | None, VideoFrame | None]
 """The frames before and behind one."""
 
 
@@ -318,9 +318,9 @@ class _Film:
     def exactly(self, indices: Collection[int]) -> Iterator[Frame]:
         wanted = frozenset(indices)
         last = max(wanted, default=-1)
-        for decoded, neighbours in self._shown(wanted, thorough=False):
+        for decoded, neighbors in self._shown(wanted, thorough=False):
             if decoded.rank in wanted:
-                yield self._frame(decoded, neighbours)
+                yield self._frame(decoded, neighbors)
             if decoded.rank >= last:
                 break
         if wanted:
@@ -340,16 +340,16 @@ class _Film:
 
     def _take_due(
         self, due: deque[int], thorough: bool, with_faulty: bool
-    ) -> Generator[tuple[Frame, frozenset[int]], None, tuple[DecodedFrame, Neighbours] | None]:
+    ) -> Generator[tuple[Frame, frozenset[int]], None, tuple[DecodedFrame, Neighbors] | None]:
         """Yields frames for indices as they come due, and takes those from `due`; returns the last frame if unused."""
-        spare: tuple[DecodedFrame, Neighbours] | None = None
-        for decoded, neighbours in self._shown(frozenset(due), thorough):
+        spare: tuple[DecodedFrame, Neighbors] | None = None
+        for decoded, neighbors in self._shown(frozenset(due), thorough):
             if not decoded.is_intact and not with_faulty:
                 continue
             taken = frozenset(due.popleft() for _ in range(bisect_right(due, decoded.rank)))
-            spare = None if taken else (decoded, neighbours)
+            spare = None if taken else (decoded, neighbors)
             if taken:
-                yield self._frame(decoded, neighbours), taken
+                yield self._frame(decoded, neighbors), taken
             if not due:
                 break
         return spare
@@ -363,7 +363,7 @@ class _Film:
         self._damage = decoding.damage
         return decoding.frames()
 
-    def _shown(self, wanted: Collection[int], thorough: bool) -> Iterator[tuple[DecodedFrame, Neighbours]]:
+    def _shown(self, wanted: Collection[int], thorough: bool) -> Iterator[tuple[DecodedFrame, Neighbors]]:
         """Decoded frames, each with those before and behind it if it is interlaced."""
         decoded = self._decode(wanted, thorough)
         before: DecodedFrame | None = None
@@ -378,9 +378,9 @@ class _Film:
                 ahead = next(decoded, None)
             before = current
 
-    def _frame(self, decoded: DecodedFrame, neighbours: Neighbours) -> Frame:
+    def _frame(self, decoded: DecodedFrame, neighbors: Neighbors) -> Frame:
         try:
-            image = self._display.picture(decoded.frame, *neighbours)
+            image = self._display.picture(decoded.frame, *neighbors)
         except DisplayError as error:
             raise VideoError(f"{self._path}: frame {decoded.rank}: {error}") from error
         return Frame(decoded.rank, image, seconds=self._source.timeline.seconds[decoded.rank])

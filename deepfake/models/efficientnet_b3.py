@@ -45,7 +45,7 @@ class FixedPadConv2d(nn.Conv2d):
 
 
 def efficientnet_b3(pretrained: bool = False) -> nn.Module:
-    """timm's EfficientNet-B3, padded and normalised as published. Its classifier is there, but unused."""
+    """timm's EfficientNet-B3, padded and normalized as published. Its classifier is there, but unused."""
     network = create_encoder(BACKBONE, pretrained)
     for name, module in list(network.named_modules()):
         if isinstance(module, Conv2dSame):

@@ -129,7 +129,7 @@ def _odd_kind(value: torch.Tensor) -> str:
     if value.layout != torch.strided:
         return f"a sparse tensor ({value.layout})"
     if value.is_quantized:
-        return "a quantised tensor"
+        return "a quantized tensor"
     if value.is_complex():
         return "complex numbers"
     if value.numel() * value.element_size() > value.untyped_storage().nbytes():

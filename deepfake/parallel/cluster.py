@@ -151,7 +151,7 @@ def outcomes(
             suspects.append(item)
         else:
             yield _outcome(item, answer)
-    for suspect in suspects:  # it may have died of its neighbour's crash
+    for suspect in suspects:  # it may have died of its neighbor's crash
         for item, answer in executor.do(iter([suspect])):
             yield Outcome(item, DIED) if answer is None else _outcome(item, answer)
 

@@ -54,7 +54,7 @@ class FaceInput:
     """Pictures of faces -> the batches that a network takes, where its weights are.
 
     Args:
-        network: takes (n, 3, s, s) normalised pictures.
+        network: takes (n, 3, s, s) normalized pictures.
         input_size: pictures of another size are resized to this, bilinearly (second place); None takes them as they
             are.
     """
@@ -85,8 +85,8 @@ class FaceInput:
         values = pixels.float() / 255
         if self._input_size not in (None, pixels.shape[-1]):
             values = functional.interpolate(values, size=self._input_size, mode="bilinear")
-        normalised = ((values - self._mean) / self._std).to(self.dtype)
-        return normalised.contiguous(memory_format=torch.channels_last)
+        normalized = ((values - self._mean) / self._std).to(self.dtype)
+        return normalized.contiguous(memory_format=torch.channels_last)
 
 
 class FaceScorer:
@@ -96,7 +96,7 @@ class FaceScorer:
     network's form for inference, and compiles it.
 
     Args:
-        network: (n, 3, s, s) normalised pictures -> what `output` says, in evaluation mode; or Streaming.
+        network: (n, 3, s, s) normalized pictures -> what `output` says, in evaluation mode; or Streaming.
         precision: a name in PRECISIONS; for float32 the network computes in its weights' own type.
         output: one of `deepfake.checkpoints.spec.OUTPUTS`.
         input_size: see `FaceInput`.

@@ -1,7 +1,7 @@
 """What a score means: the probability that the video is a fake, and the verdict. The calibration file.
 
 A network's score is not the share of fakes among videos that score alike. Temperature scaling (Guo et al., 2017, "On
-Calibration of Modern Neural Networks") divides the score's logit by one number, fitted on labelled videos
+Calibration of Modern Neural Networks") divides the score's logit by one number, fitted on labeled videos
 (`deepfake.scoring.calibration_fit`); Platt scaling (Platt, 1999) also adds an intercept, for scores that are off
 center. The order of the scores, and so the AUC, stays.
 """

@@ -56,7 +56,7 @@ Fit = Callable[[np.ndarray, np.ndarray], Callable[[np.ndarray], np.ndarray]]
 
 @dataclass(frozen=True)
 class Sample:
-    """Scored and labelled videos.
+    """Scored and labeled videos.
 
     Attributes:
         scores: (n,) float64 in 0..1.

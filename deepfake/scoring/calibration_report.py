@@ -75,7 +75,7 @@ def explain(sample: Sample, assessed: Assessment, resamples: int) -> list[str]:
     if figures[fit.CHANGE]["log_loss"].low > 0:
         lines.append("on unseen videos it does harm: better none than this one")
     elif figures[fit.CHANGE]["log_loss"].high >= 0:
-        lines.append("the gain on unseen videos may be chance; more labelled videos would tell")
+        lines.append("the gain on unseen videos may be chance; more labeled videos would tell")
     # By the Brier score: isotonic regression says 0 and 1, and one such mistake outweighs its whole log loss.
     if figures[fit.ISOTONIC_CHANGE]["brier"].high < 0:
         lines.append("isotonic regression does better: temperature and intercept do not mend these scores")
@@ -102,7 +102,7 @@ def describe_thresholds(thresholds: Thresholds, false_alarm_rate: float, miss_ra
         f"uncertain: {reals + fakes - decided} of {reals + fakes} videos",
     ]
     if of.fake_above < 0.5 or of.real_below > 0.5:
-        lines.append("a threshold beyond 0.5: these probabilities are off centre")
+        lines.append("a threshold beyond 0.5: these probabilities are off center")
     for share, allowed, what in ((of.false_alarms, false_alarm_rate, "reals"), (of.misses, miss_rate, "fakes")):
         if allowed * share.of < 1:
             lines.append(f"{share.of} {what} are too few to find a rate of {allowed:.1%}: no error was allowed")

@@ -1,6 +1,6 @@
-"""Classical face swap: similarity warp by five points, colours matched, Poisson blending under a feathered mask.
+"""Classical face swap: similarity warp by five points, colors matched, Poisson blending under a feathered mask.
 
-Blending: Perez, Gangnet, Blake, Poisson image editing, 2003. Colours: Reinhard et al., Color transfer between images,
+Blending: Perez, Gangnet, Blake, Poisson image editing, 2003. Colors: Reinhard et al., Color transfer between images,
 2001 (mean and deviation per channel in Lab).
 """
 
@@ -80,7 +80,7 @@ def swap_face(image: np.ndarray, landmarks: np.ndarray, source: FacePicture) -> 
     mask = _outline_mask(outline - corner, size)
     if (mask > 0).sum() < _MIN_PIXELS:
         return result
-    blended = _poisson_blend(_match_colours(face, window, mask), window, mask)
+    blended = _poisson_blend(_match_colors(face, window, mask), window, mask)
     soft = _feathered(mask, FEATHER * float(np.hypot(*(landmarks[1] - landmarks[0]))))[..., None]
     window[:] = np.rint(soft * blended + (1 - soft) * window).astype(np.uint8)
     return result
@@ -183,7 +183,7 @@ def _window(outline: np.ndarray, height: int, width: int) -> tuple[int, int, int
 
 
 def _outline_mask(outline: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """(H, W) uint8 mask, 255 inside the outline. The outermost pixels stay 0: blending takes its colours from them."""
+    """(H, W) uint8 mask, 255 inside the outline. The outermost pixels stay 0: blending takes its colors from them."""
     mask = np.zeros((size[1], size[0]), np.uint8)
     cv2.fillConvexPoly(mask, np.rint(outline).astype(np.int32), 255)
     mask[[0, -1]] = 0
@@ -191,7 +191,7 @@ def _outline_mask(outline: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     return mask
 
 
-def _match_colours(face: np.ndarray, window: np.ndarray, mask: np.ndarray) -> np.ndarray:
+def _match_colors(face: np.ndarray, window: np.ndarray, mask: np.ndarray) -> np.ndarray:
     """`face` with the mean and deviation of `window` per Lab channel, both measured under the mask."""
     inside = mask > 0
     source = cv2.cvtColor(face, cv2.COLOR_RGB2LAB).astype(np.float32)
@@ -203,7 +203,7 @@ def _match_colours(face: np.ndarray, window: np.ndarray, mask: np.ndarray) -> np
 
 
 def _poisson_blend(face: np.ndarray, window: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """The gradients of `face` under the mask, those of `window` elsewhere, the colours of `window` at the border.
+    """The gradients of `face` under the mask, those of `window` elsewhere, the colors of `window` at the border.
 
     Solves Poisson's equation on the whole rectangle, where the sine transform diagonalises the Laplacian. Not OpenCV's
     seamlessClone: 5.0 returns the target unchanged for some memory layouts.
@@ -215,10 +215,10 @@ def _poisson_blend(face: np.ndarray, window: np.ndarray, mask: np.ndarray) -> np
     inside = (mask > 0)[..., None]
     divergence = np.zeros_like(target)
     for axis in (0, 1):
-        # The step between two neighbours is the face's where both lie under the mask.
-        both = np.logical_and(*_neighbours(inside, axis))
+        # The step between two neighbors is the face's where both lie under the mask.
+        both = np.logical_and(*_neighbors(inside, axis))
         step = np.where(both, np.diff(source, axis=axis), np.diff(target, axis=axis))
-        low, high = _neighbours(divergence, axis)
+        low, high = _neighbors(divergence, axis)
         low += step
         high -= step
     # With the window as the first guess the border's values are 0, as the sine transform wants them.
@@ -229,7 +229,7 @@ def _poisson_blend(face: np.ndarray, window: np.ndarray, mask: np.ndarray) -> np
     return np.clip(blended, 0, 255)
 
 
-def _neighbours(array: np.ndarray, axis: int) -> tuple[np.ndarray, np.ndarray]:
+def _neighbors(array: np.ndarray, axis: int) -> tuple[np.ndarray, np.ndarray]:
     """Views on all elements but the last, and all but the first, along an axis."""
     return (array[:-1], array[1:]) if axis == 0 else (array[:, :-1], array[:, 1:])
 

@@ -15,7 +15,7 @@ import numpy as np
 
 HEAD_RADII = (1.05, 1.5)
 """Half width and half height of the head, hair included, in distances from the eyes' line to the mouth's, and the
-head's centre is the nose."""
+head's center is the nose."""
 
 HEAD_DEPTH = 1.1
 """The nose's height over the picture's plane in the same unit."""
@@ -49,7 +49,7 @@ class Strength:
     zoom: float = 0.08
     light: float = 0.12
     noise: float = 2.0
-    """Standard deviation of the sensor's noise in grey levels."""
+    """Standard deviation of the sensor's noise in gray levels."""
 
 
 def animate(

@@ -73,7 +73,7 @@ def build_model(job: ExportJob) -> Any:
     model = program.model_proto
     _check_opset(model, job.opset)
     _forget_sources(model)
-    if job.facts.precision != INT8:  # quantising NaN loses it anyway, and expects that ReLUs give no negative numbers
+    if job.facts.precision != INT8:  # quantizing NaN loses it anyway, and expects that ReLUs give no negative numbers
         _replace_rectifiers(model)
     for key, value in job.facts.to_strings().items():
         model.metadata_props.add(key=key, value=value)

@@ -23,7 +23,7 @@ from export.formats import onnx
 from export.graph import ExportJob
 
 BATCHES = (1, 8, SCORE_BATCH["cuda"])
-"""The optimisation profile: the smallest batch, the one to be fastest at, the largest."""
+"""The optimization profile: the smallest batch, the one to be fastest at, the largest."""
 
 WORKSPACE_BYTES = 4 << 30
 """Memory that a layer may take for itself while the engine is built."""

@@ -161,7 +161,7 @@ class Repository:
 
 
 def needs_folding(specs: Sequence[ModelSpec]) -> bool:
-    """Whether networks would see the same pictures but for their normalisation: they can share an ensemble's input if
+    """Whether networks would see the same pictures but for their normalization: they can share an ensemble's input if
     that is folded in."""
     return len({_pictures(spec) for spec in specs}) == 1 and len({spec.normalization for spec in specs}) > 1
 
@@ -223,7 +223,7 @@ def _logits(one: Served) -> str:
 
 
 def _pictures(spec: ModelSpec) -> tuple[int, str]:
-    """What decides about a network's pictures before they are normalised, comparable."""
+    """What decides about a network's pictures before they are normalized, comparable."""
     return spec.input_size, json.dumps(recipe_to_dict(spec.crop), sort_keys=True)
 
 

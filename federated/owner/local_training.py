@@ -1,4 +1,4 @@
-"""One owner's part of federated averaging: the network and its optimiser, trained on own data, then given the mean.
+"""One owner's part of federated averaging: the network and its optimizer, trained on own data, then given the mean.
 
 The training is `training.engine.trainer`'s, on `training.tasks.classifier`'s task: a round is as many epochs of a
 run. The state between two rounds is an ordinary checkpoint, whose weights are those that all owners have in common.
@@ -142,7 +142,7 @@ class LocalTraining:
 
     def train(self, data: OwnerData) -> Update:
         """Trains a round on an owner's samples. The network stays as it was, for it is everybody's until `adopt`;
-        optimiser and schedule go on.
+        optimizer and schedule go on.
 
         Raises:
             ValueError: too few samples for a batch, or faces that were cropped otherwise than the network expects.

@@ -48,7 +48,7 @@ def shown_by_ffmpeg(
 
 
 def difference(frame: Frame, shown: Shown) -> float:
-    """Mean difference of a frame from what is on screen at its time, in grey levels; infinite for another size."""
+    """Mean difference of a frame from what is on screen at its time, in gray levels; infinite for another size."""
     image = shown.at(frame.seconds)
     if image.shape != frame.image.shape:
         return float("inf")

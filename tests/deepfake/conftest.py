@@ -14,8 +14,8 @@ from tests.data import clips
 settings.register_profile("library", deadline=None, max_examples=60, derandomize=True, database=None)
 settings.load_profile("library")
 
-GREY_STEP = 6
-"""Frame i of a numbered clip is uniformly GREY_STEP * i + GREY_STEP grey: far enough apart to survive compression."""
+GRAY_STEP = 6
+"""Frame i of a numbered clip is uniformly GRAY_STEP * i + GRAY_STEP gray: far enough apart to survive compression."""
 
 
 @pytest.fixture(scope="session")
@@ -30,7 +30,7 @@ def numbered_clip(ffmpeg) -> Callable[..., Path]:
 
     def make(path: Path, frames: int, *options: object, size: tuple[int, int] = (48, 64)) -> Path:
         assert 0 < frames <= 40
-        levels = (np.arange(frames, dtype=np.uint8) + 1) * np.uint8(GREY_STEP)
+        levels = (np.arange(frames, dtype=np.uint8) + 1) * np.uint8(GRAY_STEP)
         pixels = np.broadcast_to(levels[:, None, None, None], (frames, *size, 3))
         raw = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{size[1]}x{size[0]}", "-r", 10, "-i", "-"]
         codec = [] if "-c:v" in options or path.suffix == ".webm" else ["-c:v", "libx264", "-crf", 10]
@@ -44,7 +44,7 @@ def numbered_clip(ffmpeg) -> Callable[..., Path]:
 @pytest.fixture(scope="session")
 def number_of() -> Callable[[np.ndarray], int]:
     """The index that a frame of a numbered clip shows."""
-    return lambda image: round(float(image.mean()) / GREY_STEP) - 1
+    return lambda image: round(float(image.mean()) / GRAY_STEP) - 1
 
 
 @pytest.fixture(scope="session")

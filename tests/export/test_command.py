@@ -143,7 +143,7 @@ def test_pictures_without_a_face_are_told(run_main, checkpoint, tmp_path):
 
     from deepfake.media.images import write_image
 
-    write_image(tmp_path / "grey.png", np.full((64, 64, 3), 128, np.uint8))
+    write_image(tmp_path / "gray.png", np.full((64, 64, 3), 128, np.uint8))
     code, _, err = run_main(
         command.main, checkpoint, "--format", "onnx", "--crops", tmp_path, "--out", tmp_path / "out"
     )

@@ -12,7 +12,7 @@ LEVELS = [20, 50, 80, 110, 140, 170, 200]
 
 @pytest.fixture
 def data_root(tmp_path):
-    """A real and a fake of 7 frames; frame i is grey of LEVELS[i]. And one that is no video."""
+    """A real and a fake of 7 frames; frame i is gray of LEVELS[i]. And one that is no video."""
     part = tmp_path / "data" / "dfdc_train_part_0"
     part.mkdir(parents=True)
     frames = np.stack([np.full((32, 64, 3), level, np.uint8) for level in LEVELS])

@@ -15,8 +15,8 @@ from tests.data.clips import cut, draw, gradient
 from tests.data.steps import tree
 
 OPTIONS = ("--clips", "2", "--frames", "6", "--size", "240")
-ARTEFACTS = 3.0
-"""Mean difference in grey levels that compression alone stays below."""
+ARTIFACTS = 3.0
+"""Mean difference in gray levels that compression alone stays below."""
 
 
 def _run(project_root, *arguments) -> subprocess.CompletedProcess:
@@ -56,7 +56,7 @@ def test_it_is_a_dfdc_data_set_split_by_identity(sample):
         check_leaks(folds, data.pairs)
 
 
-def test_test_videos_are_labelled_and_no_part_of_the_data_set(sample):
+def test_test_videos_are_labeled_and_no_part_of_the_data_set(sample):
     with (sample / "test_videos" / "labels.csv").open() as file:
         labels = {row["filename"]: int(row["label"]) for row in csv.DictReader(file)}
     assert {path.name for path in find_videos([sample / "test_videos"]).videos} == set(labels)
@@ -78,8 +78,8 @@ def test_a_fake_is_its_original_but_for_the_face(sample, detector):
         x1, y1, x2, y2 = (int(v) for v in detector.detect([real[0].astype(np.uint8)])[0][0].box)
         face = np.zeros(changed.shape, bool)
         face[y1 - 10 : y2 + 10, x1 - 10 : x2 + 10] = True
-        assert changed[~face].mean() < ARTEFACTS
-        assert changed[y1:y2, x1:x2].mean() > 2 * ARTEFACTS
+        assert changed[~face].mean() < ARTIFACTS
+        assert changed[y1:y2, x1:x2].mean() > 2 * ARTIFACTS
 
 
 def test_clips_differ_and_move(sample):
@@ -88,8 +88,8 @@ def test_clips_differ_and_move(sample):
             _frames(next(sample.rglob(f"{person}_{name}.mp4"))) for name in ("0", "1", "test")
         )  # fmt: skip
         for one, other in ((first, second), (first, test), (second, test)):
-            assert np.abs(one - other).mean() > 2 * ARTEFACTS
-        assert np.abs(first[0] - first[-1]).mean() > ARTEFACTS
+            assert np.abs(one - other).mean() > 2 * ARTIFACTS
+        assert np.abs(first[0] - first[-1]).mean() > ARTIFACTS
 
 
 def test_only_what_is_missing_is_made_again_and_equally(sample, project_root):
@@ -122,7 +122,7 @@ def test_a_fake_of_two_clips_that_a_user_names(mini_dfdc, project_root, tmp_path
     assert "face replaced in 7 of 7 frames" in done.stdout
     assert probe(fake) == probe(target)
     changed = np.abs(_frames(fake) - _frames(target)).mean((0, 3))
-    assert changed.max() > 20 and np.median(changed) < ARTEFACTS
+    assert changed.max() > 20 and np.median(changed) < ARTIFACTS
 
 
 def test_what_a_swap_cannot_do_is_said(sample, project_root, tmp_path):

@@ -1,4 +1,4 @@
-"""Synthetic data sets: colour patches as faces, a green square on the fakes; crops, and aligned faces."""
+"""Synthetic data sets: color patches as faces, a green square on the fakes; crops, and aligned faces."""
 
 import json
 import signal

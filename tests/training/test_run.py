@@ -168,11 +168,11 @@ def test_another_architectures_checkpoint_is_refused(finished, options, tiny_con
         run_classifier(options("other", resume=str(folder / f"{NAME}_last")))
 
 
-def test_another_optimisers_state_is_refused(finished, options, tiny_config):
+def test_another_optimizers_state_is_refused(finished, options, tiny_config):
     folder, _ = finished
     adam = {**TINY["optimizer"], "type": "Adam", "momentum": 0, "nesterov": False}
     tiny_config.write_text(json.dumps({**TINY, "optimizer": adam}))
-    with pytest.raises(ValueError, match=r"_last: its optimiser does not fit.*--from-zero"):
+    with pytest.raises(ValueError, match=r"_last: its optimizer does not fit.*--from-zero"):
         run_classifier(options("adam", resume=str(folder / f"{NAME}_last"), epochs=4))
 
 

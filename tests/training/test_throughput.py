@@ -87,7 +87,7 @@ def test_parts_equal_the_whole_with_cross_entropy(project_root, shared_faces_roo
     assert_close(*ends)
 
 
-def test_centres_move_once_for_all_parts():
+def test_centers_move_once_for_all_parts():
     task = WSDANTask.__new__(WSDANTask)
     task.centres, task._matrices = FeatureCentres(6, 0.05, CPU), []
     labels = torch.tensor([0.0, 1, 1, 1, 0])
@@ -188,7 +188,7 @@ def test_compiling_without_a_compiler_is_told_before_training(shared_data_root, 
 
 
 @pytest.mark.parametrize(("kind", "momentum"), [("SGD", 0.9), ("AdamW", 0.0)])
-def test_a_fused_optimiser_computes_the_same(kind, momentum):
+def test_a_fused_optimizer_computes_the_same(kind, momentum):
     config = OptimizerConfig(2, kind, 0.05, ScheduleConfig("constant", "epoch", 1), momentum, 1e-4, momentum > 0)
     ends, optimizers = [], []
     for fused in (None, True):

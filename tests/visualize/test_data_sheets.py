@@ -23,7 +23,7 @@ from tests.data.clips import cut, draw, gradient, write_metadata
 from visualize import data_sheets
 from visualize.dataset import dataset_facts, sheets
 from visualize.dataset.augmentation_sheet import make_augmentation_sheet
-from visualize.dataset.pair_sheet import BOX_COLOUR, LANDMARK_COLOUR, WINDOW_COLOUR, Source, make_pair_sheet, overlay
+from visualize.dataset.pair_sheet import BOX_COLOR, LANDMARK_COLOR, WINDOW_COLOR, Source, make_pair_sheet, overlay
 from visualize.dataset.pairs import MOST_FAKES, draw_pairs, pairs_of, read_pair_boxes
 
 FRAMES, EVERY = 21, 10
@@ -89,9 +89,9 @@ def cut_out(drawn, place) -> np.ndarray:
     return drawn.image[top : top + height, left : left + width]
 
 
-def extent(picture: np.ndarray, colour) -> list[int]:
-    """(left, top, right, bottom) of the pixels of a colour, the last two exclusive."""
-    rows, columns = np.nonzero((picture == colour).all(axis=-1))
+def extent(picture: np.ndarray, color) -> list[int]:
+    """(left, top, right, bottom) of the pixels of a color, the last two exclusive."""
+    rows, columns = np.nonzero((picture == color).all(axis=-1))
     return [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
 
 
@@ -109,9 +109,9 @@ def test_box_and_margin_are_drawn_where_the_box_file_says(prepared):
         picture = cut_out(drawn, place)
         scale = picture.shape[1] / width
         assert scale == pytest.approx(picture.shape[0] / height, rel=0.01)
-        for colour, expected in ((BOX_COLOUR, [x1, y1, x2, y2]), (WINDOW_COLOUR, window)):
-            assert extent(picture, colour) == pytest.approx([v * scale for v in expected], abs=1.01)
-        line = (picture[round(y1 * scale) + 1, round(x1 * scale) : round(x2 * scale)] == BOX_COLOUR).all(axis=-1)
+        for color, expected in ((BOX_COLOR, [x1, y1, x2, y2]), (WINDOW_COLOR, window)):
+            assert extent(picture, color) == pytest.approx([v * scale for v in expected], abs=1.01)
+        line = (picture[round(y1 * scale) + 1, round(x1 * scale) : round(x2 * scale)] == BOX_COLOR).all(axis=-1)
         assert line.all(), "the box has an upper edge"
 
 
@@ -150,22 +150,22 @@ def test_landmarks_and_all_cells_are_on_the_drawn_sheet(prepared):
     crop = cv2.imread(str(prepared / "crops" / "d9" / f"{EVERY}_0.png"))
     scale = picture.shape[1] / crop.shape[1]
     for x, y in points * scale:
-        assert (picture[round(y), round(x)] == LANDMARK_COLOUR).all()
-    left, top, right, bottom = extent(picture, LANDMARK_COLOUR)
+        assert (picture[round(y), round(x)] == LANDMARK_COLOR).all()
+    left, top, right, bottom = extent(picture, LANDMARK_COLOR)
     reach = sheets.DOT_RADIUS + 1
     assert left >= points[:, 0].min() * scale - reach and right <= points[:, 0].max() * scale + reach + 1
     assert top >= points[:, 1].min() * scale - reach and bottom <= points[:, 1].max() * scale + reach + 1
 
 
-def test_the_overlay_colours_what_changed_alone():
+def test_the_overlay_colors_what_changed_alone():
     crop = np.random.default_rng(0).integers(0, 255, (40, 40, 3), dtype=np.uint8)
     mask = np.zeros((40, 40), np.uint8)
     mask[10:20, 10:20] = 200
     shown = overlay(crop, mask)
-    grey = cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY)
-    assert (shown[mask == 0] == grey[mask == 0][:, None]).all()
+    gray = cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY)
+    assert (shown[mask == 0] == gray[mask == 0][:, None]).all()
     inside = shown[10:20, 10:20].astype(int)
-    assert (np.ptp(inside, axis=-1) > 60).all(), "colour over the change"
+    assert (np.ptp(inside, axis=-1) > 60).all(), "color over the change"
 
 
 def test_title_fold_frame_and_time(prepared):
@@ -214,7 +214,7 @@ def test_all_faces_of_a_frame_have_a_row(root):
     assert sheet.rows[2].heading.startswith("face 1") and "detector score not known" in sheet.rows[2].heading
     assert "extract_crops.py --overwrite" in reasons(sheet)["real crop"]
     marks = sheet.rows[0].cells[0].marks
-    assert [mark.label for mark in marks if mark.colour == WINDOW_COLOUR] == ["0", "1"]
+    assert [mark.label for mark in marks if mark.color == WINDOW_COLOR] == ["0", "1"]
 
 
 @pytest.mark.parametrize(

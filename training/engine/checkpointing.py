@@ -222,15 +222,15 @@ def _facts(trainer: Trainer) -> dict[str, Any]:
 
 
 def resume(checkpoint: Checkpoint, network: nn.Module, trainer: Trainer, from_zero: bool, zero_score: bool) -> None:
-    """Continues from a checkpoint: exactly from a `_last` or `_step` one; from weights alone with a fresh optimiser.
+    """Continues from a checkpoint: exactly from a `_last` or `_step` one; from weights alone with a fresh optimizer.
 
     Args:
-        from_zero: take the weights only; epochs, schedule and optimiser start anew.
+        from_zero: take the weights only; epochs, schedule and optimizer start anew.
         zero_score: forget the best metric.
 
     Raises:
         CheckpointError: it does not fit.
-        ValueError: its optimiser is another one, or its epoch had another number of steps.
+        ValueError: its optimizer is another one, or its epoch had another number of steps.
     """
     load_weights(network, checkpoint)
     progress = trainer.progress
@@ -242,13 +242,13 @@ def resume(checkpoint: Checkpoint, network: nn.Module, trainer: Trainer, from_ze
     progress.step = progress.epoch * trainer.task.steps
     state = checkpoint.extra.get(_STATE)
     if state is None:
-        log.warning("%s holds weights only: the optimiser starts anew at epoch %d", checkpoint.path, progress.epoch)
+        log.warning("%s holds weights only: the optimizer starts anew at epoch %d", checkpoint.path, progress.epoch)
         return
     try:
         trainer.load_state(state)
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(
-            f"{checkpoint.path}: its optimiser does not fit this config ({error}); add --from-zero"
+            f"{checkpoint.path}: its optimizer does not fit this config ({error}); add --from-zero"
         ) from error
     if _EPOCH_STATE in checkpoint.extra:
         try:

@@ -72,7 +72,7 @@ def prepare(network: nn.Module, ranks: Ranks, size: int) -> nn.Module:
     """Moves a network to its device; in a distributed run on CUDA its batch norms share statistics (SyncBN).
 
     Parameters that the output for a (1, 3, size, size) input does not depend on, such as an encoder's own classifier,
-    are frozen: distributed training would wait for their gradients, and optimisers need not know them.
+    are frozen: distributed training would wait for their gradients, and optimizers need not know them.
     """
     network = network.to(ranks.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     _freeze_unused(network, torch.zeros(1, 3, size, size, device=ranks.device))

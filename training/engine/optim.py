@@ -1,4 +1,4 @@
-"""Optimisers, and learning rates as pure functions of a count, so that a resumed schedule needs no state."""
+"""Optimizers, and learning rates as pure functions of a count, so that a resumed schedule needs no state."""
 
 from __future__ import annotations
 
@@ -39,14 +39,14 @@ def build_optimizer(
         return torch.optim.Adam(learnable, **shared)
     if config.type == "AdamW":
         return torch.optim.AdamW(learnable, **shared)
-    raise ValueError(f"optimiser {config.type!r} unknown")
+    raise ValueError(f"optimizer {config.type!r} unknown")
 
 
 def load_optimizer(optimizer: torch.optim.Optimizer, state: Mapping[str, Any]) -> None:
-    """Takes over what an optimiser has learned; how steps are computed (fused or not) stays as it is here.
+    """Takes over what an optimizer has learned; how steps are computed (fused or not) stays as it is here.
 
     Raises:
-        ValueError: another optimiser's state, or other parameters.
+        ValueError: another optimizer's state, or other parameters.
     """
     own = [{key: group[key] for key in _COMPUTATION if key in group} for group in optimizer.param_groups]
     groups = state["param_groups"]
@@ -56,7 +56,7 @@ def load_optimizer(optimizer: torch.optim.Optimizer, state: Mapping[str, Any]) -
 
 
 def build_schedule(config: ScheduleConfig, base: float) -> LearningRate:
-    """The learning rate by count of steps or epochs, as `config.mode` says; `base` is the optimiser's.
+    """The learning rate by count of steps or epochs, as `config.mode` says; `base` is the optimizer's.
 
     poly: `base * (1 - n / max_iter) ** power`, 0 from `max_iter` on. step: the rate of the last reached pair of
     `steps`. multistep: times `gamma` at each milestone. exponential: `base * gamma ** n`, with `every`

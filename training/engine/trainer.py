@@ -52,7 +52,7 @@ class TrainingTask(Protocol):
     Attributes:
         network: the network, on its device.
         encoder: the part of it that `freeze_epochs` freezes.
-        steps: optimiser steps an epoch.
+        steps: optimizer steps an epoch.
         validation: columns `video` and `label`, one row for each `Batch.index` of validation.
     """
 
@@ -131,7 +131,7 @@ class StepSettings:
         precision: one of `PRECISIONS`.
         accumulate: each batch goes through the network in so many parts, and the gradients add up.
         compile: the network is compiled for training.
-        fused: one kernel for the optimiser's step; None: on CUDA.
+        fused: one kernel for the optimizer's step; None: on CUDA.
     """
 
     precision: str = "O0"

@@ -110,7 +110,7 @@ class AlignedTask(TrainingTask):
         return fake_probability(self._evaluate(network, self._input(batch.images)), OUTPUT_SOFTMAX)
 
     def _evaluate(self, network: nn.Module, images: torch.Tensor) -> torch.Tensor:
-        """Normalised pictures -> (n, 2) logits of validation."""
+        """Normalized pictures -> (n, 2) logits of validation."""
         return network(images)
 
 

@@ -1,4 +1,4 @@
-"""Second place's WS-DAN task: whole, cropped and dropped pictures, and features drawn to their class' centre."""
+"""Second place's WS-DAN task: whole, cropped and dropped pictures, and features drawn to their class' center."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from training.transforms.attention import crop_attended, draw_maps, drop_attende
 from training.transforms.augment_faces import WSDANAugmentation
 
 LONGEST = 2.0**40
-"""Batches have long ceased to turn a centre of that length; a longer one would overflow some day."""
+"""Batches have long ceased to turn a center of that length; a longer one would overflow some day."""
 XCEPTION_HEAD = "fc."
 """Begins the names of the weights of Xception that WS-DAN does not have."""
 INITIAL, INITIALIZED = "xception", "wsdan_xception"
@@ -42,7 +42,7 @@ log = logging.getLogger(__name__)
 class FeatureCentres:
     """Where the features of reals and of fakes are on average; a sample's are drawn to its class' (Wen et al. 2016).
 
-    Only directions count. A centre that has grown longer turns more slowly: hence the growth from epoch to epoch.
+    Only directions count. A center that has grown longer turns more slowly: hence the growth from epoch to epoch.
 
     Args:
         features: length of a feature vector.
@@ -60,7 +60,7 @@ class FeatureCentres:
         return (matrix.float() - normalize(self.values)[labels]).square().sum() / len(matrix)
 
     def update(self, matrix: torch.Tensor, labels: torch.Tensor) -> None:
-        """Moves each centre by `beta` times the mean of its samples' distances; the ranks' moves are averaged.
+        """Moves each center by `beta` times the mean of its samples' distances; the ranks' moves are averaged.
 
         In the published code a class' samples overwrite each other's moves, so that one of them counts. The mean is no
         longer than one, and all of them count.

@@ -21,7 +21,7 @@ P_JPEG = 0.5
 JPEG_QUALITY = (60, 100)
 P_NOISE = 0.1
 NOISE_VARIANCE = (10.0, 50.0)
-"""In squared grey levels of 0..255; the standard deviation is drawn evenly between the roots."""
+"""In squared gray levels of 0..255; the standard deviation is drawn evenly between the roots."""
 P_BLUR = 0.05
 BLUR_KERNEL = 3
 BLUR_SIGMA = 0.8
@@ -91,7 +91,7 @@ def compress(image: np.ndarray, quality: int) -> np.ndarray:
 
 
 def add_noise(image: np.ndarray, sigma: float, rng: np.random.Generator) -> np.ndarray:
-    """Adds N(0, sigma) to each value, cut towards zero to whole grey levels; `sigma` in grey levels."""
+    """Adds N(0, sigma) to each value, cut towards zero to whole gray levels; `sigma` in gray levels."""
     noise = np.empty(image.shape, np.float32)
     # OpenCV draws normal numbers three times as fast as NumPy; its own generator is seeded for each picture.
     cv2.setRNGSeed(int(rng.integers(2**31)))
@@ -110,7 +110,7 @@ def _change_color(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def fancy_pca(image: np.ndarray, rng: np.random.Generator, alpha: float = PCA_ALPHA) -> np.ndarray:
-    """Shifts all colours along their principal components (Krizhevsky et al. 2012): (H, W, 3) uint8 -> the same.
+    """Shifts all colors along their principal components (Krizhevsky et al. 2012): (H, W, 3) uint8 -> the same.
 
     Each component's shift is its variance (of values in 0..1) times a draw from N(0, alpha). albumentations' transform
     of this name scales the deviations from the mean instead.
@@ -122,7 +122,7 @@ def fancy_pca(image: np.ndarray, rng: np.random.Generator, alpha: float = PCA_AL
 
 
 def _covariance(image: np.ndarray) -> np.ndarray:
-    """Of the three channels, in squared grey levels: (3, 3) float64."""
+    """Of the three channels, in squared gray levels: (3, 3) float64."""
     # 2ab = a^2 + b^2 - (a - b)^2: sums of squares of bytes and of their differences, without one floating-point copy.
     planes, means = cv2.split(image), np.array(cv2.mean(image)[:3])
     squares = np.array([cv2.norm(plane, cv2.NORM_L2SQR) for plane in planes])
@@ -132,12 +132,12 @@ def _covariance(image: np.ndarray) -> np.ndarray:
 
 
 def change_brightness(image: np.ndarray, factor: float, offset: float) -> np.ndarray:
-    """`factor * value + offset`, clipped to 0..255 and cut to whole grey levels."""
+    """`factor * value + offset`, clipped to 0..255 and cut to whole gray levels."""
     return cv2.LUT(image, np.clip(_LEVELS * factor + offset, 0, 255).astype(np.uint8))
 
 
 def shift_hsv(image: np.ndarray, hue: float, saturation: float, value: float) -> np.ndarray:
-    """Shifts hue (around the circle), saturation and value (clipped); colourless pixels stay colourless."""
+    """Shifts hue (around the circle), saturation and value (clipped); colorless pixels stay colorless."""
     planes = cv2.split(cv2.cvtColor(image, cv2.COLOR_RGB2HSV))
     saturations = np.clip(_LEVELS + int(saturation), 0, 255)
     saturations[0] = 0
@@ -159,7 +159,7 @@ def draw_affine(size: int, rng: np.random.Generator) -> np.ndarray:
 
 
 def affine_matrix(size: int, across: float, down: float, scale: float, degrees: float) -> np.ndarray:
-    """(2, 3) for `cv2.warpAffine`: about the centre of a square; shifts are parts of `size`, cut to whole pixels."""
+    """(2, 3) for `cv2.warpAffine`: about the center of a square; shifts are parts of `size`, cut to whole pixels."""
     angle, center = math.radians(degrees), size / 2 - 0.5
     cos, sin = scale * math.cos(angle), scale * math.sin(angle)
     return np.array(

@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 
 NOISE_DEVIATION = (10**0.5 / 255, 50**0.5 / 255)
-"""Gaussian noise of variance 10 to 50 in squared grey levels, as a part of the largest."""
+"""Gaussian noise of variance 10 to 50 in squared gray levels, as a part of the largest."""
 ADDITIVE_DEVIATION = (0.01, 0.05)
 """The other Gaussian noise, likewise; the same for all channels of a pixel."""
 BLURS = ((3, 0.8), (5, 1.1), (7, 1.4))

@@ -33,7 +33,7 @@ _TEXT_SIZE = 15
 
 
 def legend(method: str, size: int = _TEXT_SIZE, night: bool = False) -> np.ndarray:
-    """A scale of the maps' colours with words, (h, w, 3) uint8 RGB, for a font of `size` pixels.
+    """A scale of the maps' colors with words, (h, w, 3) uint8 RGB, for a font of `size` pixels.
 
     Args:
         night: light on dark, for frames.

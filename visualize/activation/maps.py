@@ -1,7 +1,7 @@
-"""Where a network sees the fake: activation maps of its last feature map, and their colours.
+"""Where a network sees the fake: activation maps of its last feature map, and their colors.
 
 The class activation maps are those of the `grad-cam` library. What is explained is the logit of fake, so that a map
-shows what speaks for fake, in a real face too; each map is scaled to its own greatest value, so that colours compare
+shows what speaks for fake, in a real face too; each map is scaled to its own greatest value, so that colors compare
 places of one picture, never pictures.
 """
 
@@ -34,10 +34,10 @@ METHODS = {
 """Every method with what its maps show."""
 
 STRENGTH = 0.65
-"""Opacity of the colour where a map is high."""
+"""Opacity of the color where a map is high."""
 FULL = 0.5
 """From this value on a map has its full opacity; below, it fades away."""
-_COLOURS = cv2.COLORMAP_INFERNO
+_COLORS = cv2.COLORMAP_INFERNO
 
 CamImage = Callable[..., np.ndarray]
 
@@ -124,25 +124,25 @@ class ActivationMapper:
 def overlay(image: np.ndarray, activation: np.ndarray, strength: float = STRENGTH) -> np.ndarray:
     """A picture with a map over it: (H, W, 3) uint8 RGB.
 
-    Where the map is 0 the picture stays as it is; with growing values it loses its own colours to the map's, whose
+    Where the map is 0 the picture stays as it is; with growing values it loses its own colors to the map's, whose
     lightness grows evenly (inferno).
 
     Args:
         image: (H, W, 3) uint8 RGB.
         activation: (H, W) in 0..1.
-        strength: opacity of the colour where the map is 1, 0..1.
+        strength: opacity of the color where the map is 1, 0..1.
     """
     value = np.clip(activation, 0, 1).astype(np.float32)[..., None]
     gray = cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
     shown = np.minimum(value / FULL, 1)
     plain = image + shown * (gray.astype(np.float32) - image)
-    mixed = plain + strength * shown * (colours(value[..., 0]) - plain)
+    mixed = plain + strength * shown * (colors(value[..., 0]) - plain)
     return np.rint(mixed).astype(np.uint8)
 
 
-def colours(activation: np.ndarray) -> np.ndarray:
-    """(H, W) values in 0..1 -> their (H, W, 3) uint8 RGB colours."""
-    return cv2.cvtColor(cv2.applyColorMap(np.rint(activation * 255).astype(np.uint8), _COLOURS), cv2.COLOR_BGR2RGB)
+def colors(activation: np.ndarray) -> np.ndarray:
+    """(H, W) values in 0..1 -> their (H, W, 3) uint8 RGB colors."""
+    return cv2.cvtColor(cv2.applyColorMap(np.rint(activation * 255).astype(np.uint8), _COLORS), cv2.COLOR_BGR2RGB)
 
 
 def encoder_of(network: nn.Module, architecture: str = "") -> Any:
@@ -228,8 +228,8 @@ def _first_component(features: np.ndarray) -> np.ndarray:
     Its sign: what stands out is positive (Chung & Ying 2025, doi 10.3390/app15137562, equation 13).
     """
     flat = features.reshape(len(features), -1).T
-    centred = flat - flat.mean(0)
-    component = centred @ np.linalg.svd(centred, full_matrices=False)[2][0]
+    centered = flat - flat.mean(0)
+    component = centered @ np.linalg.svd(centered, full_matrices=False)[2][0]
     if -component.min() > component.max():
         component = -component
     return component.reshape(features.shape[1:])

@@ -58,7 +58,7 @@ def make_augmentation_sheet(crop: Crop, config: Path, seed: int) -> Sheet:
             f"{config.name}   ·   {size} x {size} pixels   ·   seed {seed}   ·   label {samples[0].label:g} "
             f"({'fake' if row.label else 'real'}, smoothed)",
             f"{file.relative_to(crop.layout.root)}: drawn by training's data set, with occlusions, compression, noise, "
-            "blur, flip, colour, shift, scale and rotation",
+            "blur, flip, color, shift, scale and rotation",
         ],
         rows=[Row(cells[start : start + COLUMNS], CELL_HEIGHT) for start in range(0, len(cells), COLUMNS)],
     )

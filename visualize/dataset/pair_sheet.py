@@ -29,15 +29,15 @@ from deepfake.media.images import read_gray, read_image
 from deepfake.media.video import LIMITS, ReadLimits, VideoError, frame_times, iter_frames
 from deepfake.parallel.workers import read_failures
 from visualize.dataset.pairs import Pair
-from visualize.dataset.sheets import Cell, Colour, Dot, Outline, Row, Sheet
+from visualize.dataset.sheets import Cell, Color, Dot, Outline, Row, Sheet
 
-BOX_COLOUR: Colour = (255, 176, 0)
-WINDOW_COLOUR: Colour = (0, 196, 255)
-LANDMARK_COLOUR: Colour = (57, 255, 20)
+BOX_COLOR: Color = (255, 176, 0)
+WINDOW_COLOR: Color = (0, 196, 255)
+LANDMARK_COLOR: Color = (57, 255, 20)
 LEGEND = (
-    (BOX_COLOUR, "face box"),
-    (WINDOW_COLOUR, f"crop: the box and 1/{MARGIN} of it on each side"),
-    (LANDMARK_COLOUR, "landmarks"),
+    (BOX_COLOR, "face box"),
+    (WINDOW_COLOR, f"crop: the box and 1/{MARGIN} of it on each side"),
+    (LANDMARK_COLOR, "landmarks"),
 )
 
 FRAME_HEIGHT, CROP_HEIGHT = 620, 340
@@ -84,11 +84,11 @@ def changed_share(mask: np.ndarray) -> float:
 
 
 def overlay(crop: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """The crop in grey, (H, W, 3) uint8 RGB, with the (H, W) mask in colour over it: the stronger, the more opaque."""
-    grey = np.repeat(cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY)[..., None], 3, axis=2).astype(np.float32)
-    colour = cv2.cvtColor(cv2.applyColorMap(mask, cv2.COLORMAP_INFERNO), cv2.COLOR_BGR2RGB)
+    """The crop in gray, (H, W, 3) uint8 RGB, with the (H, W) mask in color over it: the stronger, the more opaque."""
+    gray = np.repeat(cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY)[..., None], 3, axis=2).astype(np.float32)
+    color = cv2.cvtColor(cv2.applyColorMap(mask, cv2.COLORMAP_INFERNO), cv2.COLOR_BGR2RGB)
     opacity = _TINT * np.sqrt(mask.astype(np.float32) / 255)[..., None]
-    return np.rint(grey * (1 - opacity) + colour * opacity).astype(np.uint8)
+    return np.rint(gray * (1 - opacity) + color * opacity).astype(np.uint8)
 
 
 def _warnings(source: Source, pair: Pair) -> list[str]:
@@ -168,8 +168,8 @@ def _box_marks(faces: Sequence[Face], height: int, width: int) -> list[Outline]:
     marks = []
     for number, face in enumerate(faces):
         label = str(number) if len(faces) > 1 else ""
-        marks.append(Outline(crop_window(face.box, height, width), WINDOW_COLOUR, label))
-        marks.append(Outline(face.box, BOX_COLOUR))
+        marks.append(Outline(crop_window(face.box, height, width), WINDOW_COLOR, label))
+        marks.append(Outline(face.box, BOX_COLOR))
     return marks
 
 
@@ -215,7 +215,7 @@ def _landmark_cell(crop: np.ndarray | str, points: np.ndarray | str) -> Cell:
     title = "landmarks (real crop)"
     if isinstance(points, str) or isinstance(crop, str):
         return Cell(title, points if isinstance(points, str) else "there is no real crop to draw them on")
-    return Cell(title, crop, marks=[Dot((float(x), float(y)), LANDMARK_COLOUR) for x, y in points])
+    return Cell(title, crop, marks=[Dot((float(x), float(y)), LANDMARK_COLOR) for x, y in points])
 
 
 def _overlay_cell(crop: np.ndarray | str, mask: np.ndarray | str) -> Cell:

@@ -13,16 +13,16 @@ import cv2
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from visualize.text import DIM, INK, PAPER, Colour, font
+from visualize.text import DIM, INK, PAPER, Color, font
 
 WIDTH = 1600
 MARGIN, GAP = 32, 16
 MOST_ENLARGED = 3.0
 MISSING_HEIGHT = 150
 
-MAT: Colour = (233, 237, 243)
-RULE: Colour = (208, 213, 221)
-WARNING: Colour = (180, 35, 24)
+MAT: Color = (233, 237, 243)
+RULE: Color = (208, 213, 221)
+WARNING: Color = (180, 35, 24)
 
 LINE_WIDTH = 3
 DOT_RADIUS = 5
@@ -34,7 +34,7 @@ class Outline:
     """A rectangle (x1, y1, x2, y2) in pixels of the picture, with a text above its upper left corner."""
 
     box: tuple[float, float, float, float]
-    colour: Colour
+    color: Color
     label: str = ""
 
 
@@ -43,7 +43,7 @@ class Dot:
     """A point (x, y) in pixels of the picture."""
 
     at: tuple[float, float]
-    colour: Colour
+    color: Color
 
 
 @dataclass(frozen=True)
@@ -71,13 +71,13 @@ class Row:
 
 @dataclass(frozen=True)
 class Sheet:
-    """A title, lines of facts, warnings, a legend of colours and a picture of their scale, and rows of cells."""
+    """A title, lines of facts, warnings, a legend of colors and a picture of their scale, and rows of cells."""
 
     title: str
     rows: Sequence[Row]
     lines: Sequence[str] = ()
     warnings: Sequence[str] = ()
-    legend: Sequence[tuple[Colour, str]] = ()
+    legend: Sequence[tuple[Color, str]] = ()
     scale: np.ndarray | None = None
 
 
@@ -120,11 +120,11 @@ def _draw_header(sheet: Sheet) -> Image.Image:
     return _stack(parts, 6)
 
 
-def _draw_legend(legend: Sequence[tuple[Colour, str]], width: int) -> Image.Image:
+def _draw_legend(legend: Sequence[tuple[Color, str]], width: int) -> Image.Image:
     strip = Image.new("RGB", (width, 28), PAPER)
     draw, x = ImageDraw.Draw(strip), 0
-    for colour, text in legend:
-        draw.rectangle((x, 6, x + 22, 22), outline=colour, width=4)
+    for color, text in legend:
+        draw.rectangle((x, 6, x + 22, 22), outline=color, width=4)
         draw.text((x + 32, 3), text, INK, font(18))
         x += 32 + int(font(18).getlength(text)) + 30
     return strip
@@ -194,7 +194,7 @@ def _scale(cell: Cell, width: int, height: int) -> Image.Image | None:
     for mark in cell.marks:
         if isinstance(mark, Dot):
             x, y = mark.at[0] * factors[0], mark.at[1] * factors[1]
-            draw.circle((x, y), DOT_RADIUS, mark.colour, outline=INK)
+            draw.circle((x, y), DOT_RADIUS, mark.color, outline=INK)
         else:
             _draw_outline(draw, mark, factors)
     return picture
@@ -202,17 +202,17 @@ def _scale(cell: Cell, width: int, height: int) -> Image.Image | None:
 
 def _draw_outline(draw: ImageDraw.ImageDraw, mark: Outline, factors: tuple[float, float]) -> None:
     x1, y1, x2, y2 = (round(value * factors[i % 2]) for i, value in enumerate(mark.box))
-    draw.rectangle((x1, y1, max(x2 - 1, x1), max(y2 - 1, y1)), outline=mark.colour, width=LINE_WIDTH)
+    draw.rectangle((x1, y1, max(x2 - 1, x1), max(y2 - 1, y1)), outline=mark.color, width=LINE_WIDTH)
     if mark.label:
         used = font(16, bold=True)
         left, top = max(x1, 0), max(y1 - _LABEL_HEIGHT, 0)
         right = left + int(used.getlength(mark.label)) + 8
-        draw.rectangle((left, top, right, top + _LABEL_HEIGHT), fill=mark.colour)
+        draw.rectangle((left, top, right, top + _LABEL_HEIGHT), fill=mark.color)
         draw.text((left + 4, top + 1), mark.label, INK, used)
 
 
 def _text(
-    text: str, width: int, size: int, colour: Colour = INK, bold: bool = False, background: Colour = PAPER
+    text: str, width: int, size: int, color: Color = INK, bold: bool = False, background: Color = PAPER
 ) -> Image.Image:
     """A text in lines of at most `width` pixels; words that are longer are broken."""
     used = font(size, bold)
@@ -221,7 +221,7 @@ def _text(
     image = Image.new("RGB", (width, height * len(lines)), background)
     draw = ImageDraw.Draw(image)
     for i, line in enumerate(lines):
-        draw.text((0, i * height), line, colour, used)
+        draw.text((0, i * height), line, color, used)
     return image
 
 

@@ -46,7 +46,7 @@ MAX_WORKERS = 8
 TOP_FACES = 4
 """Of a video, that many of the highest-scoring faces are shown with their activation maps."""
 
-PERSON_COLOURS = ((46, 110, 220), (214, 92, 20), (18, 140, 90), (150, 60, 180), (190, 150, 10), (200, 40, 90))
+PERSON_COLORS = ((46, 110, 220), (214, 92, 20), (18, 140, 90), (150, 60, 180), (190, 150, 10), (200, 40, 90))
 """RGB; persons beyond take them again from the first."""
 
 SHOWN_DETAILS = ("status", "reason", "model_scores", "frames", "times", "size", "faces", "seconds")
@@ -353,7 +353,7 @@ class Reporter:
             "timelines": [self._timeline(p, result, pictures, times) for p in result.persons if not _note(p, result)],
             "top": top,
             "precision": self._precision(),
-            "colours": [css(person) for person in range(len(result.persons))],
+            "person_colors": [css(person) for person in range(len(result.persons))],
         }
 
     def _precision(self) -> str:
@@ -388,7 +388,7 @@ class Reporter:
             unit="seconds" if times else "frames",
             real_below=self._rule.real_below,
             fake_above=self._rule.fake_above,
-            colour=css(person.person),
+            color=css(person.person),
         )
         strip = [
             {"image": picture(image), "time": _time(frame, times), "score": scores.get(frame)}
@@ -420,9 +420,9 @@ def draw_poster(image: np.ndarray, faces: Iterable[ScoredFace]) -> np.ndarray:
         if face.person is None:
             continue
         left, top, right, bottom = (round(v * scale) for v in face.box)
-        colour = PERSON_COLOURS[face.person % len(PERSON_COLOURS)]
-        cv2.rectangle(poster, (left, top), (right, bottom), colour, 2, cv2.LINE_AA)
-        cv2.rectangle(poster, (left, top), (left + 24, top + 22), colour, -1)
+        color = PERSON_COLORS[face.person % len(PERSON_COLORS)]
+        cv2.rectangle(poster, (left, top), (right, bottom), color, 2, cv2.LINE_AA)
+        cv2.rectangle(poster, (left, top), (left + 24, top + 22), color, -1)
         cv2.putText(
             poster,
             str(face.person + 1),
@@ -437,8 +437,8 @@ def draw_poster(image: np.ndarray, faces: Iterable[ScoredFace]) -> np.ndarray:
 
 
 def css(person: int) -> str:
-    """A person's colour for a style sheet."""
-    red, green, blue = PERSON_COLOURS[person % len(PERSON_COLOURS)]
+    """A person's color for a style sheet."""
+    red, green, blue = PERSON_COLORS[person % len(PERSON_COLORS)]
     return f"#{red:02x}{green:02x}{blue:02x}"
 
 
@@ -478,5 +478,5 @@ def _not_judged(result: VideoResult, aggregate: str) -> list[str]:
         doubts.append(f"{unscored} of {len(result.faces)} faces: beyond the number that the networks take")
     small = sum(min(f.box[2] - f.box[0], f.box[3] - f.box[1]) < SMALL_FACE / 2 for f in result.faces)
     if small:
-        doubts.append(f"{small} of {len(result.faces)} faces are under {SMALL_FACE // 2} pixels: hardly a judgement")
+        doubts.append(f"{small} of {len(result.faces)} faces are under {SMALL_FACE // 2} pixels: hardly a judgment")
     return doubts

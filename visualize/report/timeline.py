@@ -22,7 +22,7 @@ class Timeline:
         end: the last time that was looked at.
         unit: of the times.
         real_below, fake_above: thresholds, drawn as bands.
-        colour: of the line, as in a style sheet.
+        color: of the line, as in a style sheet.
     """
 
     points: Sequence[tuple[float, float]]
@@ -30,7 +30,7 @@ class Timeline:
     unit: str
     real_below: float
     fake_above: float
-    colour: str
+    color: str
 
 
 def draw_timeline(line: Timeline) -> Markup:
@@ -64,17 +64,17 @@ def draw_timeline(line: Timeline) -> Markup:
             )
         )
     path = " ".join(f"{x(time):.1f},{y(value):.1f}" for time, value in line.points)
-    parts.append(f'<polyline points="{path}" fill="none" stroke="{line.colour}" stroke-width="2"/>')
-    parts += [f'<circle cx="{x(t):.1f}" cy="{y(v):.1f}" r="3.5" fill="{line.colour}"/>' for t, v in line.points]
+    parts.append(f'<polyline points="{path}" fill="none" stroke="{line.color}" stroke-width="2"/>')
+    parts += [f'<circle cx="{x(t):.1f}" cy="{y(v):.1f}" r="3.5" fill="{line.color}"/>' for t, v in line.points]
     label = f"probability of fake against {line.unit}"
     return Markup(
         f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{label}" width="100%">{"".join(parts)}</svg>'
     )
 
 
-def _band(top: float, bottom: float, right: float, colour: str) -> str:
+def _band(top: float, bottom: float, right: float, color: str) -> str:
     return (
-        f'<rect x="{_LEFT}" y="{top:.1f}" width="{right - _LEFT}" height="{max(bottom - top, 0):.1f}" fill="{colour}"/>'
+        f'<rect x="{_LEFT}" y="{top:.1f}" width="{right - _LEFT}" height="{max(bottom - top, 0):.1f}" fill="{color}"/>'
     )
 
 

@@ -41,7 +41,7 @@ WEIGHTS_HASH = "weights_sha256"
 """Of the .bin file: the two are replaced one after the other, and a pair that does not belong together would run."""
 
 _COMPUTES_IN = {FLOAT32: "f32", BF16: "bf16", INT8: "f32"}
-"""By default OpenVINO chooses by the processor. Of an INT8 file, what is not quantised stays in float32."""
+"""By default OpenVINO chooses by the processor. Of an INT8 file, what is not quantized stays in float32."""
 
 
 @file_format(NAME, SUFFIX, PRECISIONS, "cpu")

@@ -247,7 +247,7 @@ def _scale_frame(frame: np.ndarray, scale: float) -> np.ndarray:
     height, width = frame.shape[:2]
     size = max(int(height * scale), 1), max(int(width * scale), 1)
     # Published boxes were found on frames reduced with Pillow's bicubic filter, which averages. This one is that
-    # filter with shorter weights: few pixels differ, by one grey level, at a quarter of the time.
+    # filter with shorter weights: few pixels differ, by one gray level, at a quarter of the time.
     planes = torch.from_numpy(np.ascontiguousarray(frame)).permute(2, 0, 1)
     scaled = F.interpolate(planes[None], size, mode="bicubic", antialias=True)[0]
     return np.ascontiguousarray(scaled.permute(1, 2, 0).numpy())
@@ -305,7 +305,7 @@ def _counts(heights: np.ndarray, widths: np.ndarray, channels: int) -> np.ndarra
 
 
 def _bins(start: np.ndarray, end: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Edges (n, count) of adaptive pooling's bins between start and end: neighbours may share a pixel."""
+    """Edges (n, count) of adaptive pooling's bins between start and end: neighbors may share a pixel."""
     steps = np.arange(count)
     length = (end - start)[:, None]
     low = start[:, None] + steps * length // count

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from deepfake.faces.detectors.settings.retinaface import RetinaFaceSettings
 
 MEAN_BGR = (104.0, 117.0, 123.0)
-CENTRE_VARIANCE, SIZE_VARIANCE = 0.1, 0.2
+CENTER_VARIANCE, SIZE_VARIANCE = 0.1, 0.2
 
 BATCH_PIXELS = 8 << 20
 """Pixels of scaled frames a network call, four frames of 1920x1080: bounds memory."""
@@ -161,7 +161,7 @@ def anchors(height: int, width: int, sizes: Sizes, device: torch.device) -> torc
         device: where the result lies.
 
     Returns:
-        (A, 4) float32, in shares of the frame's width and height: centre x, y, width, height; level by level, then row
+        (A, 4) float32, in shares of the frame's width and height: center x, y, width, height; level by level, then row
         by row, cell by cell, size by size. Shared between calls: not to be written to.
     """
     levels = []
@@ -176,7 +176,7 @@ def anchors(height: int, width: int, sizes: Sizes, device: torch.device) -> torc
 
 def decode_boxes(offsets: torch.Tensor, at: torch.Tensor) -> torch.Tensor:
     """Box offsets (n, 4) at their anchors (n, 4) -> (n, 4) as x1, y1, x2, y2 in shares of the frame's size."""
-    centres = at[:, :2] + offsets[:, :2] * CENTRE_VARIANCE * at[:, 2:]
+    centres = at[:, :2] + offsets[:, :2] * CENTER_VARIANCE * at[:, 2:]
     sizes = at[:, 2:] * torch.exp(offsets[:, 2:] * SIZE_VARIANCE)
     corners = centres - sizes / 2
     return torch.cat([corners, corners + sizes], 1)
@@ -184,7 +184,7 @@ def decode_boxes(offsets: torch.Tensor, at: torch.Tensor) -> torch.Tensor:
 
 def decode_landmarks(offsets: torch.Tensor, at: torch.Tensor) -> torch.Tensor:
     """Landmark offsets (n, 10) at their anchors (n, 4) -> (n, 5, 2) as x, y in shares of the frame's size."""
-    return at[:, None, :2] + offsets.reshape(-1, 5, 2) * CENTRE_VARIANCE * at[:, None, 2:]
+    return at[:, None, :2] + offsets.reshape(-1, 5, 2) * CENTER_VARIANCE * at[:, None, 2:]
 
 
 def _load(name: str, path: Path) -> torch.nn.Module:

@@ -45,13 +45,13 @@ class DeepFakeClassifier(nn.Module):
         self.fc = nn.Linear(cast(int, encoder.num_features), 1)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """(n, 3, h, w) normalised pictures -> (n, 1) logits."""
+        """(n, 3, h, w) normalized pictures -> (n, 1) logits."""
         x = self.encoder.forward_features(x)
         return self.fc(self.dropout(self.avg_pool(x).flatten(1)))
 
 
 class DeepFakeClassifierSRM(DeepFakeClassifier):
-    """The encoder sees three fixed high-pass noise maps of the picture instead of its colours."""
+    """The encoder sees three fixed high-pass noise maps of the picture instead of its colors."""
 
     def __init__(self, encoder: nn.Module, dropout: float = VARIANT_DROPOUT) -> None:
         super().__init__(encoder, dropout)
@@ -60,12 +60,12 @@ class DeepFakeClassifierSRM(DeepFakeClassifier):
         self.srm_conv.weight = nn.Parameter(kernels[:, None].repeat(1, 3, 1, 1), requires_grad=False)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """(n, 3, h, w) normalised pictures -> (n, 1) logits."""
+        """(n, 3, h, w) normalized pictures -> (n, 1) logits."""
         return super().forward(self.srm_conv(x))
 
 
 class WeightedAveragePool(nn.Module):
-    """Pools with weights exp(sigmoid(1x1 convolution)), normalised over space: (n, c, h, w) -> (n, c)."""
+    """Pools with weights exp(sigmoid(1x1 convolution)), normalized over space: (n, c, h, w) -> (n, c)."""
 
     def __init__(self, features: int) -> None:
         super().__init__()

@@ -22,7 +22,7 @@ ATTENTION_MAPS = 8
 EPSILON = 1e-12
 BATCH_NORM_EPSILON = 1e-3
 FEATURE_SCALE = 100.0
-"""The normalised feature matrix is scaled by this before the last layer."""
+"""The normalized feature matrix is scaled by this before the last layer."""
 MAP_DROPOUT = 0.5
 """Probability that the training pass leaves an attention map out."""
 
@@ -32,7 +32,7 @@ class WSDANOutput(NamedTuple):
 
     Attributes:
         logits: (n, 2).
-        feature_matrix: (n, maps * features), L2-normalised rows: the pooled features of each attention map.
+        feature_matrix: (n, maps * features), L2-normalized rows: the pooled features of each attention map.
         attention: (n, maps, h, w), 0 or more.
     """
 
@@ -70,7 +70,7 @@ class WSDAN(nn.Module):
         self.fc = nn.Linear(maps * channels, CLASSES, bias=False)
 
     def forward(self, x: torch.Tensor, attended: bool = False, drop_maps: bool = False) -> torch.Tensor | WSDANOutput:
-        """(n, 3, h, w) normalised pictures -> (n, 2) logits, or with `attended` everything.
+        """(n, 3, h, w) normalized pictures -> (n, 2) logits, or with `attended` everything.
 
         Args:
             drop_maps: the logits are those of a random half of the attention maps (the training pass on whole faces).
@@ -78,8 +78,8 @@ class WSDAN(nn.Module):
         features = self.features.forward_features(x)
         attention = self.attentions(features)
         pooled = _pooled(attention, features)
-        matrix = _normalised(pooled)
-        seen = _normalised(functional.dropout1d(pooled, MAP_DROPOUT)) if drop_maps else matrix
+        matrix = _normalized(pooled)
+        seen = _normalized(functional.dropout1d(pooled, MAP_DROPOUT)) if drop_maps else matrix
         logits = self.fc(seen * FEATURE_SCALE)
         return WSDANOutput(logits, matrix, attention) if attended else logits
 
@@ -95,7 +95,7 @@ def _pooled(attention: torch.Tensor, features: torch.Tensor) -> torch.Tensor:
         return torch.einsum("nmhw,nchw->nmc", attention, features) / (features.shape[2] * features.shape[3])
 
 
-def _normalised(pooled: torch.Tensor) -> torch.Tensor:
+def _normalized(pooled: torch.Tensor) -> torch.Tensor:
     """(n, maps, c) -> (n, maps * c): signed square root, then rows of length 1."""
     flat = pooled.flatten(1)
     return functional.normalize(flat.sign() * (flat.abs() + EPSILON).sqrt(), dim=-1)

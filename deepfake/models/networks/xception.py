@@ -23,5 +23,5 @@ def own_key(published: str) -> str:
 
 @register("xception", "xception", own_key)
 def build(pretrained: bool = False) -> nn.Module:
-    """(n, 3, h, w) normalised pictures -> (n, 2) logits."""
+    """(n, 3, h, w) normalized pictures -> (n, 2) logits."""
     return create_encoder(BACKBONE, pretrained, num_classes=CLASSES)

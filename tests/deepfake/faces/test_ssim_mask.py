@@ -68,7 +68,7 @@ def test_unchanged_is_black_and_changed_is_bright():
     assert difference_mask(first, first.copy()).max() == 0
 
 
-def test_grey_weighs_channels_as_colours():
+def test_gray_weighs_channels_as_colors():
     """Red, green and blue count 0.299, 0.587 and 0.114: an exchanged order would show."""
     first = np.full((20, 20, 3), 100, np.uint8)
     means = []

@@ -15,7 +15,7 @@ LOSSLESS = ["-c:v", "libx264", "-crf", 4, "-pix_fmt", "yuv420p"]
 
 
 def assert_as_ffmpeg(path, tolerance=1.0):
-    """Every frame, of its size and at its time, within a grey level."""
+    """Every frame, of its size and at its time, within a gray level."""
     shown = shown_by_ffmpeg(path)
     frames = list(iter_every(path, 1))
     assert [round(f.seconds, 3) for f in frames] == [round(s, 3) for s in shown.seconds]
@@ -124,9 +124,9 @@ def test_interlaced_frames_are_made_whole(tmp_path, ffmpeg, name, options):
         ("limited", "scale=out_color_matrix=bt709:out_range=tv", ["-colorspace", "bt709", "-color_range", "tv"]),
     ],
 )
-def test_colours_of_every_matrix_and_range(tmp_path, ffmpeg, name, filters, options):
+def test_colors_of_every_matrix_and_range(tmp_path, ffmpeg, name, filters, options):
     path = tmp_path / f"{name}.mp4"
-    # 4:4:4: nothing is lost in colour, so all of them come back as they were drawn.
+    # 4:4:4: nothing is lost in color, so all of them come back as they were drawn.
     ffmpeg("-f", "lavfi", "-i", DRAWN, "-vf", f"{filters},format=yuv444p", "-c:v", "libx264", "-crf", 1, *options, path)
     assert_as_ffmpeg(path)
     drawn = shown_by_ffmpeg(DRAWN, filters="showinfo", source=("-f", "lavfi"))

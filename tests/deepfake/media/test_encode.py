@@ -11,7 +11,7 @@ from deepfake.media.video import VideoError, iter_every, probe
 
 
 def _frames(count: int, height: int = 48, width: int = 64):
-    """Frame i is grey of level 20 + 10 i."""
+    """Frame i is gray of level 20 + 10 i."""
     return [np.full((height, width, 3), 20 + 10 * i, np.uint8) for i in range(count)]
 
 

@@ -66,8 +66,8 @@ def test_a_picture_that_fits_is_kept():
 
 
 @given(st.integers(1, 64), st.integers(1, 64), st.booleans())
-def test_padding_is_black_and_the_picture_in_the_centre(height, width, grey):
-    image = np.full((height, width) if grey else (height, width, 3), 200, np.uint8)
+def test_padding_is_black_and_the_picture_in_the_center(height, width, gray):
+    image = np.full((height, width) if gray else (height, width, 3), 200, np.uint8)
     square = center_pad(image, 64)
     assert square.shape == (64, 64, *image.shape[2:]) and square.dtype == np.uint8
     top, left = (64 - height) // 2, (64 - width) // 2
@@ -100,7 +100,7 @@ def test_files_keep_the_picture_and_the_order_of_channels(tmp_path, suffix):
     assert np.array_equal(bgr[..., ::-1], back)
 
 
-def test_grey_files(tmp_path):
+def test_gray_files(tmp_path):
     image = smooth_picture(40, 30)[..., 0]
     write_image(tmp_path / "a.png", image)
     assert np.array_equal(read_gray(tmp_path / "a.png"), image)

@@ -31,7 +31,7 @@ AMBIGUOUS = ("judged all the same", "odd angle")
 """Hardly a frame is whole, and two versions of ffmpeg patch them up differently; or ffmpeg turns by another angle."""
 
 CLOSE = 2.0
-"""Grey levels."""
+"""Gray levels."""
 
 ONE_THREAD = ("-threads", "1")
 """As we decode: with several, FFmpeg makes other pictures of some damaged VP8 packets, and reports no error."""

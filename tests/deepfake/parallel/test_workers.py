@@ -262,7 +262,7 @@ def die_once(path: Path) -> None:
     write_name(path)
 
 
-def test_a_process_that_died_of_its_neighbours_gets_a_second_try(tmp_path):
+def test_a_process_that_died_of_its_neighbors_gets_a_second_try(tmp_path):
     """Out of memory beside another large video, it may do alone."""
     summary = run(items_in(tmp_path, 8), die_once)
     assert (summary.done, summary.failures) == (8, [])

@@ -1,4 +1,4 @@
-"""Faces -> scores of one network: batches, normalisation, precision."""
+"""Faces -> scores of one network: batches, normalization, precision."""
 
 import threading
 
@@ -55,7 +55,7 @@ def test_batches_change_nothing_and_bound_memory(network, monkeypatch):
     assert face_scorer.batch_size(torch.device("cpu"), 2000) == 1
 
 
-def test_networks_see_normalised_rgb():
+def test_networks_see_normalized_rgb():
     listening = Listening()
     images = _noise(2)
     scores = FaceScorer(listening, IMAGENET)(images)

@@ -94,7 +94,7 @@ def test_real_and_fake_are_treated_alike(temperature, score):
 
 
 @given(temperatures, st.floats(-5, 5), probabilities, probabilities)
-def test_an_intercept_keeps_the_order_and_moves_the_centre(temperature, intercept, one, other):
+def test_an_intercept_keeps_the_order_and_moves_the_center(temperature, intercept, one, other):
     rule = replace(GOOD, temperature=temperature, intercept=intercept)
     assert rule.apply(min(one, other)) <= rule.apply(max(one, other)) + 1e-15
     assert rule.apply(0.5) == pytest.approx(expit(intercept))

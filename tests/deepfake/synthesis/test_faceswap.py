@@ -22,7 +22,7 @@ from deepfake.synthesis.faceswap import (
 )
 
 MARK = (200, 30, 30)
-"""Colour of the dot that the test detector takes for a nose."""
+"""Color of the dot that the test detector takes for a nose."""
 
 
 class DotDetector:
@@ -76,20 +76,20 @@ def test_a_face_put_onto_itself_stays_itself():
 def test_the_source_is_warped_onto_the_target(scale, angle):
     """Inside of the outline the result's detail is the source's, moved by the landmarks' similarity."""
     c, s = scale * np.cos(angle), scale * np.sin(angle)
-    centre = np.array([160.0, 180.0])
+    center = np.array([160.0, 180.0])
     linear = np.array([[c, -s], [s, c]])
-    matrix = np.column_stack([linear, centre - linear @ centre])
+    matrix = np.column_stack([linear, center - linear @ center])
     source = _texture(2)
     swapped = swap_face(np.full((320, 320, 3), 128, np.uint8) + _texture(1) // 50, transform_points(TEMPLATE, matrix),
                         FacePicture(source, TEMPLATE))  # fmt: skip
     # The target is nearly flat, so the matched source is too: compare shapes, not levels.
     expected = cv2.warpAffine(source, matrix, (320, 320))
     core = cv2.erode(_outline_mask(matrix, source.shape).astype(np.uint8), np.ones((15, 15))).astype(bool)
-    grey = [cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)[core].astype(float) for picture in (swapped, expected)]
-    assert np.corrcoef(*grey)[0, 1] > 0.6
+    gray = [cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)[core].astype(float) for picture in (swapped, expected)]
+    assert np.corrcoef(*gray)[0, 1] > 0.6
     mirrored = expected[:, ::-1]
     wrong = cv2.cvtColor(mirrored, cv2.COLOR_RGB2GRAY)[core].astype(float)
-    assert np.corrcoef(grey[0], wrong)[0, 1] < 0.3
+    assert np.corrcoef(gray[0], wrong)[0, 1] < 0.3
 
 
 def test_brightness_and_contrast_follow_the_target():

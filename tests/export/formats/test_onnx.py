@@ -71,7 +71,7 @@ def test_any_batch(tiny):
         assert network(batch).numpy() == pytest.approx(expected.numpy(), rel=1e-3, abs=1e-3)
 
 
-def test_folded_normalisation_is_the_same_as_outside(tiny, make_job, tmp_path, crops):
+def test_folded_normalization_is_the_same_as_outside(tiny, make_job, tmp_path, crops):
     job = make_job(folded=True)
     assert export_checked(job, tmp_path / "folded.onnx", FORMATS["onnx"], 1e-3, "cpu").difference < 1e-5
     folded, outside = opened(tmp_path / "folded.onnx"), opened(tiny[1])

@@ -234,7 +234,7 @@ def test_networks_that_see_something_else_have_an_input_each(other, tmp_path):
     assert sizes == {"pictures_a": [3, SIZE, SIZE], "pictures_b.pth": [3, other.input_size, other.input_size]}
 
 
-def test_folding_the_normalisation_in_makes_one_input(tmp_path):
+def test_folding_the_normalization_in_makes_one_input(tmp_path):
     other = replace(TINY, normalization=SYMMETRIC)
     assert needs_folding([TINY, other])
     assert not needs_folding([TINY, WIDE]) and not needs_folding([TINY, replace(other, input_size=32)])

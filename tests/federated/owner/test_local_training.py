@@ -205,7 +205,7 @@ def test_finished_tasks_are_not_repeated(started, opened, tmp_path, monkeypatch)
     monkeypatch.undo()
     other, _ = finished.train(started(dataclasses.replace(settings_of(), seed=2)), data)  # other settings: done anew
     assert other.rounds == 0 and len(list((tmp_path / "finished").iterdir())) == 3
-    again.train(data)  # its optimiser came along
+    again.train(data)  # its optimizer came along
     state.train(data)
     assert again.fingerprint() == state.fingerprint()
 

@@ -132,7 +132,7 @@ def test_the_pictures_cropped_and_dropped_are_the_whole_ones(trainer, small, mon
     assert 0 < kept.float().mean() < 1 and not torch.equal(cropped, whole) and cropped.shape == whole.shape
 
 
-def test_centres_move_by_the_mean_of_their_samples():
+def test_centers_move_by_the_mean_of_their_samples():
     centres = FeatureCentres(3, 0.05, distributed.start(False, "cpu"))
     matrix = normalize(torch.rand(5, 3), dim=1)
     labels = torch.tensor([1, 0, 1, 1, 0])
@@ -155,7 +155,7 @@ def test_centres_move_by_the_mean_of_their_samples():
     torch.testing.assert_close(normalize(centres.values), normalize(before))
 
 
-def test_centres_grow_after_each_epoch(trainer, small):
+def test_centers_grow_after_each_epoch(trainer, small):
     lengths = []
     for growth in (1, 2):
         chosen = trainer("wsdan_xception", centre_growth=growth)
@@ -182,7 +182,7 @@ def test_crop_and_drop_use_drawn_maps_and_thresholds(trainer, small):
     assert any(crop != drop for crop, drop in drawn), "drawn for crop and drop separately"
 
 
-def test_mixed_precision_keeps_pooling_and_centres_in_single(trainer, small):
+def test_mixed_precision_keeps_pooling_and_centers_in_single(trainer, small):
     """Features of which half precision would make infinities and zeros."""
     task = trainer("wsdan_xception").task
     network = task.network.train()
@@ -399,7 +399,7 @@ def test_checkpoints_that_do_not_fit(small, options, caplog):
     content = json.loads(chosen.config.read_text())
     content["optimizer"].update(type="Adam", momentum=0)
     chosen.config.write_text(json.dumps(content))
-    with pytest.raises(ValueError, match=r"_last: its optimiser does not fit.*--from-zero"):
+    with pytest.raises(ValueError, match=r"_last: its optimizer does not fit.*--from-zero"):
         run_wsdan(dataclasses.replace(chosen, resume=str(last), epochs=2))
     run_wsdan(dataclasses.replace(chosen, resume=str(last), from_zero=True))
 

@@ -120,7 +120,7 @@ def test_arguments_are_drawn_as_albumentations_draws_them(augmentation, monkeypa
     assert min(ks_2samp(a, b).pvalue for a, b in zip(ours.T, theirs.T)) > 0.005
 
 
-def test_a_fifth_is_grey_and_half_is_flipped(augmentation, picture):
+def test_a_fifth_is_gray_and_half_is_flipped(augmentation, picture):
     picture[:, : picture.shape[1] // 2] //= 4  # the left half is dark
     results = [augmentation(picture, np.random.default_rng(seed)) for seed in range(900)]
     assert np.mean([(np.ptp(image, axis=2) == 0).all() for image in results]) == pytest.approx(0.2, abs=0.045)
@@ -143,10 +143,10 @@ def test_blur_is_albumentations(picture):
     assert (ours == blur(image=picture)["image"]).mean() > 0.999, "their kernel is not in double precision"
 
 
-def test_colour_changes_are_albumentations(picture):
+def test_color_changes_are_albumentations(picture):
     rng = np.random.default_rng(0)
-    grey = cv2.cvtColor(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
-    mixed = np.concatenate([picture, grey])
+    gray = cv2.cvtColor(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
+    mixed = np.concatenate([picture, gray])
     for _ in range(20):
         alpha, beta = 1 + rng.uniform(-0.2, 0.2), 255 * rng.uniform(-0.2, 0.2)
         expected = A.RandomBrightnessContrast().apply(mixed, alpha=alpha, beta=beta).astype(int)
@@ -194,13 +194,13 @@ def test_principal_components_are_the_first_implementations(picture):
 def _effects(image: np.ndarray) -> list[float]:
     """Figures of one result, each of which some of the operations change."""
     plain = image.astype(np.float32)
-    grey, saturation = plain.mean(axis=2), cv2.cvtColor(image, cv2.COLOR_RGB2HSV)[..., 1]
-    high = cv2.Laplacian(grey, cv2.CV_32F)
+    gray, saturation = plain.mean(axis=2), cv2.cvtColor(image, cv2.COLOR_RGB2HSV)[..., 1]
+    high = cv2.Laplacian(gray, cv2.CV_32F)
     return [
         *plain.mean(axis=(0, 1)), *plain.std(axis=(0, 1)), float(saturation.mean()), float(np.abs(high).mean()),
         float(np.median(np.abs(high))), float((image.max(axis=2) == 0).mean()),
-        float(grey[:, :32].mean() - grey[:, 32:].mean()), float(grey[:32].mean() - grey[32:].mean()),
-        float(grey[0].mean()), float(grey[:, 0].mean()), float(np.ptp(plain[32, 32])),
+        float(gray[:, :32].mean() - gray[:, 32:].mean()), float(gray[:32].mean() - gray[32:].mean()),
+        float(gray[0].mean()), float(gray[:, 0].mean()), float(np.ptp(plain[32, 32])),
     ]  # fmt: skip
 
 
@@ -229,12 +229,12 @@ def test_area_resize_is_opencvs(height, width, new_height, new_width):
     assert np.abs(ours - expected).max() <= 1 and (ours == expected).mean() > 0.95, "halves are rounded either way"
 
 
-def test_fancy_pca_shifts_along_the_main_colour():
+def test_fancy_pca_shifts_along_the_main_color():
     rng = np.random.default_rng(0)
-    grey = rng.integers(60, 190, (50, 50, 1), dtype=np.uint8).repeat(3, axis=2)
+    gray = rng.integers(60, 190, (50, 50, 1), dtype=np.uint8).repeat(3, axis=2)
     shifts = np.array(
-        [fancy_pca(grey, np.random.default_rng(s), alpha=3.0)[0, 0].astype(int) - grey[0, 0] for s in range(40)]
+        [fancy_pca(gray, np.random.default_rng(s), alpha=3.0)[0, 0].astype(int) - gray[0, 0] for s in range(40)]
     )
-    assert np.ptp(shifts, axis=1).max() <= 1, "a grey picture varies along grey only"
+    assert np.ptp(shifts, axis=1).max() <= 1, "a gray picture varies along gray only"
     assert (shifts[:, 0] > 3).any() and (shifts[:, 0] < -3).any()
     assert np.abs(shifts.mean()) < 15

@@ -125,12 +125,12 @@ def test_arguments_mean_what_the_recipe_says(kind):
 
 
 def test_noise_is_as_strong_as_the_recipe_says():
-    """Of the two noises alone, on grey: the deviations that come out."""
-    grey = np.full((64, 64, 3), 128, np.uint8)
+    """Of the two noises alone, on gray: the deviations that come out."""
+    gray = np.full((64, 64, 3), 128, np.uint8)
     for name, (low, high) in {"GaussNoise": (10**0.5, 50**0.5), "GaussNoise 2": (2.55, 12.75)}.items():
         noise = transforms_of(XceptionAugmentation)[name]
         noise.p = 1
-        deviations = [(noise(image=grey)["image"].astype(float) - 128).std() for _ in range(40)]
+        deviations = [(noise(image=gray)["image"].astype(float) - 128).std() for _ in range(40)]
         assert low - 0.5 < min(deviations) and max(deviations) < high + 0.5
         assert max(deviations) - min(deviations) > (high - low) / 3
 

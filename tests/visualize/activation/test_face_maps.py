@@ -31,9 +31,9 @@ def on_frame(face: MappedFace, recipe: AlignRecipe | CropRecipe) -> np.ndarray:
 
 
 def test_every_face_is_on_the_sheet_in_order():
-    colours = [(20 * number, 200, 255 - 20 * number) for number in range(8)]
+    colors = [(20 * number, 200, 255 - 20 * number) for number in range(8)]
     faces = [
-        MappedFace(f"{n}", np.full((30, 20, 3), c, np.uint8), np.zeros((30, 20)), 0.5) for n, c in enumerate(colours)
+        MappedFace(f"{n}", np.full((30, 20, 3), c, np.uint8), np.zeros((30, 20)), 0.5) for n, c in enumerate(colors)
     ]
     sheet = face_sheet(faces, ["video", "model"], "gradcam")
     found = []

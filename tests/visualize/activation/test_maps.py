@@ -20,27 +20,27 @@ SIDE = 64
 PATCH = SIDE // 4
 CLASS_METHODS = tuple(method for method in METHODS if method != ATTENTION)
 ONE_LOGIT = ModelSpec("DeepFakeClassifier", {"encoder": "test_efficientnet", "drop_path_rate": 0.0}, SIDE)
-PATCH_COLOUR = (230, 30, 220)
+PATCH_COLOR = (230, 30, 220)
 
 
 def backgrounds(rng: np.random.Generator, count: int) -> np.ndarray:
-    """Soft random colours with noise: (n, SIDE, SIDE, 3) uint8."""
+    """Soft random colors with noise: (n, SIDE, SIDE, 3) uint8."""
     coarse = rng.integers(60, 190, (count, 4, 4, 3)).astype(np.float32)
     soft = np.stack([cv2.resize(c, (SIDE, SIDE), interpolation=cv2.INTER_CUBIC) for c in coarse])
     return (soft + rng.normal(0, 8, soft.shape)).clip(0, 255).astype(np.uint8)
 
 
 def plant(images: np.ndarray, places: np.ndarray) -> np.ndarray:
-    """A coloured patch in each picture, at its (top, left)."""
+    """A colored patch in each picture, at its (top, left)."""
     planted = images.copy()
     for image, (top, left) in zip(planted, places):
-        image[top : top + PATCH, left : left + PATCH] = PATCH_COLOUR
+        image[top : top + PATCH, left : left + PATCH] = PATCH_COLOR
     return planted
 
 
 @pytest.fixture(scope="module")
 def trained() -> nn.Module:
-    """A small network that takes a coloured patch anywhere for the mark of a fake."""
+    """A small network that takes a colored patch anywhere for the mark of a fake."""
     rng = np.random.default_rng(0)
     torch.manual_seed(0)
     network = ONE_LOGIT.build().train()
@@ -231,7 +231,7 @@ def test_what_cannot_be_mapped_is_told(trained):
         encoder_of(nn.Linear(3, 1), "mystery")
 
 
-def test_an_overlay_colours_what_is_high_and_leaves_the_rest(unseen):
+def test_an_overlay_colors_what_is_high_and_leaves_the_rest(unseen):
     image = unseen[0][0]
     activation = np.zeros((SIDE, SIDE), np.float32)
     np.testing.assert_array_equal(overlay(image, activation), image)

@@ -10,13 +10,13 @@ from visualize.dataset.sheets import MARGIN, WIDTH, Cell, Dot, Outline, Row, She
 RED, GREEN = (255, 0, 0), (0, 255, 0)
 
 
-def grey(height: int, width: int) -> np.ndarray:
+def gray(height: int, width: int) -> np.ndarray:
     return np.full((height, width, 3), 90, np.uint8)
 
 
-def pixels(picture: np.ndarray, colour) -> np.ndarray:
-    """(n, 2) rows and columns of a colour."""
-    return np.argwhere((picture == colour).all(axis=-1))
+def pixels(picture: np.ndarray, color) -> np.ndarray:
+    """(n, 2) rows and columns of a color."""
+    return np.argwhere((picture == color).all(axis=-1))
 
 
 @settings(max_examples=25, deadline=None)
@@ -26,7 +26,7 @@ def pixels(picture: np.ndarray, colour) -> np.ndarray:
     text=st.text(st.characters(codec="utf-8", exclude_categories=["Cs"]), max_size=200),
 )
 def test_pictures_keep_their_shape_and_stay_on_the_sheet(sizes, height, text):
-    cells = [Cell(text, grey(*size), [text]) for size in sizes]
+    cells = [Cell(text, gray(*size), [text]) for size in sizes]
     drawn = draw_sheet(Sheet(text, [Row(cells, height, text)], [text], [text]))
     assert drawn.image.shape[1] == WIDTH and set(drawn.places) == {(0, k) for k in range(len(sizes))}
     last = 0
@@ -41,7 +41,7 @@ def test_pictures_keep_their_shape_and_stay_on_the_sheet(sizes, height, text):
 
 def test_marks_are_drawn_at_their_scaled_places_and_nowhere_else():
     marks = [Outline((100, 50, 300, 250), RED), Dot((200, 150), GREEN)]
-    drawn = draw_sheet(Sheet("", [Row([Cell("", grey(400, 800), marks=marks)], 200)]))
+    drawn = draw_sheet(Sheet("", [Row([Cell("", gray(400, 800), marks=marks)], 200)]))
     left, top, w, h = drawn.places[0, 0]
     assert (w, h) == (400, 200)
     picture = drawn.image[top : top + h, left : left + w]
@@ -53,7 +53,7 @@ def test_marks_are_drawn_at_their_scaled_places_and_nowhere_else():
 
 def test_a_missing_picture_says_why_in_its_cell():
     def cell(reason):
-        return draw_sheet(Sheet("", [Row([Cell("a", grey(100, 100)), Cell("b", reason)], 200)]))
+        return draw_sheet(Sheet("", [Row([Cell("a", gray(100, 100)), Cell("b", reason)], 200)]))
 
     told, other = cell("no crops: run extract_crops.py"), cell("no diffs")
     assert set(told.places) == {(0, 0)}

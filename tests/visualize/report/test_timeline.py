@@ -16,7 +16,7 @@ def parse(**changes):
         "unit": "seconds",
         "real_below": 0.2,
         "fake_above": 0.8,
-        "colour": "#123456",
+        "color": "#123456",
     }
     return ElementTree.fromstring(str(draw_timeline(Timeline(**{**given, **changes}))))
 

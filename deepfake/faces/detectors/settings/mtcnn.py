@@ -26,7 +26,7 @@ class MTCNNSettings(DetectorSettings):
         thresholds: least confidence after each of MTCNN's three stages, 0.01..1.
         scale: the frame's scale before detection; None chooses it by the frame's size (`auto_scale`).
         min_face: smallest face in pixels of the scaled frame.
-        factor: ratio between neighbouring pyramid levels.
+        factor: ratio between neighboring pyramid levels.
         min_share: pyramid levels made for faces smaller than this share of the frame's shorter side are left out;
             0 keeps all. The levels that stay are the same, so faces well above it are found at the same place.
 
