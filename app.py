@@ -16,14 +16,15 @@ from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING
 
-from deepfake.cli.commandline import EXIT_INTERRUPTED, EXIT_USAGE, index_int, positive_int, run_guarded
-from deepfake.cli.prediction_options import add_host, add_networks, add_precision, add_upload_limits
+from deepfake.cli.commandline import EXIT_INTERRUPTED, EXIT_USAGE, index_int, run_guarded
+from deepfake.cli.prediction_options import add_networks, add_precision
 from deepfake.parallel.allocator import keep_freed_memory
 from deepfake.prediction.ensemble import listed_ensembles, read_ensemble, weighted_members
 from deepfake.published import WeightsError, check_present
 from deepfake.scoring.calibration import read_calibration
 from serving.run_folder import delete_older, run_folder, sweep
 from serving.server import address_of, bind, listen
+from serving.upload_options import add_host, add_upload_options, chosen_uploads
 
 if TYPE_CHECKING:
     from serving.analyzer import AnalyzersByName
@@ -68,10 +69,7 @@ def parse_args() -> argparse.Namespace:
     add("--examples", type=Path, metavar="DIR", help="videos and pictures to try (default: two portraits)")
     add_host(add)
     add("--port", type=index_int, default=PORT, help="0: any that is free (default: %(default)s)")
-    add("--max-size", type=positive_int, default=200, metavar="MB", help="of an upload (default: %(default)s)")
-    add("--max-seconds", type=positive_int, default=600, metavar="S", help="of a video (default: %(default)s)")
-    add_upload_limits(add)
-    add("--timeout", type=positive_int, default=300, metavar="S", help="to score an upload (default: %(default)s)")
+    add_upload_options(add)
     return parser.parse_args()
 
 
@@ -99,9 +97,10 @@ def serve(args: argparse.Namespace, analyzers: AnalyzersByName, listener: socket
 
     (folder / "examples").mkdir()
     examples = find_examples(args.examples, folder / "examples")
-    uploads = PageUploads(folder / "uploads", args.max_size << 20, args.timeout)
+    options = chosen_uploads(args)
+    uploads = PageUploads(folder / "uploads", options.most_bytes, options.timeout)
     stopping = Event()
-    page = build_page(analyzers, args.timeout, stopping.is_set, examples)
+    page = build_page(analyzers, options.timeout, stopping.is_set, examples)
     app = build_app(page, uploads, folder, analyzers.names, examples)
     own = frozenset(path for path in folder.rglob("*") if path.is_file())
 
@@ -145,7 +144,7 @@ def build_analyzers(args: argparse.Namespace) -> AnalyzersByName:
     calibrations = {next(iter(offered)): read_calibration(args.calibration)} if args.calibration else {}
     from serving.analyzer import AnalyzersByName, AnalyzerSettings
 
-    settings = AnalyzerSettings.chosen(args)
+    settings = AnalyzerSettings.chosen(args, chosen_uploads(args))
     return AnalyzersByName(offered, settings, calibrations)
 
 

@@ -15,15 +15,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from deepfake.cli.commandline import EXIT_INTERRUPTED, EXIT_USAGE, index_int, positive_float, positive_int, run_guarded
-from deepfake.cli.prediction_options import (
-    add_host,
-    add_members,
-    add_networks,
-    add_precision,
-    add_upload_limits,
-    chosen_members,
-)
+from deepfake.cli.commandline import EXIT_INTERRUPTED, EXIT_USAGE, index_int, positive_int, run_guarded
+from deepfake.cli.prediction_options import add_members, add_networks, add_precision, chosen_members
 from deepfake.parallel.allocator import keep_freed_memory
 from deepfake.prediction.ensemble import Member
 from deepfake.published import check_present
@@ -31,6 +24,7 @@ from deepfake.scoring.calibration import read_calibration
 from deepfake.version import package_version
 from serving.run_folder import run_folder, sweep
 from serving.server import address_of, bind, listen
+from serving.upload_options import add_host, add_upload_options, chosen_uploads
 
 if TYPE_CHECKING:
     from serving.analyzer import Analyzer
@@ -71,10 +65,7 @@ def parse_args() -> argparse.Namespace:
     add("--calibration", type=Path, metavar="FILE", help="made by calibrate.py")
     add_host(add)
     add("--port", type=index_int, default=PORT, help="0: any that is free (default: %(default)s)")
-    add("--max-size", type=positive_float, default=200, metavar="MB", help="of an upload (default: %(default)s)")
-    add("--max-seconds", type=positive_float, default=600, metavar="S", help="of a video (default: %(default)s)")
-    add_upload_limits(add)
-    add("--timeout", type=positive_float, default=300, metavar="S", help="for a result (default: %(default)s)")
+    add_upload_options(add)
     add(
         "--queue",
         type=index_int,
@@ -120,8 +111,9 @@ def serve(
         from serving.service import POLICY, Limits, Service, build_app
     except ImportError as error:
         raise ValueError(f"the service needs {error.name}: pip install -e '.[serve]'") from error
+    uploads = chosen_uploads(args)
     most_each = args.per_address or (args.queue + 2) // 2
-    limits = Limits(int(args.max_size * (1 << 20)), args.timeout, args.queue, most_each)
+    limits = Limits(uploads.most_bytes, uploads.timeout, args.queue, most_each)
     service = Service(analyzer, limits, folder)
     if token is None and not is_loopback(listener):
         log.warning("others can reach this service and it asks for no token; --token-file sets one")
@@ -155,7 +147,7 @@ def build_analyzer(args: argparse.Namespace, members: list[Member]) -> Analyzer:
     calibration = read_calibration(args.calibration) if args.calibration else None
     from serving.analyzer import AnalyzerSettings, load_analyzer
 
-    settings = AnalyzerSettings.chosen(args)
+    settings = AnalyzerSettings.chosen(args, chosen_uploads(args))
     return load_analyzer(members, settings, calibration)
 
 

@@ -15,7 +15,6 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
-from deepfake.cli.prediction_options import upload_limits
 from deepfake.faces.detectors.base import ALIGNING, DetectorSettings
 from deepfake.media.video import LIMITS, ReadLimits, VideoError, length_of
 from deepfake.models.precision import AUTO, choose_device
@@ -27,6 +26,7 @@ from deepfake.prediction.predictor import Predictor, failed_result
 from deepfake.scoring.calibration import Calibration, DecisionRule, choose_rule
 from deepfake.scoring.results import UNREADABLE, VideoResult
 from deepfake.scoring.tables import details_entry, details_head
+from serving.upload_options import UploadOptions
 
 Progress = Callable[[float, str], None]
 """Called with the share of the work that is done, 0 to 1, and what is being done."""
@@ -72,12 +72,12 @@ class AnalyzerSettings:
     detector: DetectorSettings | None = None
     weights_dir: Path = Path("weights")
     precision: str = AUTO
-    max_seconds: float = 600
+    max_seconds: float = UploadOptions.max_seconds
     limits: ReadLimits = LIMITS
 
     @staticmethod
-    def chosen(args: Namespace) -> AnalyzerSettings:
-        """Return what a command's options say: those of `deepfake.cli.prediction_options`, and `--max-seconds`.
+    def chosen(args: Namespace, uploads: UploadOptions) -> AnalyzerSettings:
+        """Return what the options of `deepfake.cli.prediction_options` say, and those on uploads.
 
         Raises:
             ValueError: CUDA is asked for and not there.
@@ -87,8 +87,8 @@ class AnalyzerSettings:
             detector=ALIGNING.get(args.detector),
             weights_dir=args.weights_dir,
             precision=args.precision,
-            max_seconds=args.max_seconds,
-            limits=upload_limits(args),
+            max_seconds=uploads.max_seconds,
+            limits=uploads.limits(),
         )
 
 

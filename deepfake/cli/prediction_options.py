@@ -8,19 +8,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from deepfake.cli.options import Adds, add_options
+from deepfake.cli.options import Adds
 from deepfake.faces.detectors.base import ALIGNING
-from deepfake.media.video import FrameChoice, ReadLimits
+from deepfake.media.video import FrameChoice
 from deepfake.prediction.ensemble import Member, listed_ensembles, named_ensemble, weighted_members
 from deepfake.prediction.face_collector import FRAMES
-
-LOOPBACK = "127.0.0.1"
-UPLOAD_PIXELS = 2**24
-"""Of a frame: twice 4K, or a picture of 16 megapixels (EXPERIMENTS.md on memory)."""
-UPLOAD_MEMORY = 600 << 20
-"""Bytes that reading one upload may take, in proportion to more than UPLOAD_PIXELS; 4K with 10 bits takes 564 MiB."""
-UPLOAD_FRAMES = 150_000
-"""Of a video: ten minutes at 240 frames a second."""
 
 
 def add_networks(add: Adds) -> None:
@@ -74,28 +66,3 @@ def chosen_members(args: Any, frames: FrameChoice = FRAMES) -> list[Member]:
     if args.ensemble is not None:
         return named_ensemble(args.ensemble, args.weights_dir)
     return weighted_members([args.weights_dir / name for name in args.models], args.weights, frames)
-
-
-def add_upload_limits(add: Adds) -> None:
-    """Add `--max-pixels` and `--max-frames`, of uploads; with `--timeout` for `upload_limits`."""
-    defaults = {"pixels": UPLOAD_PIXELS, "frames": UPLOAD_FRAMES}
-    add_options(add, ReadLimits, defaults, defaults=defaults, prefix="max_")
-
-
-def upload_limits(args: Any) -> ReadLimits:
-    """What reading an upload may take: no more time than scoring it may, too."""
-    memory = int(UPLOAD_MEMORY * max(1.0, args.max_pixels / UPLOAD_PIXELS))
-    return ReadLimits(args.max_pixels, args.max_frames, args.timeout, memory)
-
-
-def add_host(add: Adds) -> None:
-    """`--host` and `--allow-host` of a server: this machine only, unless said otherwise."""
-    add("--host", default=LOOPBACK, help="address to listen on (default: %(default)s; 0.0.0.0 lets everybody in)")
-    add(
-        "--allow-host",
-        nargs="+",
-        default=[],
-        metavar="NAME",
-        help="names under which it may be asked, as browsers send them in Host and Origin (default: on this machine "
-        "only localhost, 127.0.0.1 and [::1] with the port; elsewhere any)",
-    )

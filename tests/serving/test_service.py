@@ -19,11 +19,11 @@ import psutil
 import pytest
 
 from deepfake.cli.commandline import EXIT_INTERRUPTED
-from deepfake.cli.prediction_options import UPLOAD_MEMORY, UPLOAD_PIXELS
 from deepfake.prediction.ensemble import Member
 from deepfake.prediction.loading import load_predictor
 from deepfake.scoring.tables import write_details
 from serving.admission import SLOW_AFTER
+from serving.upload_options import UPLOAD_MEMORY, UploadOptions
 from tests.data.clips import ffmpeg
 from tests.data.service_process import FORM_HEADERS, form, serving, starting, wait_for
 
@@ -101,7 +101,7 @@ def test_without_a_face_there_is_no_score(server, files):
     [
         ("garbage.mp4", 415, "garbage.mp4: not a video file"),
         ("empty.mp4", 415, "empty.mp4: the file is empty"),
-        ("bomb.bmp", 415, f"bomb.bmp: 32767 x 32767 pixels; at most {UPLOAD_PIXELS:,} are read"),
+        ("bomb.bmp", 415, f"bomb.bmp: 32767 x 32767 pixels; at most {UploadOptions.max_pixels:,} are read"),
         ("truncated.mp4", 415, "truncated.mp4: no video stream that can be decoded"),
         ("large.mp4", 413, "too large; at most 2 MB are taken"),
         ("long.mp4", 422, "5 seconds long; at most 4 are taken"),
@@ -205,7 +205,7 @@ def test_a_name_is_only_echoed(server, files, tmp_path):
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="memory is limited on Linux alone")
 def test_an_upload_that_needs_too_much_memory_is_refused(server, files, tmp_path):
     """Within the limit of pixels, with eight reference frames of 100 MB."""
-    side = math.isqrt(UPLOAD_PIXELS)
+    side = math.isqrt(UploadOptions.max_pixels)
     encode = ("-c:v", "libx264", "-preset", "ultrafast", "-x264-params", "ref=8:bframes=0", "-pix_fmt", "yuv444p10le")
     ffmpeg("-f", "lavfi", "-i", f"color=size={side}x{side}", "-frames:v", "9", *encode, tmp_path / "many.mp4")
     most = 0

@@ -9,9 +9,7 @@ from deepfake.cli.prediction_options import (
     add_members,
     add_networks,
     add_precision,
-    add_upload_limits,
     chosen_members,
-    upload_limits,
 )
 from deepfake.media.video import SpreadFrames
 from deepfake.models.precision import AUTO, PRECISIONS
@@ -52,18 +50,3 @@ def test_one_of_the_two(arguments, capsys):
     with pytest.raises(SystemExit):
         members(*arguments)
     assert "--models" in capsys.readouterr().err
-
-
-def test_limits_of_uploads():
-    """4K passes twice over; more pixels may take more memory, fewer not less."""
-
-    def limits(*arguments):
-        parser = argparse.ArgumentParser()
-        add_upload_limits(parser.add_argument)
-        parser.add_argument("--timeout", type=float, default=300)
-        return upload_limits(parser.parse_args(arguments))
-
-    usual, larger = limits(), limits("--max-pixels", str(2**25), "--max-frames", "9", "--timeout", "5")
-    assert usual.pixels == 2 * 4096 * 2048 and usual.seconds == 300
-    assert (larger.pixels, larger.frames, larger.seconds) == (2**25, 9, 5)
-    assert larger.memory == 2 * usual.memory and limits("--max-pixels", "1").memory == usual.memory

@@ -7,10 +7,10 @@ import threading
 import psutil
 import pytest
 
-from deepfake.cli.prediction_options import UPLOAD_MEMORY
 from deepfake.media.video import ReadLimits, SpreadFrames, VideoError, iter_spread
 from deepfake.prediction import face_stream
 from deepfake.prediction.face_collector import FaceCollector, FaceSource, FaceView
+from serving.upload_options import UPLOAD_MEMORY
 from tests.data.clips import draw, gradient
 
 
