@@ -23,7 +23,7 @@ from tests.data.clips import cut, draw, gradient
 from tests.data.predicting import tiny_checkpoint
 from tests.data.service_process import FORM_HEADERS, form, wait_for
 
-pytestmark = [pytest.mark.server, pytest.mark.browser]
+pytestmark = [pytest.mark.server, pytest.mark.browser, pytest.mark.slow]
 
 httpx = pytest.importorskip("httpx")
 

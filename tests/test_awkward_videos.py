@@ -8,6 +8,8 @@ from deepfake.media.video import chosen_frames, open_video
 from deepfake.scoring.aggregation import FRAMES_PER_VIDEO
 from tests.data.ffmpeg_judge import difference, shown_by_ffmpeg
 
+pytestmark = pytest.mark.slow
+
 CASES = [
     *("02-edit-list", "03-cover-art", "06-sar", "07-flip", "08-late-video", "10-codecs", "13-corrupt", "14-counts"),
     *("15-mediarecorder", "24-interlaced", "25-misc"),
@@ -18,7 +20,6 @@ AMBIGUOUS = "judged all the same"
 """Hardly a frame is whole: versions of ffmpeg patch them up differently."""
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES)
 def test_the_frames_chosen_are_those_that_ffmpeg_shows(built, case):
     files = [path for path in sorted(built(case).rglob("*")) if path.suffix != ".jpg" and path.is_file()]
@@ -35,7 +36,6 @@ def test_the_frames_chosen_are_those_that_ffmpeg_shows(built, case):
             assert [f.seconds for f in frames] == sorted(f.seconds for f in frames)
 
 
-@pytest.mark.slow
 def test_wanted_frames_of_ordinary_clips_equal_ffmpeg_s(mini_dfdc):
     clips = sorted(mini_dfdc.rglob("*.mp4"))
     assert len(clips) == 17

@@ -23,7 +23,7 @@ from deepfake.published import SECOND_PLACE_NAMES
 from tests.data.clips import cut, draw, gradient
 from tests.data.predicting import tiny_checkpoint
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = [pytest.mark.usefixtures("one_thread"), pytest.mark.slow]
 
 FIRST = "tiny_first"
 ARCHITECTURES = dict(zip(SECOND_PLACE_NAMES, ("xception", "wsdan_xception", "wsdan_efficientnet_b3")))

@@ -23,7 +23,7 @@ from deepfake.models.precision import fastest_precision
 from tests.data.clips import cut, draw, gradient
 from tests.data.predicting import FACELESS, SCORED, UNREADABLE, make_zoo, tiny_checkpoint
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = [pytest.mark.usefixtures("one_thread"), pytest.mark.slow]
 
 MODEL = "tiny_a"
 FRAMES = "4"

@@ -18,7 +18,7 @@ from deepfake.storage.locks import writing_file, writing_folder
 from tests.data.clips import cut, draw, gradient
 from tests.data.predicting import tiny_checkpoint
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = [pytest.mark.usefixtures("one_thread"), pytest.mark.slow]
 
 TINY_RUN = ("--models", "tiny", "--frames", 2)
 MODEL = "ref_DeepFakeClassifier_tf_efficientnet_b2_ns_0_last"

@@ -8,6 +8,8 @@ import pytest
 from tests.data.clips import cut
 from tests.data.predicting import tiny_checkpoint
 
+pytestmark = pytest.mark.slow
+
 WAYS = ("torch bf16", "openvino float32")
 
 

@@ -11,6 +11,8 @@ from bench.preprocess import lay_out, repeated
 from deepfake.datasets.metadata import read_dataset
 from tests.data.clips import cut, write_metadata
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def root(mini_dfdc, tmp_path) -> Path:

@@ -13,7 +13,7 @@ from export import __main__ as command
 from export.format_registry import FORMATS
 from tests.data.predicting import tiny_checkpoint
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = [pytest.mark.usefixtures("one_thread"), pytest.mark.slow]
 
 MODEL = "tiny"
 

@@ -22,7 +22,7 @@ from federated.register import main, parse_args
 from tests.data.substra_server import SubstraServer, substra_server
 
 pytest.importorskip("substrafl")
-pytestmark = [pytest.mark.usefixtures("one_thread"), pytest.mark.federated]
+pytestmark = [pytest.mark.usefixtures("one_thread"), pytest.mark.federated, pytest.mark.slow]
 
 TOKENS = {name: f"secret-token-of-{name}" for name in ("owner1", "owner2", "aggregator")}
 

@@ -26,7 +26,7 @@ from deepfake.version import code_version, source_checksum
 from tests.data.clips import cut, write_metadata
 from tests.data.steps import step_command, tree
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.slow]
 
 pytest.importorskip("distributed")
 

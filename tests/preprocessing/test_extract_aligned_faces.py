@@ -23,6 +23,8 @@ from preprocessing.extract_aligned_faces import Job, extract_on_cuda, extract_vi
 from tests.data.clips import cut, draw, ffmpeg, gradient
 from tests.data.steps import assert_stopped_by_a_full_disk, killed, on_small_disk, tree
 
+pytestmark = pytest.mark.slow
+
 SMALL = "retinaface-mobilenet0.25"
 DETECTORS = (SMALL, "mtcnn")
 CLIPS = ["d0", "d0_d3", "d19", "d19_d18"]

@@ -17,6 +17,8 @@ from preprocessing import preprocess_videos
 from preprocessing.pipeline.one_pass import step_arguments
 from tests.data.clips import draw, gradient, write_metadata
 
+pytestmark = pytest.mark.slow
+
 SHORT, LONG = 4, 9
 """Frames."""
 HEIGHT, WIDTH = 48, 64

@@ -14,6 +14,8 @@ from deepfake.media.video import iter_every, probe
 from tests.data.clips import cut, draw, gradient
 from tests.data.steps import tree
 
+pytestmark = pytest.mark.slow
+
 OPTIONS = ("--clips", "2", "--frames", "6", "--size", "240")
 ARTIFACTS = 3.0
 """Mean difference in gray levels that compression alone stays below."""

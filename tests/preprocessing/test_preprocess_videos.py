@@ -23,6 +23,8 @@ from preprocessing.status import COLUMNS
 from tests.data.clips import write_metadata
 from tests.data.steps import killed, step_command, tree
 
+pytestmark = pytest.mark.slow
+
 PASS = "preprocess_videos"
 STAGES = (DETECT, CROPS, LANDMARKS, DIFFS)
 CPU = ("--device", "cpu")

@@ -10,6 +10,8 @@ import pytest
 
 from tests.data.steps import killed, step_command, tree
 
+pytestmark = pytest.mark.slow
+
 STEPS = ("detect_original_faces", "extract_crops", "generate_landmarks", "generate_diffs", "generate_folds")
 
 

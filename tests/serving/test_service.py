@@ -27,7 +27,7 @@ from serving.upload_options import UPLOAD_MEMORY, UploadOptions
 from tests.data.clips import ffmpeg
 from tests.data.service_process import FORM_HEADERS, form, serving, starting, wait_for
 
-pytestmark = pytest.mark.server
+pytestmark = [pytest.mark.server, pytest.mark.slow]
 
 TOKEN = "correct-horse-battery"
 WAITING = 2

@@ -26,6 +26,8 @@ from training.options import RunOptions
 from training.pipelines.command import LogFile
 from training.tasks.classifier import ClassifierTask, run_classifier
 
+pytestmark = pytest.mark.slow
+
 EPOCHS = 8
 TIMEOUT = 240
 

@@ -6,6 +6,8 @@ import torch
 from deepfake.models import build_model, model_names, published_to_own, register
 from deepfake.models.encoders import create_encoder
 
+pytestmark = pytest.mark.slow
+
 FIRST_PLACE = [
     "DeepFakeClassifier:tf_efficientnet_b2_ns",
     "DeepFakeClassifier:tf_efficientnet_b5_ns",

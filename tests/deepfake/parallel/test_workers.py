@@ -282,11 +282,12 @@ def write_until_full(path: Path) -> None:
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
 def test_a_full_disk_ends_the_run(tmp_path, workers):
     items = items_in(tmp_path, 200)
+    before = set(psutil.Process().children())  # what other tests keep, such as a fork server
     with pytest.raises(OutOfSpace, match=r"the disk is full.*No space left"):
         run(items, write_until_full, workers)
     assert len(contents(items)) < 150, "the other videos could not be written either"
     assert not items[2].exists() and not list(tmp_path.glob(".partial*"))
-    assert psutil.Process().children() == []
+    assert set(psutil.Process().children()) <= before
 
 
 # Ctrl-C and kill, for real.

@@ -22,7 +22,7 @@ from deepfake.scoring.results import ScoreCheck, VideoResult
 from tests.data.clips import cut
 from tests.data.predicting import on_frames
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = [pytest.mark.usefixtures("one_thread"), pytest.mark.slow]
 
 
 @pytest.fixture
@@ -158,7 +158,6 @@ def test_a_video_without_a_number_in_bf16_is_scored_in_float32(clips, off_in_the
     assert build_predictor([model], precision="bf16").predict(clips[1]).status == "failed", "as asked for"
 
 
-@pytest.mark.slow
 def test_the_reference_network_that_loses_scores_in_bf16_computes_in_float32(mini_dfdc, reference_checkpoint):
     """Eight faces of two clips were within 0.003 of float32's, while clips differ by up to 0.046."""
     if fastest_precision("cpu") == FLOAT32:

@@ -19,7 +19,7 @@ from deepfake.prediction.scoring_model import ScoringModel
 from deepfake.scoring.aggregation import confident_score
 from tests.data.predicting import on_frames
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = [pytest.mark.usefixtures("one_thread"), pytest.mark.slow]
 
 SOURCE = FaceSource()
 VIEW = FaceView(SOURCE, 380)

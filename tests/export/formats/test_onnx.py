@@ -20,7 +20,7 @@ from export.graph import ExportJob
 from tests.data.export_jobs import SIZE, TINY
 from tests.data.networks import lively, poison
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = [pytest.mark.usefixtures("one_thread"), pytest.mark.slow]
 
 ENCODER = TINY.options
 SPECS = {

@@ -13,7 +13,7 @@ from deepfake.prediction.face_scorer import FaceScorer
 from export.checking import export_checked, make_scorer
 from export.format_registry import FORMATS
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = [pytest.mark.usefixtures("one_thread"), pytest.mark.slow]
 
 TOLERANCE = {FLOAT32: 1e-3, BF16: 3e-2, INT8: 1.0}
 """A network that was trained for seconds on two dozen faces does not outlive 8 bits on every single one: there, most

@@ -24,7 +24,7 @@ from tests.data.clips import cut
 from tests.data.predicting import tiny_checkpoint
 from tests.data.triton_server import REQUIRE_TRITON, TritonServer, why_not
 
-pytestmark = [pytest.mark.usefixtures("one_thread"), pytest.mark.server]
+pytestmark = [pytest.mark.usefixtures("one_thread"), pytest.mark.server, pytest.mark.slow]
 
 MODELS = ("tiny", "zweites Netz.pth")
 WEIGHTS = (0.3, 0.7)

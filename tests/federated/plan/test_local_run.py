@@ -26,7 +26,7 @@ from tests.data.federated_runs import generate
 from training.config import read_config
 
 substrafl = pytest.importorskip("substrafl")
-pytestmark = [pytest.mark.usefixtures("one_thread"), pytest.mark.federated]
+pytestmark = [pytest.mark.usefixtures("one_thread"), pytest.mark.federated, pytest.mark.slow]
 
 ROUNDS = 2
 SEED = 111

@@ -27,7 +27,7 @@ from training.engine.stopping import Stopped
 from training.options import RunOptions
 from training.tasks.classifier import run_classifier
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = [pytest.mark.usefixtures("one_thread"), pytest.mark.slow]
 
 EPOCHS = 2
 STEPS = 4

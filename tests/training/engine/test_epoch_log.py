@@ -21,6 +21,8 @@ from training.options import RunOptions
 from training.pipelines.command import LogFile, run_training
 from training.tasks.classifier import run_classifier
 
+pytestmark = pytest.mark.slow
+
 NAME = "classifier_DeepFakeClassifier_test_efficientnet_0"
 
 POINTS = {
@@ -108,7 +110,6 @@ def test_killed_at_each_point(options, undisturbed, tmp_path):
         assert read_checkpoint(out / f"{NAME}_last").extra["epoch"] == 3
 
 
-@pytest.mark.slow
 def test_killed_at_any_time(options, tmp_path):
     rng, log = random.Random(0), tmp_path / "log"
     longer = dataclasses.replace(options, checkpoint_every=1, epochs=6)

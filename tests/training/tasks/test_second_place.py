@@ -33,7 +33,7 @@ from training.tasks.xception import XceptionTask, run_xception
 from training.transforms.attention import crop_attended, drop_attended
 from training.transforms.normalize import InputNormalizer
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = [pytest.mark.usefixtures("one_thread"), pytest.mark.slow]
 
 TASKS = {
     "xception": (XceptionConfig, XceptionTask),
