@@ -14,6 +14,8 @@ from deepfake.datasets.layout import DataRoot, part_folder
 from deepfake.faces.boxes import BoxFile, Face, write_boxes
 from tests.data.clips import draw, gradient, write_metadata
 
+pytestmark = pytest.mark.slow
+
 # Serves FILES; a file named in FAIL_ONCE is cut off in the middle at first, and goes on from there.
 CLIENT = """#!/usr/bin/env python3
 import os, sys

@@ -18,6 +18,8 @@ from deepfake.checkpoints import downloads
 from deepfake.storage.locks import writing_folder
 from tests.data.predicting import tiny_checkpoint
 
+pytestmark = pytest.mark.slow
+
 GOOD, OTHER, BAD = "good", "other", "bad"
 CHUNK = 1 << 16
 

@@ -4,7 +4,11 @@ import re
 import subprocess
 import sys
 
+import pytest
+
 from tests.data.training_sets import make_data_root
+
+pytestmark = pytest.mark.slow
 
 
 def test_prints_every_source_and_the_augmentations_ratio(project_root, tmp_path):

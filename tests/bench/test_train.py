@@ -11,6 +11,8 @@ import torch
 from bench import training_ways
 from tests.data.training_sets import TINY, make_data_root
 
+pytestmark = pytest.mark.slow
+
 
 def bench(project_root, *arguments):
     command = [sys.executable, "bench/train.py", *map(str, arguments), "--device", "cpu", "--workers", "1"]
