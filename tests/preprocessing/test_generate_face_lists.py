@@ -16,6 +16,8 @@ from preprocessing.generate_face_lists import check_sets, make_rows
 from tests.data.clips import write_metadata
 from tests.data.steps import tree
 
+pytestmark = pytest.mark.slow
+
 
 def dataset(videos: dict[str, str | None]) -> Dataset:
     """Video id -> its original, None for a real."""

@@ -28,7 +28,7 @@ from export.triton import repository as triton_repository
 from export.triton.repository import Repository, Served, needs_folding, weighting_graph
 from tests.data.export_jobs import SIZE, TINY
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = [pytest.mark.usefixtures("one_thread"), pytest.mark.slow]
 
 
 def parsed(folder):

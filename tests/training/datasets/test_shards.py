@@ -31,7 +31,7 @@ from training.datasets.shard_sampling import (
 from training.options import RunOptions
 from training.tasks.classifier import run_classifier
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = [pytest.mark.usefixtures("one_thread"), pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")
