@@ -73,14 +73,14 @@ def test_a_damaged_checkpoint_is_one_line(run_main, tmp_path, video, damage, pro
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "message"),
     [
         ('{"temperature": 1' + "0" * 400 + "}", "temperature: expected a whole number of at most 64 bits"),
         ('{"temperature": NaN}', "temperature: expected a finite number; found NaN"),
         ("[" * 100_000, "nested too deep"),
     ],
 )
-def test_a_calibration_of_odd_numbers_is_one_line(run_main, tmp_path, video, content, told):
+def test_a_calibration_of_odd_numbers_is_one_line(run_main, tmp_path, video, content, message):
     path = tmp_path / "calibration.json"
     path.write_text(content)
     tiny_checkpoint(tmp_path / NAME)
@@ -88,7 +88,7 @@ def test_a_calibration_of_odd_numbers_is_one_line(run_main, tmp_path, video, con
         predict_folder.main,
         *(video, "--weights-dir", tmp_path, "--models", NAME, "--output", tmp_path / "s.csv", "--calibration", path),
     )
-    assert code == 2 and f"error: {path}: not JSON: {told}" in err
+    assert code == 2 and f"error: {path}: not JSON: {message}" in err
     assert len(err.strip().splitlines()) == 1
     assert not (tmp_path / "s.csv").exists()
 

@@ -131,7 +131,7 @@ def test_only_videos_that_every_step_has_done_are_removed(tmp_path):
     assert remove_done_videos(tmp_path, 3) == (0, 3)
 
 
-def test_a_damaged_archive_is_told_and_leaves_no_part(download, files, tmp_path):
+def test_a_damaged_archive_is_reported_and_leaves_no_part(download, files, tmp_path):
     whole = (files / "dfdc_train_part_00.zip").read_bytes()
     at = whole.index(b"mdat") + 8
     (files / "dfdc_train_part_00.zip").write_bytes(whole[:at] + b"!!!!" + whole[at + 4 :])
@@ -143,7 +143,7 @@ def test_a_damaged_archive_is_told_and_leaves_no_part(download, files, tmp_path)
 
 
 @pytest.mark.parametrize(
-    ("videos", "metadata", "told"),
+    ("videos", "metadata", "message"),
     [
         ({"a.mp4": b"x"}, {"a.mp4": {"label": "REAL"}, "b.mp4": {"label": "REAL"}}, "names b.mp4, which is missing"),
         ({"a.mp4": b""}, None, "names a.mp4, which is missing or empty"),
@@ -151,9 +151,9 @@ def test_a_damaged_archive_is_told_and_leaves_no_part(download, files, tmp_path)
         ({".hidden": b"x"}, {}, "not a plain file name"),
     ],
 )
-def test_parts_that_are_not_whole(tmp_path, videos, metadata, told):
+def test_parts_that_are_not_whole(tmp_path, videos, metadata, message):
     archive(tmp_path / "p.zip", videos, metadata)
-    with pytest.raises(PartError, match=told):
+    with pytest.raises(PartError, match=message):
         unpack_part(tmp_path / "p.zip", tmp_path / "part")
     assert [path.name for path in tmp_path.iterdir()] == ["p.zip"]
 

@@ -131,7 +131,7 @@ def test_a_damaged_download_is_refused_and_removed(download, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_file_that_is_not_there_is_told(download, tmp_path):
+def test_a_file_that_is_not_there_is_reported(download, tmp_path):
     done = download(tmp_path, "nonesuch")
     assert done.returncode == 1
     assert "nonesuch cannot be downloaded; run the same command again to continue" in done.stderr
@@ -198,7 +198,7 @@ def test_what_is_missing(files, tmp_path):
         list(downloads.verify(tmp_path, ["c"]))
 
 
-def test_a_damaged_record_is_told(tmp_path):
+def test_a_damaged_record_is_reported(tmp_path):
     (tmp_path / downloads.CHECKSUMS).write_text("123 a\n")
     with pytest.raises(published.WeightsError, match="is not 'SHA256  NAME'"):
         downloads.read_checksums(tmp_path)

@@ -177,7 +177,7 @@ def test_a_mix_of_ensembles_keeps_each_ones_frames(run, videos, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         (["--ensemble", "second_place"], "RetinaFace-Resnet50-fixed.pth: no such file; RetinaFace needs its published"),
         (["--ensemble", "second_place"], "(--detector mtcnn needs none)"),
@@ -193,10 +193,10 @@ def test_a_mix_of_ensembles_keeps_each_ones_frames(run, videos, tmp_path):
         ([], "one of the arguments --models --ensemble is required"),
     ],
 )
-def test_what_cannot_be_used_is_told(run, videos, tmp_path, arguments, told):
+def test_what_cannot_be_used_is_reported(run, videos, tmp_path, arguments, message):
     code, _, err = run(videos, "--output", tmp_path / "s.csv", *arguments)
     assert code == 2
-    assert told in err
+    assert message in err
     assert list(tmp_path.iterdir()) == []
 
 

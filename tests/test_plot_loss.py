@@ -82,12 +82,12 @@ def test_a_diverged_epoch_is_left_out(tmp_path):
     assert [(v.fake, v.real) for v in read_log(log)] == [(0.2, 0.3)]
 
 
-@pytest.mark.parametrize(("content", "told"), [(None, "no readable log"), ("nothing here\n", "no pair of lines")])
-def test_no_log_and_no_losses_are_told(tmp_path, content, told):
+@pytest.mark.parametrize(("content", "message"), [(None, "no readable log"), ("nothing here\n", "no pair of lines")])
+def test_no_log_and_no_losses_are_reported(tmp_path, content, message):
     log = tmp_path / "log"
     if content is not None:
         log.write_text(content)
-    with pytest.raises(ValueError, match=told):
+    with pytest.raises(ValueError, match=message):
         read_log(log)
 
 

@@ -52,7 +52,7 @@ def test_batches_are_swept(bench):
     assert "torch float32, 1 threads, seconds a face by batch size:     1:" in done.stdout
 
 
-def test_a_missing_video_is_told(bench, tmp_path):
+def test_a_missing_video_is_reported(bench, tmp_path):
     done = bench(str(tmp_path / "none.mp4"))
     assert done.returncode == 2
     assert "none.mp4" in done.stderr and "Traceback" not in done.stderr

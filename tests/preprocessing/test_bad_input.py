@@ -115,7 +115,7 @@ def test_the_good_pair_is_whole(run_on_zoo, zoo):
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "message"),
     [
         (None, "no metadata.json"),
         ("{", "not readable as JSON"),
@@ -125,7 +125,7 @@ def test_the_good_pair_is_whole(run_on_zoo, zoo):
         ('{"a.mp4": {"label": "FAKE", "original": "../.."}}', "expected a plain file name"),
     ],
 )
-def test_bad_metadata_stops_with_one_line(run_step, tmp_path, content, told):
+def test_bad_metadata_stops_with_one_line(run_step, tmp_path, content, message):
     part = tmp_path / "dfdc_train_part_0"
     part.mkdir()
     if content is not None:
@@ -133,7 +133,7 @@ def test_bad_metadata_stops_with_one_line(run_step, tmp_path, content, told):
     done = run_step("extract_crops", tmp_path)
     assert done.returncode == 2
     assert done.stderr.startswith("error: ")
-    assert told in done.stderr
+    assert message in done.stderr
     assert done.stderr.count("\n") == 1
     assert sorted(path.name for path in tmp_path.iterdir()) == ["dfdc_train_part_0"]
 
@@ -174,25 +174,25 @@ def test_odd_names_and_fakes_without_original_in_one_run(project_root, small_par
 
 
 @pytest.mark.parametrize(
-    ("part", "content", "told"),
+    ("part", "content", "message"),
     [
         ("train_sample_videos", {"d0.mp4": "REAL", "f.mp4": {"label": "FAKE", "original": "d0.mp4"}},
          'split by original instead (FOLDS_ARGS="--split-by original --n-splits 5")'),
         ("dfdc_train_part_1", {"d0.mp4": "REAL"}, 'FOLDS_ARGS="--include-unpaired"'),
     ],
 )  # fmt: skip
-def test_folds_that_cannot_be_are_told_before_the_work(project_root, tmp_path, part, content, told):
+def test_folds_that_cannot_be_are_reported_before_the_work(project_root, tmp_path, part, content, message):
     (tmp_path / part).mkdir()
     (tmp_path / part / "metadata.json").write_text(json.dumps(content))
     command = ["bash", "preprocess_data.sh", str(tmp_path)]
     done = subprocess.run(
         command, cwd=project_root, env={**os.environ, "PYTHON": sys.executable}, capture_output=True, text=True
     )
-    assert done.returncode == 2 and told in done.stderr and done.stderr.count("\n") == 1, done.stderr
+    assert done.returncode == 2 and message in done.stderr and done.stderr.count("\n") == 1, done.stderr
     assert [path.name for path in tmp_path.iterdir()] == [part]
 
 
-def test_uneven_folds_are_told_with_the_option(run_step, data_root):
+def test_uneven_folds_are_reported_with_the_option(run_step, data_root):
     done = run_step("generate_folds", data_root, "--check")
     assert (done.returncode, done.stdout) == (0, "")
     assert "warning: only 2 of 16 folds get videos (fold 0: 2, fold 1: 2)" in done.stderr

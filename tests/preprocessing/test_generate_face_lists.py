@@ -124,7 +124,7 @@ def test_the_list_of_a_data_set(faces, lists, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("videos", "options", "told"),
+    ("videos", "options", "message"),
     [
         ("videos", ["--val-share", "0"], "a share of 0.0: expected more than 0 and less than 1"),
         ("videos", ["--val-share", "1.5"], "a share of 1.5"),
@@ -133,9 +133,9 @@ def test_the_list_of_a_data_set(faces, lists, tmp_path):
         ("videos/part 1", ["--val-share", "0.5", "--seed", "2"], "no REAL video with faces in the set"),
     ],
 )
-def test_what_cannot_be_a_list_is_refused(faces, lists, tmp_path, videos, options, told):
+def test_what_cannot_be_a_list_is_refused(faces, lists, tmp_path, videos, options, message):
     done = lists(faces, tmp_path / videos, *options)
-    assert done.returncode == 2 and told in done.stderr and done.stderr.count("\n") == 1
+    assert done.returncode == 2 and message in done.stderr and done.stderr.count("\n") == 1
     assert not (faces / "faces.csv").exists()
 
 
@@ -175,7 +175,7 @@ def test_videos_to_faces_and_list(small_parts, make_dataset, tmp_path):
     assert "0 done, 4 skipped" in again.stdout and tree(tmp_path / "my faces") == before
 
 
-def test_a_broken_video_is_code_3_and_no_labels_are_told(small_parts, make_dataset, tmp_path):
+def test_a_broken_video_is_code_3_and_no_labels_are_reported(small_parts, make_dataset, tmp_path):
     videos = tmp_path / "videos" / "a" / "b"
     videos.mkdir(parents=True)
     shutil.copy(small_parts / "dfdc_train_part_1" / "d0.mp4", videos / "real.mp4")
@@ -187,7 +187,7 @@ def test_a_broken_video_is_code_3_and_no_labels_are_told(small_parts, make_datas
     assert not (tmp_path / "faces" / "faces.csv").exists()
 
 
-def test_sets_that_cannot_be_are_told_before_the_work(small_parts, make_dataset, tmp_path):
+def test_sets_that_cannot_be_are_reported_before_the_work(small_parts, make_dataset, tmp_path):
     shutil.copytree(small_parts / "dfdc_train_part_1", tmp_path / "videos")
     done = make_dataset(tmp_path / "videos", tmp_path / "faces")
     assert done.returncode == 2 and "1 originals (with their fakes): two sets need 2 or more" in done.stderr

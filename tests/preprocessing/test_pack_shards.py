@@ -74,7 +74,7 @@ def test_a_killed_run_continues_to_the_same_bytes(packed, root, tmp_path):
     assert contents(out) == contents(packed)
 
 
-def test_other_options_are_refused_and_a_cut_shard_is_told(packed, root, tmp_path):
+def test_other_options_are_refused_and_a_cut_shard_is_reported(packed, root, tmp_path):
     other = pack(root, packed, "--shard-samples", 7)
     assert other.returncode == 2 and "another fold table or options" in other.stderr
     foreign = tmp_path / "foreign"

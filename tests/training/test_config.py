@@ -116,7 +116,7 @@ def changed(path: str, value, content=TINY) -> dict:
 
 
 @pytest.mark.parametrize(
-    ("path", "value", "told"),
+    ("path", "value", "message"),
     [
         ("encodr", "b7", "encodr: expected one of the keys network, size"),
         ("optimizer.lr", 0.1, "optimizer.lr: expected one of the keys batch_size, type, learning_rate"),
@@ -150,14 +150,14 @@ def changed(path: str, value, content=TINY) -> dict:
         ("optimizer.max_gradient_norm", 0, "optimizer.max_gradient_norm: expected a number more than 0, or null"),
     ],
 )
-def test_nonsense_is_refused_by_file_and_key(path, value, told):
+def test_nonsense_is_refused_by_file_and_key(path, value, message):
     with pytest.raises(ConfigError, match=r"^some\.json: ") as error:
         parse_config(changed(path, value), "some.json")
-    assert told in str(error.value)
+    assert message in str(error.value)
 
 
 @pytest.mark.parametrize(
-    ("name", "path", "value", "told"),
+    ("name", "path", "value", "message"),
     [
         ("xception", "network", "b7", "network: expected one of xception; found 'b7'"),
         ("xception", "encoder", "b7", "encoder: expected one of the keys network, size, optimizer"),
@@ -189,11 +189,11 @@ def test_nonsense_is_refused_by_file_and_key(path, value, told):
         ),
     ],
 )
-def test_nonsense_of_second_place_is_refused_by_file_and_key(project_root, name, path, value, told):
+def test_nonsense_of_second_place_is_refused_by_file_and_key(project_root, name, path, value, message):
     content = json.loads((project_root / "configs" / f"{name}.json").read_text())
     with pytest.raises(ConfigError, match=r"^some\.json: ") as error:
         parse_config(changed(path, value, content), "some.json", SHIPPED[name])
-    assert told in str(error.value)
+    assert message in str(error.value)
 
 
 def test_files_that_are_no_config(tmp_path):

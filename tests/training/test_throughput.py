@@ -178,7 +178,7 @@ def test_a_compiled_network_trains_to_the_same_weights_under_the_same_names(
         torch.testing.assert_close(ends[0][key], ends[1][key])
 
 
-def test_compiling_without_a_compiler_is_told_before_training(shared_data_root, tmp_path, tiny_config, monkeypatch):
+def test_compiling_without_a_compiler_is_reported_before_training(shared_data_root, tmp_path, tiny_config, monkeypatch):
     monkeypatch.setenv("PATH", "")
     monkeypatch.delenv("CXX", raising=False)
     out = tmp_path / "out"

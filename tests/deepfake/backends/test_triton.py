@@ -10,7 +10,7 @@ from tests.data.predicting import tiny_checkpoint
 from tests.data.triton_server import free_ports
 
 
-def test_an_unreachable_server_is_told_at_once(run_main, tmp_path):
+def test_an_unreachable_server_is_reported_at_once(run_main, tmp_path):
     (tmp_path / "clip.mp4").touch()
     tiny_checkpoint(tmp_path / "tiny")
     (port,) = free_ports(1)

@@ -160,7 +160,7 @@ def test_something_else_is_a_clear_error(tmp_path):
         read_checkpoint(path)
     with pytest.raises(CheckpointError, match="no such checkpoint"):
         read_checkpoint(tmp_path)
-    for content, told in [
+    for content, message in [
         ([1, 2], "holds a list"),
         ({"epoch": 1}, "holds no 'state_dict' of tensors"),
         ({"state_dict": {"weight": 3}}, "holds no 'state_dict' of tensors"),
@@ -168,7 +168,7 @@ def test_something_else_is_a_clear_error(tmp_path):
         ({"state_dict": {}}, "carries no model spec, and its name is not that of a published checkpoint"),
     ]:
         torch.save(content, path)
-        with pytest.raises(CheckpointError, match=told):
+        with pytest.raises(CheckpointError, match=message):
             read_checkpoint(path)
 
 
@@ -177,25 +177,25 @@ def test_weights_of_another_architecture_name_the_keys(network, tmp_path):
     torch.save({"state_dict": network.state_dict()}, path)
     with pytest.raises(CheckpointError) as raised:
         load_model(path)
-    told = str(raised.value)
-    assert LEGACY_NAME in told
-    assert "keys missing: encoder." in told
-    assert "keys unexpected: encoder." in told
-    assert "keys of another shape: encoder." in told
+    message = str(raised.value)
+    assert LEGACY_NAME in message
+    assert "keys missing: encoder." in message
+    assert "keys unexpected: encoder." in message
+    assert "keys of another shape: encoder." in message
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [
         (lambda state: state.pop("fc.bias"), "1 keys missing: fc.bias"),
         (lambda state: state.update({"fc.extra": torch.zeros(1)}), "1 keys unexpected: fc.extra"),
         (lambda state: state.update({"fc.bias": torch.zeros(2)}), r"fc.bias \(2,\) instead of \(1,\)"),
     ],
 )
-def test_one_key_that_does_not_fit_is_named(network, saved, change, told):
+def test_one_key_that_does_not_fit_is_named(network, saved, change, message):
     checkpoint = read_checkpoint(saved)
     change(checkpoint.state_dict)
-    with pytest.raises(CheckpointError, match=told):
+    with pytest.raises(CheckpointError, match=message):
         load_weights(network, checkpoint)
 
 
@@ -239,7 +239,7 @@ def test_a_negative_variance_and_numbers_beyond_float32_are_refused(network, tmp
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [
         (
             lambda v: v.to(torch.int8),
@@ -254,13 +254,13 @@ def test_a_negative_variance_and_numbers_beyond_float32_are_refused(network, tmp
         (lambda v: v.to_sparse_csr(), r"fc\.weight: a sparse tensor"),
     ],
 )
-def test_weights_of_another_kind_are_refused(network, tmp_path, change, told):
+def test_weights_of_another_kind_are_refused(network, tmp_path, change, message):
     path = tmp_path / "tiny"
     torch.save(
         {"spec": TINY.to_dict(), "state_dict": {**network.state_dict(), "fc.weight": change(network.fc.weight.data)}},
         path,
     )
-    with pytest.raises(CheckpointError, match=told):
+    with pytest.raises(CheckpointError, match=message):
         load_model(path)
 
 
@@ -311,7 +311,7 @@ def test_what_a_file_holds_beyond_tensors_is_named(network, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [
         ({"options": {"encoder": "eva_giant_patch14_224"}}, "the weights do not fit .*eva_giant"),
         ({"options": {**TINY.options, "pretrained": True}}, r"options\.pretrained: not an option here"),
@@ -324,7 +324,7 @@ def test_what_a_file_holds_beyond_tensors_is_named(network, tmp_path):
         ({"architecture": ["a"]}, "architecture: expected a text"),
     ],
 )
-def test_a_spec_that_the_file_does_not_hold_is_refused(network, tmp_path, monkeypatch, change, told):
+def test_a_spec_that_the_file_does_not_hold_is_refused(network, tmp_path, monkeypatch, change, message):
     def no_network(*arguments, **options):
         raise AssertionError("a checkpoint made its reader call out")
 
@@ -333,7 +333,7 @@ def test_a_spec_that_the_file_does_not_hold_is_refused(network, tmp_path, monkey
     path = tmp_path / "tiny"
     torch.save({"spec": {**TINY.to_dict(), **change}, "state_dict": network.state_dict()}, path)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    with pytest.raises(CheckpointError, match=f"^{path}: .*{told}") as raised:
+    with pytest.raises(CheckpointError, match=f"^{path}: .*{message}") as raised:
         load_model(path)
     assert len(str(raised.value).splitlines()) == 1
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200_000  # KiB

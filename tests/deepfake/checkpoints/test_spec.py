@@ -52,7 +52,7 @@ def aligned(size=320, **settings) -> dict:
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [
         (lambda c: c.update(format=99), "format: expected 1; found 99"),
         (lambda c: c.pop("format"), "format: expected 1; found None"),
@@ -114,10 +114,10 @@ def aligned(size=320, **settings) -> dict:
         (lambda c: c["crop"].update(kind=["crop"]), r"crop\.kind: expected one of"),
     ],
 )
-def test_what_is_not_understood_is_refused(change, told):
+def test_what_is_not_understood_is_refused(change, message):
     content = json.loads(json.dumps(SPEC.to_dict()))
     change(content)
-    with pytest.raises(ValueError, match=told) as raised:
+    with pytest.raises(ValueError, match=message) as raised:
         ModelSpec.from_dict(content)
     assert len(str(raised.value).splitlines()) == 1
 
@@ -176,7 +176,7 @@ def test_other_names_have_no_legacy_spec(name):
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [
         ({"architecture": "Nonesuch"}, "'Nonesuch' unknown; expected one of DeepFakeClassifier"),
         ({"options": {"encoder": "no_such_network"}}, "no_such_network"),
@@ -184,6 +184,6 @@ def test_other_names_have_no_legacy_spec(name):
         ({"options": {"encoder": "mobilenetv3_small_050", "wings": 2}}, "wings"),
     ],
 )
-def test_a_network_that_cannot_be_built_is_a_clear_error(change, told):
-    with pytest.raises(ValueError, match=told):
+def test_a_network_that_cannot_be_built_is_a_clear_error(change, message):
+    with pytest.raises(ValueError, match=message):
         replace(SPEC, **change).build()

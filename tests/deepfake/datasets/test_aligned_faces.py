@@ -148,7 +148,7 @@ HEADER = ",".join(COLUMNS)
 
 
 @pytest.mark.parametrize(
-    "content, told",
+    "content, message",
     [
         ("", "not a list of faces"),
         ("name,is_fake\na,0\n", "no column n_frame, set_name; expected name,is_fake,n_frame,set_name"),
@@ -161,9 +161,9 @@ HEADER = ",".join(COLUMNS)
         (f"{HEADER}\n/etc,0,3,train\n", "'/etc' is not a plain folder name"),
     ],
 )
-def test_other_lists_are_errors_that_name_them(tmp_path, content, told):
+def test_other_lists_are_errors_that_name_them(tmp_path, content, message):
     (tmp_path / FACES_CSV).write_text(content)
-    with pytest.raises(TableError, match=rf"faces\.csv: .*{told}"):
+    with pytest.raises(TableError, match=rf"faces\.csv: .*{message}"):
         read_face_list(tmp_path / FACES_CSV)
 
 
@@ -199,7 +199,7 @@ def _changed(**changes) -> str:
 
 
 @pytest.mark.parametrize(
-    "content, told",
+    "content, message",
     [
         ("", "not understood"),
         ("[1]", "not understood"),
@@ -216,9 +216,9 @@ def _changed(**changes) -> str:
         (_changed(faces={"kind": "aligned", "detector": "mtcnn", "settings": {}}), "not understood"),
     ],
 )
-def test_other_recipes_are_errors_that_name_them(tmp_path, content, told):
+def test_other_recipes_are_errors_that_name_them(tmp_path, content, message):
     (tmp_path / RECIPE_JSON).write_bytes(content.encode("latin-1"))
-    with pytest.raises(ValueError, match=rf"recipe\.json: .*{told}.*extract the faces again"):
+    with pytest.raises(ValueError, match=rf"recipe\.json: .*{message}.*extract the faces again"):
         read_extraction(tmp_path)
 
 
@@ -256,16 +256,16 @@ OTHERS = [
 ]
 
 
-@pytest.mark.parametrize("other, told", OTHERS)
-def test_another_recipe_is_refused_and_both_cures_are_told(faces, other, told):
+@pytest.mark.parametrize("other, message", OTHERS)
+def test_another_recipe_is_refused_and_both_cures_are_reported(faces, other, message):
     before = sorted(faces.rglob("*"))
-    with pytest.raises(ValueError, match=rf"recipe\.json: made with {told}.*name another folder or --overwrite"):
+    with pytest.raises(ValueError, match=rf"recipe\.json: made with {message}.*name another folder or --overwrite"):
         claim_folder(faces, other, {"a", "b"})
     assert sorted(faces.rglob("*")) == before and read_extraction(faces) == MTCNN
 
 
-@pytest.mark.parametrize("other, told", OTHERS)
-def test_overwrite_removes_what_was_made_otherwise(faces, other, told):
+@pytest.mark.parametrize("other, message", OTHERS)
+def test_overwrite_removes_what_was_made_otherwise(faces, other, message):
     claim_folder(faces, other, {"a", "b", "c"}, overwrite=True)
     assert list_folders(faces) == []
     assert read_extraction(faces) == other

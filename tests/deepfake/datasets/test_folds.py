@@ -86,12 +86,12 @@ def test_another_seed_draws_others():
 
 
 @pytest.mark.parametrize(
-    ("names", "share", "told"),
+    ("names", "share", "expected_message"),
     [(["a", "b"], 0, "share of 0"), (["a", "b"], 1.0, "share of 1.0"), (["a", "b"], float("nan"), "share of nan"),
      (["a", "a"], 0.5, "1 originals"), ([], 0.5, "0 originals")],
 )  # fmt: skip
-def test_shares_that_cannot_be_drawn(names, share, told):
-    with pytest.raises(FoldError, match=told):
+def test_shares_that_cannot_be_drawn(names, share, expected_message):
+    with pytest.raises(FoldError, match=expected_message):
         draw_share(names, share)
 
 

@@ -34,7 +34,7 @@ def test_a_table_with_numbers_or_words(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "told"),
+    ("name", "content", "message"),
     [
         (
             "l.csv",
@@ -62,15 +62,15 @@ def test_a_table_with_numbers_or_words(tmp_path):
         ("l.xlsx", "", "expected labels: a metadata.json"),
     ],
 )
-def test_what_gives_no_labels_is_told(tmp_path, name, content, told):
+def test_what_gives_no_labels_is_reported(tmp_path, name, content, message):
     if content is not None:
         (tmp_path / name).write_text(content)
     with pytest.raises(ValueError) as error:
         read_labels(tmp_path / name)
-    assert str(error.value).startswith(f"{tmp_path / name}: ") and told in str(error.value)
+    assert str(error.value).startswith(f"{tmp_path / name}: ") and message in str(error.value)
 
 
-def test_a_table_in_another_encoding_is_told(tmp_path):
+def test_a_table_in_another_encoding_is_reported(tmp_path):
     (tmp_path / "l.csv").write_bytes("filename,label\nä.mp4,0\n".encode("latin-1"))
     with pytest.raises(ValueError, match=r"l\.csv: neither UTF-8 nor UTF-16 .* save it as UTF-8"):
         read_labels(tmp_path / "l.csv")
@@ -154,7 +154,7 @@ def test_names_are_matched(known, predicted, by):
 
 
 @pytest.mark.parametrize(
-    ("known", "predicted", "told"),
+    ("known", "predicted", "message"),
     [
         (
             ["x/a.mp4", "y/a.mp4"],
@@ -170,10 +170,10 @@ def test_names_are_matched(known, predicted, by):
         (["x/a.mp4", "y/a.mp4"], ["z/a.mp4"], "may be either of the labels"),
     ],
 )
-def test_two_that_may_be_one_are_both_shown(known, predicted, told):
+def test_two_that_may_be_one_are_both_shown(known, predicted, message):
     with pytest.raises(LabelError) as error:
         match_labels(predicted, labels_of(*known))
-    assert told in str(error.value) and str(error.value).startswith("labels.csv: ")
+    assert message in str(error.value) and str(error.value).startswith("labels.csv: ")
 
 
 def test_the_nearer_of_two_is_taken():

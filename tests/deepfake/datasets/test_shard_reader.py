@@ -61,7 +61,7 @@ def test_folder_pattern_and_url(folder, web):
     assert str(split_location("fold*.tar")[0]) == "."
 
 
-def test_places_without_shards_are_told(folder, web, tmp_path):
+def test_places_without_shards_are_reported(folder, web, tmp_path):
     url, _ = web
     with pytest.raises(RemoteError, match=r"shards\.json: cannot be read: No such file"):
         open_index(tmp_path)
@@ -158,7 +158,7 @@ def test_the_next_shard_is_fetched_ahead(web, tmp_path):
     reader.close()
 
 
-def test_shards_of_another_packing_are_told(folder, web, tmp_path):
+def test_shards_of_another_packing_are_reported(folder, web, tmp_path):
     other = Shard("fold00_00000.tar", 0, SIZE + 1, 1)
     with pytest.raises(ShardError, match=r"fold00_00000\.tar: has 1000 bytes; shards\.json says 1001"):
         ShardCache(tmp_path, 10 * SIZE).fetch(other, Folder(web[0]), "p")

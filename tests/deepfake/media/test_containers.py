@@ -191,7 +191,7 @@ def test_a_real_giant_is_refused_whatever_its_header_says(tmp_path, ffmpeg):
 
 @pytest.mark.parametrize("codec", ["libx264", "mjpeg", "ffv1"])
 def test_frames_of_just_the_limit_are_read(tmp_path, ffmpeg, codec):
-    """FFmpeg counts padded rows, where it is told of a limit."""
+    """FFmpeg counts padded rows where a limit is set."""
     path = tmp_path / "at the limit.mkv"
     ffmpeg("-f", "lavfi", "-i", "testsrc2=size=1200x800:rate=5:duration=0.4", "-c:v", codec, path)
     assert len(list(chosen_frames(open_video(path, limits=ReadLimits(pixels=1200 * 800)), [SpreadFrames(2)]))) == 2

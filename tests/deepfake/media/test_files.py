@@ -90,7 +90,7 @@ def test_the_content_decides_where_the_name_does_not(tmp_path, numbered_clip):
     assert found.left_out.summary() == "left out: 3 files with other suffixes (none, .ts)"
 
 
-def test_what_is_left_out_is_told_in_one_line(tmp_path):
+def test_what_is_left_out_is_reported_in_one_line(tmp_path):
     touch(tmp_path, "a.mp4", "b.txt", "c.docx", "d.txt", ".hidden.mp4", ".git/e.mp4", "metadata.json", "sub/f.TXT")
     (tmp_path / "gone.mp4").symlink_to(tmp_path / "nowhere")
     (tmp_path / "loop.mp4").symlink_to(tmp_path / "loop.mp4")
@@ -112,7 +112,7 @@ def test_suffixes_of_others_harm_no_terminal(tmp_path):
 
 
 @pytest.mark.skipif(not hasattr(os, "seteuid"), reason="no users here")
-def test_folders_without_permission_are_told():
+def test_folders_without_permission_are_reported():
     with tempfile.TemporaryDirectory() as name:
         root, closed = Path(name), Path(name) / "closed"
         touch(root, "a.mp4", "closed/b.mp4")
@@ -146,7 +146,7 @@ def test_videos_are_called_by_their_file_names(tmp_path):
     assert list(name_videos(find_videos([tmp_path]))) == ["b.mp4", "a.MOV", "c.webm"]
 
 
-def test_shared_names_are_told_apart_by_their_folders(tmp_path):
+def test_shared_names_are_reported_apart_by_their_folders(tmp_path):
     touch(tmp_path, "x.mp4", "sub/x.mp4", "y.mp4")
     named = name_videos(find_videos([tmp_path]))
     assert named == {

@@ -416,7 +416,7 @@ def test_formats_that_are_not_read_are_named(tmp_path, head, name):
         (b"hevc msf1", None),
     ],
 )
-def test_pictures_and_videos_are_told_apart_by_their_brands(brands, found):
+def test_pictures_and_videos_are_reported_apart_by_their_brands(brands, found):
     major, *others = [brand.ljust(4)[:4] for brand in brands.split()]
     box = major + bytes(4) + b"".join(others)
     assert sniff_image(struct.pack(">I4s", 8 + len(box), b"ftyp") + box + bytes(100)) == found

@@ -36,7 +36,7 @@ def packed(**entries: bytes) -> bytes:
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "message"),
     [
         (b"", "empty; download it again"),
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 3\n", "a Git LFS pointer.*git lfs pull"),
@@ -49,10 +49,10 @@ def packed(**entries: bytes) -> bytes:
         (b"PK\x03\x04" + bytes(100), "damaged or cut off"),
     ],
 )
-def test_other_files_are_named(tmp_path, content, told):
+def test_other_files_are_named(tmp_path, content, message):
     path = tmp_path / "odd"
     path.write_bytes(content)
-    with pytest.raises(ValueError, match=told):
+    with pytest.raises(ValueError, match=message):
         check_file(path)
 
 

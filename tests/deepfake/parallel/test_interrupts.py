@@ -44,10 +44,10 @@ def interrupted(arguments: list[str], seconds: float, times: int = 1, between: f
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGINT)
         time.sleep(between)
-    told = process.communicate(timeout=30)[1]
+    message = process.communicate(timeout=30)[1]
     with pytest.raises(ProcessLookupError):
         os.killpg(process.pid, 0)
-    return process.returncode, told
+    return process.returncode, message
 
 
 COMMANDS = [
@@ -61,11 +61,11 @@ COMMANDS = [
 @pytest.mark.parametrize("seconds", [0.4, 0.9])
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command[0])
 def test_ctrl_c_during_imports(command, seconds):
-    code, told = interrupted(command, seconds)
+    code, message = interrupted(command, seconds)
     if code != 130:  # it had come to its end
-        assert code in (0, 2, -signal.SIGINT) and "Traceback" not in told
+        assert code in (0, 2, -signal.SIGINT) and "Traceback" not in message
         return
-    assert told.count("\n") == 1 and told.startswith("interrupted; "), told
+    assert message.count("\n") == 1 and message.startswith("interrupted; "), message
 
 
 BUSY = """
@@ -89,20 +89,20 @@ sys.exit(run_guarded(main, sys.stderr.write))
 
 
 @pytest.mark.parametrize(
-    ("cleaning", "times", "between", "told"),
+    ("cleaning", "times", "between", "message"),
     [
         ("0.1", 1, 0.0, "cleaned up\n" + MESSAGE),
         ("0.3", 3, 0.05, "cleaned up\n" + MESSAGE),  # one press that came several times
         ("20", 2, 0.8, MESSAGE),  # impatient
     ],
 )
-def test_ctrl_c_at_work_cleans_up_and_twice_ends_at_once(cleaning, times, between, told):
+def test_ctrl_c_at_work_cleans_up_and_twice_ends_at_once(cleaning, times, between, message):
     process = subprocess.Popen([sys.executable, "-c", BUSY, cleaning], cwd=ROOT, stderr=subprocess.PIPE, text=True)
     assert process.stderr.readline() == "started\n"
     for _ in range(times):
         process.send_signal(signal.SIGINT)
         time.sleep(between)
-    assert process.communicate(timeout=10)[1] == told
+    assert process.communicate(timeout=10)[1] == message
     assert process.returncode == 130
 
 

@@ -67,7 +67,7 @@ def test_the_shipped_ensembles(project_root):
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "message"),
     [
         ("{", "not JSON"),
         ([], "expected a mapping; found list"),
@@ -92,8 +92,8 @@ def test_the_shipped_ensembles(project_root):
         ({"ensembles": {"nowhere": 1}}, r"nowhere\.json: no readable ensemble: No such file"),
     ],
 )
-def test_nonsense_is_refused(write, content, told):
-    with pytest.raises(EnsembleError, match=told):
+def test_nonsense_is_refused(write, content, message):
+    with pytest.raises(EnsembleError, match=message):
         read_ensemble(write(content), WEIGHTS)
 
 

@@ -63,9 +63,9 @@ def test_reading_ahead_is_bounded_and_ends_with_its_user():
 def test_an_error_ahead_reaches_the_user():
     def failing():
         yield 1
-        raise ValueError("told")
+        raise ValueError("message")
 
     values = face_stream._ahead(failing, 2)
     assert next(values) == 1
-    with pytest.raises(ValueError, match="told"):
+    with pytest.raises(ValueError, match="message"):
         next(values)

@@ -5,10 +5,10 @@ from dataclasses import replace
 from deepfake.prediction.precision_check import PORTRAITS, VIDEOS, PrecisionCheck
 
 
-def test_one_of_a_kind_is_told_as_one():
+def test_one_of_a_kind_is_reported_as_one():
     check = PrecisionCheck("fp16", PORTRAITS, 1, 1, 0.00123, 0.00123, 0.00123, "a", kept=True)
-    told = "fp16: scores of 1 face of 1 portrait are 0.0012 from float32's at most (single faces 0.0012)"
-    assert check.summary() == told
+    expected = "fp16: scores of 1 face of 1 portrait are 0.0012 from float32's at most (single faces 0.0012)"
+    assert check.summary() == expected
 
 
 def test_what_was_checked_later_is_in_the_summary():

@@ -83,7 +83,7 @@ def examples():
 
 
 @pytest.mark.parametrize("factor", [1, 20])
-def test_what_is_told_is_the_largest_difference_of_a_video_and_of_a_face(examples, factor):
+def test_what_is_reported_is_the_largest_difference_of_a_video_and_of_a_face(examples, factor):
     steep = model("steep", factor)
     check, _ = try_precision([model("a", 0.1), steep], "bf16", VIDEOS, examples)
     expected, found = make_scorer(steep, FLOAT32), make_scorer(steep, "bf16")

@@ -162,7 +162,7 @@ def test_a_file_gives_back_what_was_written(tmp_path_factory, temperature, inter
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [
         ({"format": 2}, "format: expected 1; found 2"),
         ({"method": "platt"}, "method: expected 'temperature' with intercept 0.0; found 'platt'"),
@@ -187,23 +187,23 @@ def test_a_file_gives_back_what_was_written(tmp_path_factory, temperature, inter
         ({"figures": {"before": {"auc": [0.9]}}}, "figures.before.auc: expected a list of 3 numbers; found [0.9]"),
     ],
 )
-def test_a_file_that_makes_no_sense_is_refused(tmp_path, change, told):
+def test_a_file_that_makes_no_sense_is_refused(tmp_path, change, message):
     path = tmp_path / "x.json"
     path.write_text(json.dumps({"format": 1, "method": "temperature", **asdict(GOOD), **change}))
     with pytest.raises(CalibrationError) as error:
         read_calibration(path)
-    assert str(error.value).startswith(f"{path}: ") and told in str(error.value)
+    assert str(error.value).startswith(f"{path}: ") and message in str(error.value)
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "message"),
     [(None, "no readable calibration"), ("{", "not JSON"), ("[]", "expected a mapping"), ("{}", "format")],
 )
-def test_what_is_no_calibration_is_refused(tmp_path, content, told):
+def test_what_is_no_calibration_is_refused(tmp_path, content, message):
     path = tmp_path / "x.json"
     if content is not None:
         path.write_text(content)
-    with pytest.raises(CalibrationError, match=told):
+    with pytest.raises(CalibrationError, match=message):
         read_calibration(path)
 
 
@@ -240,7 +240,7 @@ def test_the_same_models_in_any_order_and_scale_of_weights():
 
 
 @pytest.mark.parametrize(
-    ("models", "recipes", "told"),
+    ("models", "recipes", "message"),
     [
         (MODELS[:1], RECIPES, "is for scores of a, b; these are of b"),
         ([MODELS[0], {**MODELS[1], "name": "c"}], RECIPES, "these are of b, c"),
@@ -250,10 +250,10 @@ def test_the_same_models_in_any_order_and_scale_of_weights():
         (MODELS, [{**RECIPES[0], "frames": {"count": 8}}], 'here by {"detector": "mtcnn", "frames": {"count": 8}}'),
     ],
 )
-def test_other_models_are_refused(models, recipes, told):
+def test_other_models_are_refused(models, recipes, message):
     with pytest.raises(CalibrationError) as error:
         check_models(GOOD, models, recipes)
-    assert told in str(error.value)
+    assert message in str(error.value)
 
 
 # The fit.
@@ -373,18 +373,18 @@ def test_one_label_has_no_temperature(label):
         fit_temperature(np.array([0.1, 0.9]), np.array([label, label]))
 
 
-def test_swapped_labels_are_told():
+def test_swapped_labels_are_reported():
     scores, labels = overconfident(200)
     with pytest.raises(CalibrationError, match="1 for fake"):
         assess(sample_of(scores, 1 - labels), resamples=2)
 
 
 @pytest.mark.parametrize(
-    ("reals", "fakes", "told"),
+    ("reals", "fakes", "message"),
     [(4, 9, "4 real videos with score and label, of 4 originals; at least 5"), (9, 0, "0 fake videos")],
 )
-def test_too_few_videos_are_told(reals, fakes, told):
-    with pytest.raises(CalibrationError, match=told):
+def test_too_few_videos_are_reported(reals, fakes, message):
+    with pytest.raises(CalibrationError, match=message):
         sample_of([0.5] * (reals + fakes), [0] * reals + [1] * fakes).check()
 
 

@@ -92,7 +92,7 @@ def test_details_are_read_back(tmp_path, suffix):
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "told"),
+    ("name", "content", "message"),
     [
         ("d.csv", "filename,label\na.mp4,0.5\n", "no column status, score"),
         ("d.csv", "filename,status,score\na.mp4,ok,1.5\n", "'a.mp4' has score '1.5'; expected a number from 0 to 1"),
@@ -124,10 +124,10 @@ def test_details_are_read_back(tmp_path, suffix):
         ("d.txt", "", "details are written as .csv or .json"),
     ],
 )
-def test_what_are_no_details_is_told(tmp_path, name, content, told):
+def test_what_are_no_details_is_reported(tmp_path, name, content, message):
     path = tmp_path / name
     if content is not None:
         path.write_text(content)
     with pytest.raises(ValueError) as error:
         read_details(path)
-    assert str(error.value).startswith(f"{path}: ") and told in str(error.value)
+    assert str(error.value).startswith(f"{path}: ") and message in str(error.value)

@@ -25,10 +25,10 @@ FAULTS = {
 
 @pytest.mark.parametrize("name", FAULTS)
 def test_a_fault_is_one_line_that_names_the_file(name, tmp_path):
-    content, told = FAULTS[name]
+    content, message = FAULTS[name]
     path = tmp_path / "odd.json"
     path.write_bytes(content)
-    with pytest.raises(ValueError, match=told) as raised:
+    with pytest.raises(ValueError, match=message) as raised:
         read_json(path, "list")
     assert str(raised.value).startswith(f"{path}: not JSON: ")
     assert len(str(raised.value).splitlines()) == 1 and len(str(raised.value)) < len(str(path)) + 200
@@ -38,8 +38,8 @@ def test_what_is_no_file_of_a_bearable_size_is_not_read(tmp_path, monkeypatch):
     path = tmp_path / "large.json"
     path.write_text('{"a": 1}')
     monkeypatch.setattr(json_files, "LARGEST_FILE", 7)
-    for file, told in ((path, "has 8 bytes; expected at most 7"), (tmp_path, "not a regular file")):
-        with pytest.raises(ValueError, match=f"{file}: no .*{told}"):
+    for file, message in ((path, "has 8 bytes; expected at most 7"), (tmp_path, "not a regular file")):
+        with pytest.raises(ValueError, match=f"{file}: no .*{message}"):
             read_mapping(file, "list")
     with pytest.raises(ValueError, match="no readable list: No such file"):
         read_mapping(tmp_path / "none.json", "list")

@@ -67,9 +67,9 @@ def test_a_second_writer_is_refused_in_one_line_that_names_the_first(tmp_path, h
     first = hold(tmp_path)
     with pytest.raises(Locked) as refused, writing_folder(tmp_path):
         pass
-    told = str(refused.value)
-    assert told.startswith(f"{tmp_path} is being written by process {first.pid} (-c, since 20")
-    assert f"on host {os.uname().nodename}); wait for it or stop it" in told and "\n" not in told
+    message = str(refused.value)
+    assert message.startswith(f"{tmp_path} is being written by process {first.pid} (-c, since 20")
+    assert f"on host {os.uname().nodename}); wait for it or stop it" in message and "\n" not in message
 
 
 @pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGTERM])

@@ -88,9 +88,9 @@ def test_the_metadata_tells_all(tiny):
     job, path = tiny
     model = onnx.load(path)
     onnx.checker.check_model(model)
-    told = {entry.key: entry.value for entry in model.metadata_props}
-    assert ExportFacts.from_strings(path, told) == job.facts
-    assert told["precision"] == "float32" and told["normalization_folded"] == "false"
+    metadata = {entry.key: entry.value for entry in model.metadata_props}
+    assert ExportFacts.from_strings(path, metadata) == job.facts
+    assert metadata["precision"] == "float32" and metadata["normalization_folded"] == "false"
     (version,) = [entry.version for entry in model.opset_import if entry.domain == ""]
     assert version == OPSET
     assert b".py" not in path.read_bytes(), "paths of source files stay at home"
@@ -125,7 +125,7 @@ def test_the_comparison_sees_a_difference(tiny, crops):
 
 
 @pytest.mark.parametrize("fault", ["truncated", "text", "no metadata", "no spec"])
-def test_bad_files_are_told(tiny, tmp_path, fault):
+def test_bad_files_are_reported(tiny, tmp_path, fault):
     import onnx
 
     data = tiny[1].read_bytes()

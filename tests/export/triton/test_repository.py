@@ -91,8 +91,8 @@ def test_a_network_and_all_that_a_server_and_a_client_must_know(written, job, cr
     assert found.dynamic_batching.max_queue_delay_microseconds > 0
     assert [sample.batch_size for sample in found.model_warmup] == [1, 64]
     assert all(list(sample.inputs["pictures"].dims) == [3, SIZE, SIZE] for sample in found.model_warmup)
-    told = parameters_of(found)
-    assert ExportFacts.from_strings(folder, told) == job.facts
+    parameters = parameters_of(found)
+    assert ExportFacts.from_strings(folder, parameters) == job.facts
     run, facts = open_file(folder / "1" / "model.onnx", "cpu")
     scores = make_scorer(ExportedNetwork(run, facts))(crops)
     assert scores.max() - scores.min() > 0.3
@@ -260,7 +260,7 @@ def test_tensorrt_computes_in_its_precision_and_takes_float32(job):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         (["a", "b", "--format", "onnx"], "expected one checkpoint; several go with --format triton"),
         (["a", "--format", "onnx", "--weights", "1"], "--weights goes with --format triton"),
@@ -275,7 +275,7 @@ def test_tensorrt_computes_in_its_precision_and_takes_float32(job):
         (["--ensemble", "nothing", "--format", "triton"], "nothing"),
     ],
 )
-def test_commands_that_make_no_sense(run_main, tmp_path, arguments, told):
+def test_commands_that_make_no_sense(run_main, tmp_path, arguments, message):
     code, _, err = run_main(command.main, *arguments, "--out", tmp_path / "out")
-    assert code == 2 and told in err
+    assert code == 2 and message in err
     assert not (tmp_path / "out").exists()

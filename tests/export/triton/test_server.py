@@ -275,7 +275,7 @@ def test_another_network_under_the_name_ends_the_run(server, repository, predict
 
 
 @pytest.mark.parametrize(
-    ("name", "told"),
+    ("name", "message"),
     [
         ("missing", "the server has no model missing; it has ensemble, ensemble-weighting, narrow, stranger, tiny"),
         ("narrow", "has pictures [3, 32, 64]; its checkpoint says pictures [3, 64, 64]"),
@@ -283,10 +283,10 @@ def test_another_network_under_the_name_ends_the_run(server, repository, predict
         ("ensemble", "ensemble: was not made from a checkpoint"),
     ],
 )
-def test_models_that_cannot_be_used(server, predict, name, told):
+def test_models_that_cannot_be_used(server, predict, name, message):
     code, found, err = predict("--backend", "triton", "--url", server.url, models=[name])
     assert code == 2 and not found
-    assert f"error: {server.url}: " in err and told in err and err.count("\n") == 1
+    assert f"error: {server.url}: " in err and message in err and err.count("\n") == 1
 
 
 def test_a_model_of_another_checkpoint_is_refused(server, predict, weights, tmp_path):
@@ -302,6 +302,6 @@ def test_pictures_that_the_server_refuses(server):
         list(connection.infer("tiny", [np.zeros((1, 3, 32, 64), np.float32)]))
 
 
-def test_the_wrong_port_is_told(server, predict):
+def test_the_wrong_port_is_reported(server, predict):
     code, _, err = predict("--backend", "triton", "--url", f"127.0.0.1:{server.http}")
     assert code == 2 and "no Triton server answers at" in err

@@ -25,7 +25,7 @@ def train(owners: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(owners / "owner1" / "train", tmp_path / "train"))
 
 
-def told(folder: Path, **changes) -> None:
+def redescribe(folder: Path, **changes) -> None:
     path = folder / SAMPLE_JSON
     path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
 
@@ -82,14 +82,14 @@ def test_the_description_tells_counts_and_structure(federated_root, owners):
 @pytest.mark.parametrize(
     ("break_it", "message"),
     [
-        (lambda f: told(f, crops=7), "crops, but its description says 7"),
-        (lambda f: told(f, videos=1), "videos, but its description says 1"),
-        (lambda f: told(f, format=99), "format: expected 1; found 99"),
-        (lambda f: told(f, surprise=1), "surprise: expected one of the keys owner, kind, root"),
-        (lambda f: told(f, kind="validate"), "expected train or test"),
-        (lambda f: told(f, owner="../owner"), "'../owner' is not a plain name"),
-        (lambda f: told(f, crops_dir="/etc"), "'/etc' is not a plain name"),
-        (lambda f: told(f, root="/nowhere"), "no such file; is /nowhere where it was"),
+        (lambda f: redescribe(f, crops=7), "crops, but its description says 7"),
+        (lambda f: redescribe(f, videos=1), "videos, but its description says 1"),
+        (lambda f: redescribe(f, format=99), "format: expected 1; found 99"),
+        (lambda f: redescribe(f, surprise=1), "surprise: expected one of the keys owner, kind, root"),
+        (lambda f: redescribe(f, kind="validate"), "expected train or test"),
+        (lambda f: redescribe(f, owner="../owner"), "'../owner' is not a plain name"),
+        (lambda f: redescribe(f, crops_dir="/etc"), "'/etc' is not a plain name"),
+        (lambda f: redescribe(f, root="/nowhere"), "no such file; is /nowhere where it was"),
         (lambda f: (f / SAMPLE_JSON).write_text("{"), "not JSON"),
         (lambda f: (f / SAMPLE_JSON).unlink(), "no readable description"),
         (lambda f: (f / "folds.csv").unlink(), "not a fold table"),
@@ -108,7 +108,9 @@ def one_class(folder: Path, label: int) -> None:
     change_table(folder, lambda t: t[t["label"] == label])
     table = read_folds(folder / "folds.csv")
     reals = int((table["label"] == 0).sum())
-    told(folder, crops=len(table), videos=table["video"].nunique(), real_crops=reals, fake_crops=len(table) - reals)
+    redescribe(
+        folder, crops=len(table), videos=table["video"].nunique(), real_crops=reals, fake_crops=len(table) - reals
+    )
 
 
 @pytest.mark.parametrize(("label", "there", "missing"), [(0, "real", "fake"), (1, "fake", "real")])
@@ -120,7 +122,7 @@ def test_an_owner_with_one_class_is_refused(train, label, there, missing):
 
 def test_an_owner_without_faces_is_refused(train):
     change_table(train, lambda t: t.iloc[:0])
-    told(train, crops=0, videos=0, real_crops=0, fake_crops=0, originals=0)
+    redescribe(train, crops=0, videos=0, real_crops=0, fake_crops=0, originals=0)
     with pytest.raises(SampleError, match="owner1 has no faces to train with"):
         open_samples([train])
 
@@ -130,7 +132,7 @@ def test_samples_that_do_not_go_together_are_refused(train, owners):
         open_samples([train, owners / "owner2" / "test"])
     with pytest.raises(SampleError, match="is in another sample, too"):
         open_samples([train, owners / "owner1" / "train"])
-    told(train, detection={"preset": "other"})
+    redescribe(train, detection={"preset": "other"})
     with pytest.raises(SampleError, match="found with other settings"):
         open_samples([train, owners / "owner2" / "train"])
 
@@ -144,7 +146,7 @@ def test_nothing_is_written_if_an_owner_cannot_be_served(federated_root, tmp_pat
     assert not (tmp_path / "out").exists()
 
 
-def test_more_owners_than_originals_are_told(federated_root, tmp_path, run_main):
+def test_more_owners_than_originals_are_reported(federated_root, tmp_path, run_main):
     code, _, err = run_main(generate_main, "--root-dir", federated_root, "--owners", 9, "--out", tmp_path / "out")
     assert code == 2 and "fewer owners, another --fold" in err
 

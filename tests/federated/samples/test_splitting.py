@@ -72,12 +72,12 @@ def test_fakes_of_fakes_stay_with_the_first_original():
 
 
 @pytest.mark.parametrize(
-    ("owners", "shares", "told"),
+    ("owners", "shares", "message"),
     [(3, None, "1 originals .* to test with for 3 owners"), (2, [1], "2 numbers above 0"), (2, [1, 0], "above 0")],
 )
-def test_what_cannot_be_dealt_out_is_told(owners, shares, told):
+def test_what_cannot_be_dealt_out_is_reported(owners, shares, message):
     table = fold_table({"a": (1, 2), "b": (1, 2), "c": (1, 2), "v": (0, 2)} | ({"w": (0, 2)} if shares else {}))
-    with pytest.raises(ValueError, match=told):
+    with pytest.raises(ValueError, match=message):
         split_by_owner(table, owners, 0, shares)
 
 

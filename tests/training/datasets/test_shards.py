@@ -147,7 +147,7 @@ def test_validation_rows_are_each_one_ranks():
     assert deal_shards(index, 4).value_counts().tolist() == [3] * 4
 
 
-def test_too_few_shards_for_the_ranks_are_told():
+def test_too_few_shards_for_the_ranks_are_reported():
     with pytest.raises(ShardError, match=r"3 shards to train on for 4 processes.*--shard-samples"):
         shares(table(shards=4), 0, 4)
 
@@ -223,15 +223,15 @@ def test_training_from_s3_and_http_is_training_from_the_folder(shared_data_root,
     assert same(here, web)
 
 
-def test_what_cannot_be_read_is_told(packed, options, tmp_path):
+def test_what_cannot_be_read_is_reported(packed, options, tmp_path):
     with serve(packed) as (url, _):
-        for changes, told in (
+        for changes, message in (
             ({"cache_gib": 1e-6}, r"--cache-gib 1e-06: 9 shards of .* have to find room"),
             ({"folds_csv": tmp_path / "f.csv"}, "--folds-csv: .* holds shards, which have a table of their own"),
             ({"data_dir": f"{url}/none"}, rf"{url}/none/shards\.json: cannot be read"),
             ({"data_dir": f"{url}/fold00_*.tar"}, "no real crops to train on with fold 0|no real crops to validate"),
         ):
-            with pytest.raises(ValueError, match=told):
+            with pytest.raises(ValueError, match=message):
                 run_classifier(options(url, "bad", **changes))
     broken = tmp_path / "broken"
     broken.mkdir()

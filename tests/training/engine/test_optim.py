@@ -57,7 +57,7 @@ def test_learning_rate_reaches_every_group():
 
 
 @pytest.mark.parametrize(
-    ("kind", "mode", "params", "told"),
+    ("kind", "mode", "params", "message"),
     [
         (
             "poly",
@@ -70,9 +70,9 @@ def test_learning_rate_reaches_every_group():
         ("step", "epoch", {"steps": [[1, 0.5], [2, 0]]}, r"params\.steps: the learning rate is 0 after 2 epochs"),
     ],
 )
-def test_schedules_that_end_before_the_epochs(kind, mode, params, told):
+def test_schedules_that_end_before_the_epochs(kind, mode, params, message):
     config = OptimizerConfig(4, "SGD", 0.1, ScheduleConfig(kind, mode, 3, params))
-    with pytest.raises(ValueError, match=told):
+    with pytest.raises(ValueError, match=message):
         check_schedule(config, epochs=3, steps=4)
 
 

@@ -195,7 +195,7 @@ def test_where_nothing_speaks_for_fake_the_map_is_empty_not_nan(trained, method)
     assert (maps == 0).all()
 
 
-def test_numbers_that_are_none_are_told(trained):
+def test_numbers_that_are_none_are_reported(trained):
     network = copy.deepcopy(trained)
     nn.init.constant_(network.fc.weight, np.nan)
     with pytest.raises(ScoringError):
@@ -222,7 +222,7 @@ def test_wsdan_shows_the_mean_of_its_own_attention_maps(registered):
         np.testing.assert_allclose(activation, expected, atol=1e-4)
 
 
-def test_what_cannot_be_mapped_is_told(trained):
+def test_what_cannot_be_mapped_is_reported(trained):
     with pytest.raises(ValueError, match="unknown; expected one of gradcam, "):
         choose_method(trained, "saliency")
     with pytest.raises(ValueError, match="only WS-DAN has attention maps of its own; choose one of gradcam, "):

@@ -189,14 +189,14 @@ def test_no_frames_and_tiny_frames(trained):
 
 
 @pytest.mark.parametrize(
-    ("network", "told"),
+    ("network", "message"),
     [
         ("resnet50", r"RetinaFace-Resnet50-fixed\.pth: no such file.*file host that github\.com"),
         ("mobilenet0.25", r"mobilenet0\.25_Final\.pth: no such file.*github\.com/biubug6/Pytorch_Retinaface"),
     ],
 )
-def test_a_missing_weight_file_is_told_with_its_cure(tmp_path, network, told):
-    with pytest.raises(ValueError, match=told + r".*weights/ \(--detector mtcnn needs none\)"):
+def test_a_missing_weight_file_is_reported_with_its_cure(tmp_path, network, message):
+    with pytest.raises(ValueError, match=message + r".*weights/ \(--detector mtcnn needs none\)"):
         RetinaFace(RetinaFaceSettings(network), weights_path(tmp_path, network))
 
 
@@ -220,8 +220,8 @@ def test_weights_load_strictly_and_safely(trained, tmp_path):
     shutil.copyfile(trained, short)
     with short.open("r+b") as file:
         file.truncate(1000)
-    for path, told in [(lacking, r"ClassHead\.0\.conv1x1\.bias"), (code, "refused"), (short, "short.pth: ")]:
-        with pytest.raises(CheckpointError, match=told):
+    for path, message in [(lacking, r"ClassHead\.0\.conv1x1\.bias"), (code, "refused"), (short, "short.pth: ")]:
+        with pytest.raises(CheckpointError, match=message):
             RetinaFace(SMALL, path)
 
 

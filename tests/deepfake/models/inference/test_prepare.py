@@ -158,7 +158,7 @@ def test_a_compiled_network_scores_the_same_in_one_shape(monkeypatch):
     assert packed == 3, "compiled for weights that stay as they are"
 
 
-def test_compiling_without_a_compiler_is_told(monkeypatch):
+def test_compiling_without_a_compiler_is_reported(monkeypatch):
     monkeypatch.setenv("PATH", "")
     for variable in ("CC", "CXX"):
         monkeypatch.delenv(variable, raising=False)
