@@ -57,7 +57,7 @@ import sys
 from pathlib import Path
 from deepfake.datasets import dfdc_parts
 from deepfake.storage.locks import writing_folder
-from deepfake.datasets.layout import part_folder
+from deepfake.datasets.data_root import part_folder
 from deepfake.storage.disk_full import OutOfSpace
 
 function, root, number, *rest = sys.argv[1:]

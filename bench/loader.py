@@ -20,8 +20,8 @@ import pandas as pd
 
 from bench.first_augmentation import FirstAugmentation
 from deepfake.cli.commandline import positive_int, run_guarded
+from deepfake.datasets.data_root import CROP_SUFFIXES, DataRoot
 from deepfake.datasets.folds import CropFiles, FoldRow, read_folds, write_folds
-from deepfake.datasets.layout import CROP_SUFFIXES, DataRoot
 from deepfake.media.images import encode_image, read_image
 from deepfake.parallel.pool import cap_threads
 from preprocessing import pack_shards

@@ -19,8 +19,9 @@ from pathlib import Path
 
 from bench.measuring import pauses, tree_memory
 from deepfake.cli.commandline import positive_int
-from deepfake.datasets.layout import part_folder
-from deepfake.datasets.metadata import Dataset, VideoRecord, read_dataset
+from deepfake.datasets.data_root import part_folder
+from deepfake.datasets.reading import read_dataset
+from deepfake.datasets.records import Dataset, VideoRecord
 from deepfake.media.encode import write_video
 from deepfake.media.video import count_frames, iter_frames
 from deepfake.parallel.pool import default_workers

@@ -18,8 +18,8 @@ from torch.nn.utils import clip_grad_norm_
 from torch.utils.flop_counter import FlopCounterMode
 
 from bench.measuring import TRAINING_STEPS
+from deepfake.datasets.data_root import DataRoot
 from deepfake.datasets.folds import FoldRow, read_folds
-from deepfake.datasets.layout import DataRoot
 from deepfake.models import build_model
 from training.config import TrainConfig, read_config
 from training.datasets.batch import Batch

@@ -12,8 +12,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from deepfake.cli.commandline import index_int, positive_float, positive_int, run_guarded
+from deepfake.datasets.data_root import DataRoot
 from deepfake.datasets.folds import SEED, read_folds
-from deepfake.datasets.layout import DataRoot
 from deepfake.faces.boxes import first_settings
 from deepfake.storage import atomic
 from federated.options import SAMPLES

@@ -12,8 +12,9 @@ from operator import attrgetter
 from pathlib import Path
 
 from deepfake.cli.reading_options import add_limits, chosen_limits
-from deepfake.datasets.layout import DataRoot
-from deepfake.datasets.metadata import VideoRecord, read_dataset
+from deepfake.datasets.data_root import DataRoot
+from deepfake.datasets.reading import read_dataset
+from deepfake.datasets.records import VideoRecord
 from deepfake.media.encode import transcode
 from deepfake.media.video import LIMITS, ReadLimits
 from deepfake.parallel.workers import Task

@@ -18,7 +18,7 @@ import numpy as np
 from deepfake.cli.commandline import positive_float, positive_int
 from deepfake.cli.reading_options import add_limits, chosen_limits
 from deepfake.datasets.aligned_faces import Extraction, claim_folder, extraction_to_dict, face_name, name_folders
-from deepfake.datasets.layout import CROP_SUFFIXES
+from deepfake.datasets.data_root import CROP_SUFFIXES
 from deepfake.faces.align import TEMPLATE_SIZE, align_largest, largest_face
 from deepfake.faces.boxes import Face
 from deepfake.faces.detectors import ALIGNING, FaceDetector

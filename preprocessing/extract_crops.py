@@ -9,7 +9,7 @@ import argparse
 from pathlib import Path
 
 from deepfake.cli.reading_options import add_limits
-from deepfake.datasets.layout import DataRoot
+from deepfake.datasets.data_root import DataRoot
 from deepfake.datasets.stages import CROPS
 from preprocessing.pipeline.arguments import add_crops_dir, add_format, make_parser, run_main, seen_by_all
 from preprocessing.pipeline.one_pass import run_steps

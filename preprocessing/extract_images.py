@@ -11,8 +11,9 @@ from pathlib import Path
 
 from deepfake.cli.commandline import positive_int
 from deepfake.cli.reading_options import add_limits, chosen_limits
-from deepfake.datasets.layout import CROP_SUFFIXES, DataRoot, image_name
-from deepfake.datasets.metadata import VideoRecord, read_dataset
+from deepfake.datasets.data_root import CROP_SUFFIXES, DataRoot, image_name
+from deepfake.datasets.reading import read_dataset
+from deepfake.datasets.records import VideoRecord
 from deepfake.datasets.stages import IMAGES
 from deepfake.media.images import write_image
 from deepfake.media.video import LIMITS, ReadLimits, iter_every

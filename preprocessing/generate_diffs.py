@@ -8,7 +8,7 @@ import deepfake.parallel.interrupts
 import argparse
 from pathlib import Path
 
-from deepfake.datasets.layout import DataRoot
+from deepfake.datasets.data_root import DataRoot
 from deepfake.datasets.stages import DIFFS
 from preprocessing.pipeline.arguments import add_crops_dir, make_parser, run_main, seen_by_all
 from preprocessing.pipeline.one_pass import run_steps

@@ -20,7 +20,9 @@ from deepfake.datasets.aligned_faces import (
     write_face_list,
 )
 from deepfake.datasets.folds import SEED, check_leaks, describe_unattributed, draw_share, families
-from deepfake.datasets.metadata import LABEL_VALUES, Dataset, read_dataset
+from deepfake.datasets.label_words import LABEL_VALUES
+from deepfake.datasets.reading import read_dataset
+from deepfake.datasets.records import Dataset
 from deepfake.storage.locks import writing_table
 from preprocessing.pipeline.arguments import make_bare_parser, run_main
 

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from deepfake.cli.commandline import positive_int
+from deepfake.datasets.data_root import DataRoot, is_there, list_crops, parse_crop_name
 from deepfake.datasets.folds import (
     DFDC_PARTS,
     N_SPLITS,
@@ -24,8 +25,8 @@ from deepfake.datasets.folds import (
     folds_by_part,
     write_folds,
 )
-from deepfake.datasets.layout import DataRoot, is_there, list_crops, parse_crop_name
-from deepfake.datasets.metadata import Dataset, VideoRecord, read_dataset
+from deepfake.datasets.reading import read_dataset
+from deepfake.datasets.records import Dataset, VideoRecord
 from deepfake.storage.locks import writing_table
 from deepfake.storage.names import escape
 from preprocessing.pipeline.arguments import add_crops_dir, make_root_parser, run_main

@@ -19,7 +19,7 @@ import numpy as np
 
 from deepfake.cli.commandline import positive_int
 from deepfake.cli.reading_options import add_limits, chosen_limits
-from deepfake.datasets.metadata import FAKE, REAL
+from deepfake.datasets.label_words import FAKE, REAL
 from deepfake.faces.detectors import FaceDetector, get_preset
 from deepfake.media.encode import write_video
 from deepfake.media.video import probe

@@ -14,8 +14,8 @@ from pathlib import Path
 import pandas as pd
 
 from deepfake.cli.commandline import positive_int
+from deepfake.datasets.data_root import DataRoot
 from deepfake.datasets.folds import CropFiles, FoldRow, read_folds
-from deepfake.datasets.layout import DataRoot
 from deepfake.datasets.shards import (
     FORMAT,
     INDEX_CSV,

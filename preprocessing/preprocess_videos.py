@@ -8,7 +8,7 @@ import deepfake.parallel.interrupts
 import argparse
 from pathlib import Path
 
-from deepfake.datasets.layout import DataRoot
+from deepfake.datasets.data_root import DataRoot
 from preprocessing.pipeline.arguments import (
     add_crops_dir,
     add_detection,

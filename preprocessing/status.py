@@ -13,9 +13,9 @@ from datetime import timedelta
 from pathlib import Path
 
 from deepfake.cli.commandline import EXIT_INTERRUPTED, EXIT_SOME_FAILED, EXIT_USAGE
-from deepfake.datasets.layout import DataRoot
-from deepfake.datasets.metadata import read_dataset
+from deepfake.datasets.data_root import DataRoot
 from deepfake.datasets.progress import State, describe_bytes, look_at
+from deepfake.datasets.reading import read_dataset
 from deepfake.datasets.run_records import FAILED, last_entries
 from deepfake.datasets.stages import STAGES, Stage
 from deepfake.storage.names import one_line

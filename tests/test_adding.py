@@ -100,7 +100,7 @@ from typing import ClassVar
 from torch import nn
 
 from deepfake.checkpoints.spec import ModelSpec
-from deepfake.datasets.layout import DataRoot
+from deepfake.datasets.data_root import DataRoot
 from deepfake.datasets.folds import read_folds
 from deepfake.models.registry import register
 from training.config import TrainConfig, read_config

@@ -134,7 +134,7 @@ def test_the_image_holds_what_it_runs_and_no_more(copied):
         "train.sh",
         "predict_submission.sh",
         "configs/b7.json",
-        "deepfake/datasets/layout.py",
+        "deepfake/datasets/data_root.py",
     }
     needed |= {"preprocessing/pipeline/work.py", "training/pipelines/train_classifier.py"}
     assert needed <= copied
@@ -149,7 +149,7 @@ def test_the_image_holds_what_it_runs_and_no_more(copied):
         ("x.egg-info/PKG-INFO", True),
         (".mypy_cache/3.10/a.json", True),
         ("weights/final_111", True),
-        ("deepfake/datasets/layout.py", False),
+        ("deepfake/datasets/data_root.py", False),
         ("training/weights.py", False),
     ],
 )

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from deepfake.datasets.data_root import DataRoot, part_folder
 from deepfake.datasets.dfdc_parts import PartError, has_videos, listed_size, remove_done_videos, unpack_part
-from deepfake.datasets.layout import DataRoot, part_folder
 from deepfake.faces.boxes import BoxFile, Face, write_boxes
 from tests.data.clips import draw, gradient, write_metadata
 

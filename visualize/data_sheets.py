@@ -20,9 +20,10 @@ from deepfake.cli.commandline import (
     run_guarded,
 )
 from deepfake.cli.reading_options import add_limits, chosen_limits
+from deepfake.datasets.data_root import DataRoot
 from deepfake.datasets.folds import read_folds
-from deepfake.datasets.layout import DataRoot
-from deepfake.datasets.metadata import Dataset, read_dataset
+from deepfake.datasets.reading import read_dataset
+from deepfake.datasets.records import Dataset
 from deepfake.media.images import encode_image
 from deepfake.media.video import LIMITS, ReadLimits
 from deepfake.storage import atomic

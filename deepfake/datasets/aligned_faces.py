@@ -19,7 +19,7 @@ from typing import Annotated, Any, get_type_hints
 
 import pandas as pd
 
-from deepfake.datasets.layout import CROP_SUFFIXES, FAILURES_DIR
+from deepfake.datasets.data_root import CROP_SUFFIXES, FAILURES_DIR
 from deepfake.faces.recipes import AlignRecipe, FaceRecipe, recipe_from_dict, recipe_to_dict
 from deepfake.storage import atomic
 from deepfake.storage.json_files import parse_json

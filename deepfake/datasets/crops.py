@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from deepfake.datasets.layout import list_crops, parse_crop_name
+from deepfake.datasets.data_root import list_crops, parse_crop_name
 from deepfake.faces.boxes import Face, crop_face
 from deepfake.media.images import read_image
 from deepfake.media.video import Frame

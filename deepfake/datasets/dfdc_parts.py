@@ -12,8 +12,10 @@ import shutil
 import zipfile
 from pathlib import Path, PurePosixPath
 
-from deepfake.datasets.layout import DataRoot, is_there, part_folder
-from deepfake.datasets.metadata import MetadataError, read_dataset, read_metadata
+from deepfake.datasets.data_root import DataRoot, is_there, part_folder
+from deepfake.datasets.layouts.dfdc import read_metadata
+from deepfake.datasets.reading import read_dataset
+from deepfake.datasets.records import DatasetError
 from deepfake.datasets.stages import STAGES
 from deepfake.storage import atomic
 from deepfake.storage.disk_full import out_of_space
@@ -56,7 +58,7 @@ def unpack_part(archive: Path, folder: Path, size: int | None = None) -> int:
                 if not entry.is_dir():
                     _unpack(file, entry, unpacked)
             return check_part(unpacked)
-    except (zipfile.BadZipFile, EOFError, MetadataError) as error:
+    except (zipfile.BadZipFile, EOFError, DatasetError) as error:
         reason = str(error).replace(str(atomic.partial_path(folder)), archive.name)
         raise PartError(f"{archive}: damaged ({reason}); remove it and download it again") from error
 
@@ -65,7 +67,7 @@ def _unpack(file: zipfile.ZipFile, entry: zipfile.ZipInfo, folder: Path) -> None
     """One file, without the folders that it is in; its checksum is compared on the way."""
     name = PurePosixPath(entry.filename).name
     if not is_plain_name(name):
-        raise MetadataError(f"{entry.filename!r} is not a plain file name")
+        raise DatasetError(f"{entry.filename!r} is not a plain file name")
     with file.open(entry) as source, (folder / name).open("xb") as target:
         shutil.copyfileobj(source, target, 1 << 20)
 
@@ -74,12 +76,12 @@ def check_part(folder: Path) -> int:
     """How many videos a part has.
 
     Raises:
-        MetadataError: no metadata.json, a bad one, or a video that it names is missing or empty.
+        DatasetError: no metadata.json, a bad one, or a video that it names is missing or empty.
     """
     videos = read_metadata(folder / METADATA_NAME)
     for video in videos:
         if not video.path.is_file() or video.path.stat().st_size == 0:
-            raise MetadataError(f"{METADATA_NAME} names {video.path.name}, which is missing or empty")
+            raise DatasetError(f"{METADATA_NAME} names {video.path.name}, which is missing or empty")
     return len(videos)
 
 

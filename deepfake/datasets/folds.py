@@ -11,8 +11,8 @@ from typing import Any, get_type_hints
 import numpy as np
 import pandas as pd
 
-from deepfake.datasets.layout import DataRoot, diff_name, landmark_name, parse_crop_name
-from deepfake.datasets.metadata import SPLIT_BY_ORIGINAL, Dataset, VideoRecord
+from deepfake.datasets.data_root import DataRoot, diff_name, landmark_name, parse_crop_name
+from deepfake.datasets.records import SPLIT_BY_ORIGINAL, Dataset, VideoRecord
 from deepfake.storage.names import is_plain_name
 from deepfake.storage.tables import read_table, write_table
 

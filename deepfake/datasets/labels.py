@@ -14,15 +14,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from deepfake.datasets.metadata import (
-    LABEL_KEYS,
-    LABEL_WORDS,
-    NAME_KEYS,
-    Entry,
-    metadata_files,
-    parse_label,
-    read_entries,
-)
+from deepfake.datasets.label_words import LABEL_KEYS, LABEL_WORDS, NAME_KEYS, parse_label
+from deepfake.datasets.layouts.dfdc import Entry, metadata_files, read_entries
 from deepfake.storage.names import escape, from_cell
 from deepfake.storage.own_folders import METADATA_NAME
 from deepfake.storage.tables import TableError

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from operator import itemgetter
 
-from deepfake.datasets.layout import DataRoot
-from deepfake.datasets.metadata import Dataset
+from deepfake.datasets.data_root import DataRoot
+from deepfake.datasets.records import Dataset
 from deepfake.datasets.run_records import DONE, FAILED, Run, last_entries
 from deepfake.datasets.stages import Stage
 from deepfake.parallel.workers import output_bytes

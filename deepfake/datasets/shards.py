@@ -24,8 +24,8 @@ import pandas as pd
 from annotated_types import Ge
 
 from deepfake.datasets import folds
+from deepfake.datasets.data_root import parse_crop_name
 from deepfake.datasets.folds import CropFiles, FoldRow
-from deepfake.datasets.layout import parse_crop_name
 from deepfake.storage.json_files import parse_json
 from deepfake.storage.names import is_plain_name
 from deepfake.storage.schema import from_plain, require, to_plain

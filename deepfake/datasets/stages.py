@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from deepfake.datasets.layout import DataRoot
-from deepfake.datasets.metadata import Dataset, VideoRecord
+from deepfake.datasets.data_root import DataRoot
+from deepfake.datasets.records import Dataset, VideoRecord
 from deepfake.datasets.run_records import Run, read_runs
 
 

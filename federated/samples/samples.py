@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from deepfake.datasets.data_root import DataRoot
 from deepfake.datasets.folds import COLUMNS, CropFiles, read_folds
-from deepfake.datasets.layout import DataRoot
 from deepfake.storage import atomic
 from deepfake.storage.names import is_plain_name
 from deepfake.storage.schema import read_json_as

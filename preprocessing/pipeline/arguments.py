@@ -16,7 +16,7 @@ from deepfake.cli.commandline import (
     run_guarded,
 )
 from deepfake.cli.reading_options import add_limits
-from deepfake.datasets.layout import CROP_SUFFIXES, FAILURES_DIR
+from deepfake.datasets.data_root import CROP_SUFFIXES, FAILURES_DIR
 from deepfake.parallel import cluster
 from deepfake.parallel.pool import default_workers
 from deepfake.storage.own_folders import RUNS_DIR

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from deepfake.datasets.crops import Crops
-from deepfake.datasets.layout import DataRoot
-from deepfake.datasets.metadata import Dataset, VideoRecord
+from deepfake.datasets.data_root import DataRoot
+from deepfake.datasets.records import Dataset, VideoRecord
 from deepfake.datasets.stages import CROPS, DETECT, DIFFS, LANDMARKS, Stage
 from deepfake.parallel.pool import portable
 from deepfake.parallel.workers import Cost, Task, output_bytes

@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from deepfake.cli.reading_options import chosen_limits, limit_arguments
-from deepfake.datasets.layout import DataRoot, is_there
-from deepfake.datasets.metadata import Dataset, VideoRecord, read_dataset
+from deepfake.datasets.data_root import DataRoot, is_there
+from deepfake.datasets.reading import read_dataset
+from deepfake.datasets.records import Dataset, VideoRecord
 from deepfake.datasets.run_records import Header
 from deepfake.datasets.stages import CROPS, DETECT, DIFFS, LANDMARKS, Stage
 from deepfake.faces.boxes import MARGIN, BoxFile, write_boxes

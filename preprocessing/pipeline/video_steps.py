@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from deepfake.datasets.crops import CropFolder, CropName, Crops, KeptCrops, cut_out
-from deepfake.datasets.layout import DataRoot, crop_name, diff_name, landmark_name
-from deepfake.datasets.metadata import VideoRecord
+from deepfake.datasets.data_root import DataRoot, crop_name, diff_name, landmark_name
+from deepfake.datasets.records import VideoRecord
 from deepfake.faces.boxes import BoxFile, Face, as_stored, read_boxes, write_boxes
 from deepfake.faces.detectors import FaceDetector
 from deepfake.faces.landmarks import write_landmarks

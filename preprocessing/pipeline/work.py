@@ -16,8 +16,8 @@ from typing import Any, Generic, TypeVar
 from tqdm import tqdm
 
 from deepfake.cli.commandline import EXIT_SOME_FAILED
-from deepfake.datasets.layout import DataRoot, failures_file, is_there
-from deepfake.datasets.metadata import Dataset, VideoRecord
+from deepfake.datasets.data_root import DataRoot, failures_file, is_there
+from deepfake.datasets.records import Dataset, VideoRecord
 from deepfake.datasets.run_records import FAILED, Header, Record, Run, find_change, last_entries, new_header, read_runs
 from deepfake.datasets.stages import Stage
 from deepfake.parallel import cluster

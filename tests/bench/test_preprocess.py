@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bench.preprocess import lay_out, repeated
-from deepfake.datasets.metadata import read_dataset
+from deepfake.datasets.reading import read_dataset
 from tests.data.clips import cut, write_metadata
 
 pytestmark = pytest.mark.slow

@@ -9,8 +9,8 @@ import sys
 
 import pytest
 
+from deepfake.datasets.data_root import DataRoot
 from deepfake.datasets.folds import read_folds
-from deepfake.datasets.layout import DataRoot
 from deepfake.faces.boxes import read_boxes
 from tests.data.clips import cut, draw, ffmpeg, gradient, write_metadata
 from tests.data.steps import assert_stopped_by_a_full_disk, on_small_disk, step_command

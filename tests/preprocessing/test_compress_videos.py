@@ -5,8 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from deepfake.datasets.layout import DataRoot
-from deepfake.datasets.metadata import read_dataset
+from deepfake.datasets.data_root import DataRoot
+from deepfake.datasets.reading import read_dataset
 from deepfake.media.video import count_frames, iter_every
 from preprocessing.compress_videos import CRFS, draw_crf
 from tests.data.clips import draw, ffmpeg, gradient, write_metadata

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from deepfake.datasets.layout import DataRoot
+from deepfake.datasets.data_root import DataRoot
 from deepfake.media.images import read_image
 from tests.data.clips import draw, write_metadata
 

@@ -11,7 +11,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from deepfake.datasets.aligned_faces import TRAIN, VALIDATION, FaceListRow, read_face_list
-from deepfake.datasets.metadata import Dataset, VideoRecord
+from deepfake.datasets.records import Dataset, VideoRecord
 from preprocessing.generate_face_lists import check_sets, make_rows
 from tests.data.clips import write_metadata
 from tests.data.steps import tree

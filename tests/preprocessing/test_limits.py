@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from deepfake.cli.reading_options import add_limits, chosen_limits, limit_arguments
-from deepfake.datasets.layout import DataRoot
+from deepfake.datasets.data_root import DataRoot
 from deepfake.datasets.stages import CROPS, DETECT, STAGES
 from deepfake.faces.boxes import BoxFile, Face, write_boxes
 from deepfake.media.encode import transcode

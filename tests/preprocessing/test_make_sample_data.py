@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from deepfake.datasets.folds import check_leaks, folds_by_original, folds_by_part
-from deepfake.datasets.metadata import read_dataset
+from deepfake.datasets.reading import read_dataset
 from deepfake.media.files import find_videos
 from deepfake.media.video import iter_every, probe
 from tests.data.clips import cut, draw, gradient

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
+from deepfake.datasets.data_root import DataRoot
 from deepfake.datasets.folds import read_folds
-from deepfake.datasets.layout import DataRoot
 from deepfake.faces.boxes import BoxFile, Face, read_boxes, write_boxes
 from tests.data.clips import draw, gradient, write_metadata
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from deepfake.datasets.layout import DataRoot
-from deepfake.datasets.metadata import read_dataset
+from deepfake.datasets.data_root import DataRoot
+from deepfake.datasets.reading import read_dataset
 from deepfake.datasets.run_records import last_entries, read_runs
 from deepfake.datasets.stages import CROPS, DETECT, DIFFS, LANDMARKS
 from deepfake.parallel.workers import Task, outcomes

@@ -8,8 +8,8 @@ import sys
 import numpy as np
 import pytest
 
+from deepfake.datasets.data_root import DataRoot
 from deepfake.datasets.folds import COLUMNS, read_folds
-from deepfake.datasets.layout import DataRoot
 from deepfake.faces.boxes import read_boxes
 from deepfake.faces.landmarks import read_landmarks
 from deepfake.media.images import read_gray, read_image

@@ -13,8 +13,8 @@ import pytest
 import torch
 
 from deepfake.checkpoints.checkpoint import load_weights, read_checkpoint
+from deepfake.datasets.data_root import DataRoot
 from deepfake.datasets.folds import read_folds
-from deepfake.datasets.layout import DataRoot
 from deepfake.losslog import parse_losses
 from deepfake.models import build_model
 from tests.data.training_sets import TINY, second_place_config, write_endless

@@ -12,8 +12,8 @@ import pytest
 import torch
 
 from deepfake.checkpoints.checkpoint import load_model, read_checkpoint
+from deepfake.datasets.data_root import DataRoot
 from deepfake.datasets.folds import read_folds
-from deepfake.datasets.layout import DataRoot
 from deepfake.faces.boxes import BoxFile, first_settings, write_boxes
 from deepfake.faces.detectors import PRESETS
 from deepfake.losslog import parse_losses

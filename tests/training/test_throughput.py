@@ -12,8 +12,8 @@ from torch import nn
 
 from deepfake.checkpoints.checkpoint import read_checkpoint
 from deepfake.datasets.aligned_faces import read_face_list
+from deepfake.datasets.data_root import DataRoot
 from deepfake.datasets.folds import read_folds
-from deepfake.datasets.layout import DataRoot
 from tests.data.training_sets import TINY, second_place_config
 from training.config import ConfigError, OptimizerConfig, ScheduleConfig, XceptionConfig, parse_config, read_config
 from training.datasets.batch import Batch

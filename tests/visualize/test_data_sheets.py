@@ -13,10 +13,11 @@ import cv2
 import numpy as np
 import pytest
 
+from deepfake.datasets.data_root import DataRoot
 from deepfake.datasets.folds import read_folds
-from deepfake.datasets.layout import DataRoot
-from deepfake.datasets.metadata import Dataset, VideoRecord, read_dataset
 from deepfake.datasets.progress import describe_bytes
+from deepfake.datasets.reading import read_dataset
+from deepfake.datasets.records import Dataset, VideoRecord
 from deepfake.faces.boxes import BoxFile, Face, read_boxes, write_boxes
 from deepfake.parallel.workers import Failure, write_failures
 from tests.data.clips import cut, draw, gradient, write_metadata

@@ -8,8 +8,8 @@ from typing import Any
 
 import pandas as pd
 
+from deepfake.datasets.data_root import DataRoot
 from deepfake.datasets.folds import read_folds
-from deepfake.datasets.layout import DataRoot
 from deepfake.datasets.shard_reader import CACHE_GIB, ShardCache, ShardReader, default_cache_dir, is_packed, open_index
 from deepfake.faces.boxes import first_settings
 from training.datasets.crop_reading import CropReader, FolderCrops, ShardCrops

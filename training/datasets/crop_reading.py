@@ -10,8 +10,8 @@ from typing import Any, Protocol
 import numpy as np
 import pandas as pd
 
+from deepfake.datasets.data_root import DataRoot, diff_name, landmark_name, parse_crop_name
 from deepfake.datasets.folds import CropFiles, FoldRow
-from deepfake.datasets.layout import DataRoot, diff_name, landmark_name, parse_crop_name
 from deepfake.datasets.shard_reader import ShardReader, first_uses
 from deepfake.datasets.shards import ShardRow
 from deepfake.faces.landmarks import parse_landmarks, read_landmarks

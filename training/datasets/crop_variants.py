@@ -7,9 +7,9 @@ from dataclasses import asdict, dataclass
 import numpy as np
 import pandas as pd
 
+from deepfake.datasets.data_root import DataRoot, list_crops, parse_crop_name
 from deepfake.datasets.folds import FoldRow
-from deepfake.datasets.layout import DataRoot, list_crops, parse_crop_name
-from deepfake.datasets.metadata import read_dataset
+from deepfake.datasets.reading import read_dataset
 from training.datasets.batch import Sample
 from training.datasets.crop_reading import FolderCrops
 from training.datasets.crops import SampleOptions, TrainingCrops, ValidationCrops

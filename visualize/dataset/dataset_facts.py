@@ -17,10 +17,10 @@ import pandas as pd
 from PIL import Image
 from tqdm import tqdm
 
+from deepfake.datasets.data_root import FAILURES_DIR, DataRoot, list_crops, parse_crop_name
 from deepfake.datasets.folds import read_folds
-from deepfake.datasets.layout import FAILURES_DIR, DataRoot, list_crops, parse_crop_name
-from deepfake.datasets.metadata import Dataset, VideoRecord
 from deepfake.datasets.progress import State, look_at
+from deepfake.datasets.records import Dataset, VideoRecord
 from deepfake.datasets.stages import STAGES
 from deepfake.faces.boxes import read_boxes
 from deepfake.parallel.workers import Failure, read_failures

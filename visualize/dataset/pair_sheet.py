@@ -12,7 +12,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from deepfake.datasets.layout import (
+from deepfake.datasets.data_root import (
     CROP_SUFFIXES,
     DataRoot,
     crop_name,
@@ -21,7 +21,7 @@ from deepfake.datasets.layout import (
     list_crops,
     parse_crop_name,
 )
-from deepfake.datasets.metadata import VideoRecord
+from deepfake.datasets.records import VideoRecord
 from deepfake.faces.boxes import MARGIN, BoxFile, Face, crop_window
 from deepfake.faces.landmarks import read_landmarks
 from deepfake.faces.ssim_mask import CHANGED

@@ -6,8 +6,8 @@ import random
 from dataclasses import dataclass
 from difflib import get_close_matches
 
-from deepfake.datasets.layout import DataRoot, list_crops, parse_crop_name
-from deepfake.datasets.metadata import Dataset, VideoRecord
+from deepfake.datasets.data_root import DataRoot, list_crops, parse_crop_name
+from deepfake.datasets.records import Dataset, VideoRecord
 from deepfake.faces.boxes import BoxFile, read_boxes
 
 MOST_FAKES = 3

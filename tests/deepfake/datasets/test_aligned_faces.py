@@ -28,7 +28,7 @@ from deepfake.datasets.aligned_faces import (
     write_extraction,
     write_face_list,
 )
-from deepfake.datasets.layout import CROP_SUFFIXES
+from deepfake.datasets.data_root import CROP_SUFFIXES
 from deepfake.faces.detectors import ALIGNING
 from deepfake.faces.recipes import AlignRecipe
 from deepfake.storage.names import is_plain_name

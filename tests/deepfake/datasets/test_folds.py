@@ -20,7 +20,7 @@ from deepfake.datasets.folds import (
     read_folds,
     write_folds,
 )
-from deepfake.datasets.metadata import VideoRecord
+from deepfake.datasets.records import VideoRecord
 from deepfake.storage.tables import TableError
 
 

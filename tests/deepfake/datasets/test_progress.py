@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from deepfake.datasets.layout import DataRoot
-from deepfake.datasets.metadata import Dataset, read_dataset
+from deepfake.datasets.data_root import DataRoot
 from deepfake.datasets.progress import describe_bytes, latest_rate, look_at
+from deepfake.datasets.reading import read_dataset
+from deepfake.datasets.records import Dataset
 from deepfake.datasets.run_records import DONE, FAILED, Entry, Header, Run
 from deepfake.datasets.stages import CROPS, DETECT, DIFFS, IMAGES
 

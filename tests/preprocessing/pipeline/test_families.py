@@ -11,8 +11,9 @@ import pytest
 
 from deepfake.datasets import crops
 from deepfake.datasets.crops import CropFolder, KeptCrops, cut_out
-from deepfake.datasets.layout import DataRoot
-from deepfake.datasets.metadata import Dataset, read_dataset
+from deepfake.datasets.data_root import DataRoot
+from deepfake.datasets.reading import read_dataset
+from deepfake.datasets.records import Dataset
 from deepfake.datasets.stages import CROPS, DETECT, DIFFS, LANDMARKS, Stage
 from deepfake.faces.boxes import Face, as_stored
 from deepfake.faces.detectors import PRESETS

@@ -8,8 +8,9 @@ import signal
 import numpy as np
 import pytest
 
-from deepfake.datasets.layout import DataRoot
-from deepfake.datasets.metadata import Dataset, read_dataset
+from deepfake.datasets.data_root import DataRoot
+from deepfake.datasets.reading import read_dataset
+from deepfake.datasets.records import Dataset
 from deepfake.datasets.stages import CROPS, DETECT, DIFFS, LANDMARKS, Stage
 from deepfake.faces.detectors.portable import PortableDetector
 from deepfake.parallel.workers import Outcome, Task, outcomes

@@ -4,8 +4,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from deepfake.datasets.data_root import DataRoot
 from deepfake.datasets.folds import CropFiles, read_folds
-from deepfake.datasets.layout import DataRoot
 from deepfake.media.images import read_image
 from training.datasets.batch import collate
 from training.datasets.crop_reading import FolderCrops

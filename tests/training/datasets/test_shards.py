@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from deepfake.checkpoints.checkpoint import read_checkpoint
+from deepfake.datasets.data_root import DataRoot
 from deepfake.datasets.folds import read_folds
-from deepfake.datasets.layout import DataRoot
 from deepfake.datasets.shards import ShardError
 from tests.data.sharding import pack, serve
 from training.datasets.crop_data import open_data, open_shards

@@ -4,7 +4,10 @@ import json
 
 import pytest
 
-from deepfake.datasets.metadata import LONGEST_ID, MetadataError, parse_label, read_dataset, read_metadata
+from deepfake.datasets.label_words import parse_label
+from deepfake.datasets.layouts.dfdc import read_metadata
+from deepfake.datasets.reading import read_dataset
+from deepfake.datasets.records import LONGEST_ID, DatasetError
 from deepfake.storage.atomic import write_bytes
 
 REAL = {"label": "REAL", "split": "train"}
@@ -71,13 +74,13 @@ def test_a_real_video_needs_no_original_and_ignores_one(make_part):
 
 
 def test_a_missing_folder_is_named(tmp_path):
-    with pytest.raises(MetadataError, match="nowhere: no such folder"):
+    with pytest.raises(DatasetError, match="nowhere: no such folder"):
         read_dataset(tmp_path / "nowhere")
 
 
 def test_missing_metadata_names_the_layout(tmp_path):
     (tmp_path / "dfdc_train_part_0").mkdir()
-    with pytest.raises(MetadataError, match=rf"{tmp_path.name}: no metadata.json .*dfdc_train_part_N"):
+    with pytest.raises(DatasetError, match=rf"{tmp_path.name}: no metadata.json .*dfdc_train_part_N"):
         read_dataset(tmp_path)
 
 
@@ -87,13 +90,13 @@ def test_missing_metadata_names_the_layout(tmp_path):
 )
 def test_malformed_json_names_the_file(tmp_path, content):
     (tmp_path / "metadata.json").write_bytes(content)
-    with pytest.raises(MetadataError, match=r"metadata\.json: not readable as JSON"):
+    with pytest.raises(DatasetError, match=r"metadata\.json: not readable as JSON"):
         read_dataset(tmp_path)
 
 
 @pytest.mark.parametrize("content", [[], ["a.mp4"], [{"label": "REAL"}], [{"name": 1}], "a.mp4", 3, None])
 def test_json_that_is_no_mapping(make_part, content):
-    with pytest.raises(MetadataError, match=r'metadata\.json: expected a mapping .*or a list, \[\{"filename'):
+    with pytest.raises(DatasetError, match=r'metadata\.json: expected a mapping .*or a list, \[\{"filename'):
         read_metadata(make_part("part_0", content))
 
 
@@ -103,12 +106,12 @@ def test_json_that_is_no_mapping(make_part, content):
      ["REAL"], "", {"label": "MAYBE", "is_fake": 1}],
 )  # fmt: skip
 def test_a_label_that_is_neither(make_part, entry):
-    with pytest.raises(MetadataError, match=r"'a\.mp4' has label .*'REAL' or 'FAKE'"):
+    with pytest.raises(DatasetError, match=r"'a\.mp4' has label .*'REAL' or 'FAKE'"):
         read_metadata(make_part("part_0", {"a.mp4": entry}))
 
 
 def test_two_labels_that_differ(make_part):
-    with pytest.raises(MetadataError, match=r"'a\.mp4' is said to be both real and fake: .*'is_fake': 1"):
+    with pytest.raises(DatasetError, match=r"'a\.mp4' is said to be both real and fake: .*'is_fake': 1"):
         read_metadata(make_part("part_0", {"a.mp4": {"label": "REAL", "is_fake": 1}}))
     (record,) = read_metadata(make_part("part_1", {"a.mp4": {"label": "FAKE", "is_fake": 1, "class": "swap"}}))
     assert record.label == 1
@@ -172,7 +175,7 @@ def test_an_original_in_another_part_may_lack_its_suffix(tmp_path, make_part):
 )  # fmt: skip
 def test_a_name_twice_is_named(tmp_path, content):
     (tmp_path / "metadata.json").write_text(content)
-    with pytest.raises(MetadataError, match=r"metadata\.json: .*'a\.mp4' is there twice"):
+    with pytest.raises(DatasetError, match=r"metadata\.json: .*'a\.mp4' is there twice"):
         read_dataset(tmp_path)
 
 
@@ -207,7 +210,7 @@ def test_the_longest_name_leaves_room_for_its_files(tmp_path, make_part):
 
 @pytest.mark.parametrize("original", ["..", ".", "a/..", "part_0/", "a\0.mp4", ".a.mp4", 3, ["a.mp4"], {}, True])
 def test_originals_that_are_no_file_names(make_part, original):
-    with pytest.raises(MetadataError, match=r"'f\.mp4' is fake and names .* expected a plain file name"):
+    with pytest.raises(DatasetError, match=r"'f\.mp4' is fake and names .* expected a plain file name"):
         read_metadata(make_part("part_0", {"f.mp4": fake_of(original)}))
 
 
@@ -228,11 +231,11 @@ def test_one_id_in_two_places_names_both(tmp_path, make_part, second):
     else:
         make_part("part_0", {"a.mp4": REAL})
         make_part("part_1", {"a.mp4": REAL})
-    with pytest.raises(MetadataError, match=rf"{second}/metadata\.json: video id 'a' is also .*part_0/a\.mp4"):
+    with pytest.raises(DatasetError, match=rf"{second}/metadata\.json: video id 'a' is also .*part_0/a\.mp4"):
         read_dataset(tmp_path)
 
 
 def test_a_folder_without_number_has_no_part(make_part):
     (record,) = read_metadata(make_part("celebrities", {"a.mp4": REAL}))
-    with pytest.raises(MetadataError, match=r"celebrities: .*split by original"):
+    with pytest.raises(DatasetError, match=r"celebrities: .*split by original"):
         _ = record.part

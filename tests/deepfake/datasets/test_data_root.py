@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deepfake.datasets.layout import (
+from deepfake.datasets.data_root import (
     CROP_SUFFIXES,
     DataRoot,
     crop_name,

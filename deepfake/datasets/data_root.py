@@ -20,7 +20,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deepfake.storage.names import is_plain_name
-from deepfake.storage.own_folders import BOXES_DIR
+from deepfake.storage.own_folders import BOXES_DIR, RUNS_DIR
+
+OUTPUT_FOLDERS = frozenset(
+    [BOXES_DIR, RUNS_DIR, "crops", "landmarks", "diffs", "images", "sheets", "failures", "compressed"]
+)
+"""What the steps write below DATA_ROOT, as folders."""
 
 CROP_SUFFIXES = (".png", ".jpg", ".webp")
 FAILURES_DIR = "failures"

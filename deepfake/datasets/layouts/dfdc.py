@@ -1,0 +1,218 @@
+"""DFDC's `metadata.json` -> video records, originals and (original, fake) pairs.
+
+A data set is a folder of parts (`dfdc_train_part_N`, or any folder that holds a `metadata.json`), each of
+which maps a video's file name to its label, split and, for fakes, the original it was made from. Common variants are
+read, too: `is_fake` in place of `label`, numbers, lower case, UTF-16, a list, originals with a folder, without suffix,
+or not named.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from deepfake.datasets.label_words import FAKE, LABEL_KEYS, NAME_KEYS, REAL, parse_label
+from deepfake.datasets.layout_registry import layout
+from deepfake.datasets.records import SPLITS, Dataset, DatasetError, VideoRecord, id_fault, shorten
+from deepfake.datasets.tree import Folder
+from deepfake.storage.names import is_plain_name
+from deepfake.storage.own_folders import METADATA_NAME
+from deepfake.storage.text_files import decode_text
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What a metadata.json says of one video.
+
+    Attributes:
+        name: as it is written there, maybe with a folder.
+        label: 0 for real, 1 for fake.
+        original: a fake's original, a plain file name with or without suffix; None if it is not named.
+        split: train, val or test; None if it is another word, or none.
+    """
+
+    name: str
+    label: int
+    original: str | None
+    split: str | None = None
+
+    @cached_property
+    def video_id(self) -> str:
+        return Path(self.name).stem
+
+    def original_id(self, known: Collection[str]) -> str | None:
+        """The original's id. Without its suffix, a name is an id itself, which may hold a dot; `known` are all ids."""
+        if self.original is None or self.original in known:
+            return self.original
+        return Path(self.original).stem
+
+
+def _recognize(root: Folder) -> str | None:
+    places = [folder for folder in (root, *root.folders.values()) if (folder.path / METADATA_NAME).is_file()]
+    if not places:
+        return None
+    return f"{METADATA_NAME} in {'it' if places[0] is root else places[0].name}"
+
+
+@layout("dfdc", f"{METADATA_NAME} in it or in the folders directly below it (dfdc_train_part_N)", _recognize)
+def read(root: Folder) -> Dataset:
+    """Read all videos named by the `metadata.json` files in a folder and in those directly below it.
+
+    Videos that are not there stay in it: what was made of them counts, and a step reports each that it misses.
+
+    Raises:
+        DatasetError: none found, one malformed, or one id in two places.
+    """
+    entries = [(file, entry) for file in metadata_files(root.path) for entry in read_entries(file)]
+    ids = {entry.video_id for _, entry in entries}
+    videos: dict[str, VideoRecord] = {}
+    rejected: dict[str, str] = {}
+    for file, entry in entries:
+        if fault := _name_fault(entry):
+            rejected[entry.name] = f"{file}: {fault}"
+            continue
+        record = _record(file, entry, ids)
+        if record.video_id in videos:
+            raise DatasetError(
+                f"{file}: video id {record.video_id!r} is also {videos[record.video_id].path}; "
+                "ids (file names without suffix) must be unique in a data set"
+            )
+        videos[record.video_id] = record
+    return Dataset(videos, rejected, missing=_missing(root, videos.values()))
+
+
+def _missing(root: Folder, videos: Iterable[VideoRecord]) -> dict[str, str]:
+    """The videos that are not there, with the list that names them."""
+    there = {folder.path: set(folder.files) for folder in (root, *root.folders.values())}
+    return {
+        video.path.relative_to(root.path).as_posix(): str(video.path.parent / METADATA_NAME)
+        for video in videos
+        if video.path.name not in there.get(video.path.parent, ())
+    }
+
+
+def metadata_files(root: Path) -> list[Path]:
+    """The `metadata.json` in `root` and those in the folders directly below it. Raises DatasetError: none."""
+    root = Path(root)
+    if not root.is_dir():
+        raise DatasetError(f"{root}: no such folder; expected a data set in DFDC layout")
+    files = [p for p in (root / METADATA_NAME, *sorted(root.glob(f"*/{METADATA_NAME}"))) if p.is_file()]
+    if not files:
+        raise DatasetError(
+            f"{root}: no {METADATA_NAME} in it or in a folder below it; expected DFDC layout "
+            f"({root.name}/dfdc_train_part_N/{METADATA_NAME} beside the videos)"
+        )
+    return files
+
+
+def read_metadata(file: Path) -> list[VideoRecord]:
+    """The records of one `metadata.json`, in its order, without names that cannot be videos.
+
+    Raises:
+        DatasetError: see `read_entries`.
+    """
+    entries = read_entries(file)
+    ids = {entry.video_id for entry in entries}
+    return [_record(file, entry, ids) for entry in entries if not _name_fault(entry)]
+
+
+def read_entries(file: Path) -> list[Entry]:
+    """What one `metadata.json` says, in its order. Names are not checked.
+
+    Raises:
+        DatasetError: not JSON, neither a mapping nor a list of entries, a key twice, an unknown label, or an original
+            that is no file name.
+    """
+    try:
+        content = json.loads(decode_text(file.read_bytes()), object_pairs_hook=_unique_keys)
+    except DatasetError as error:
+        raise DatasetError(f"{file}: {error}") from error
+    except (OSError, ValueError, RecursionError) as error:
+        raise DatasetError(f"{file}: not readable as JSON: {error}") from error
+    named = _named(file, content) if isinstance(content, list) else content
+    if not isinstance(named, dict):
+        raise DatasetError(f"{file}: expected {_EXPECTED}; found {type(content).__name__}")
+    return [_entry(file, name, value) for name, value in named.items()]
+
+
+_EXPECTED = (
+    'a mapping from file name to label, {"a.mp4": {"label": "REAL"}, "b.mp4": {"label": "FAKE", "original": "a.mp4"}}'
+    ', or a list, [{"filename": "a.mp4", "label": "REAL"}]'
+)
+
+
+def _unique_keys(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in found if keys.count(key) > 1)
+        raise DatasetError(f"the key {twice!r} is there twice; which of the two holds?")
+    return found
+
+
+def _named(file: Path, content: Sequence[object]) -> dict[str, Any]:
+    """A list of entries as the mapping that it stands for."""
+    found: dict[str, Any] = {}
+    for entry in content:
+        fields = _fields(entry) if isinstance(entry, dict) else {}
+        name = next((fields[key] for key in NAME_KEYS if key in fields), None)
+        if not isinstance(name, str):
+            raise DatasetError(f"{file}: expected {_EXPECTED}; found a list with {shorten(entry)}")
+        if name in found:
+            raise DatasetError(f"{file}: {name!r} is there twice; which of the two holds?")
+        found[name] = entry
+    if not found:
+        raise DatasetError(f"{file}: expected {_EXPECTED}; found an empty list")
+    return found
+
+
+def _fields(entry: Mapping[str, Any]) -> dict[str, Any]:
+    return {key.casefold(): value for key, value in entry.items()}
+
+
+def _entry(file: Path, name: str, value: object) -> Entry:
+    fields = _fields(value) if isinstance(value, dict) else {"label": value}
+    given = {key: fields[key] for key in LABEL_KEYS if fields.get(key) is not None}
+    first, *others = given.values() or [None]
+    label = parse_label(first)
+    if label is None:
+        raise DatasetError(
+            f"{file}: {name!r} has label {shorten(first)}; expected {REAL!r} or {FAKE!r} as 'label', "
+            "or 0 or 1 as 'is_fake'"
+        )
+    if any(parse_label(other) == 1 - label for other in others):
+        raise DatasetError(f"{file}: {name!r} is said to be both real and fake: {shorten(given)}")
+    split = fields.get("split")
+    return Entry(
+        name,
+        label,
+        _original(file, name, fields.get("original")) if label == 1 else None,
+        split if split in SPLITS else None,
+    )
+
+
+def _original(file: Path, name: str, value: object) -> str | None:
+    """The original's file name without its folder; None where a table had nothing."""
+    if value is None or value == "" or (isinstance(value, float) and math.isnan(value)):
+        return None
+    plain = re.split(r"[/\\]", value)[-1] if isinstance(value, str) else ""
+    if not is_plain_name(plain):
+        raise DatasetError(
+            f"{file}: {name!r} is fake and names {shorten(value)} as its original; expected a plain file name, or null"
+        )
+    return plain
+
+
+def _name_fault(entry: Entry) -> str | None:
+    """Why no file of the folder can have this name, or no output be named after it."""
+    return id_fault(entry.video_id, entry.name, entry.original or "")
+
+
+def _record(file: Path, entry: Entry, ids: Collection[str]) -> VideoRecord:
+    return VideoRecord(entry.video_id, file.parent / entry.name, entry.label, entry.original_id(ids), split=entry.split)
