@@ -27,6 +27,8 @@ OUTPUT_FOLDERS = frozenset(
 )
 """What the steps write below DATA_ROOT, as folders."""
 
+FOLDS_NAME = "folds.csv"
+
 CROP_SUFFIXES = (".png", ".jpg", ".webp")
 FAILURES_DIR = "failures"
 
@@ -75,7 +77,7 @@ class DataRoot:
 
     @property
     def folds_csv(self) -> Path:
-        return self.root / "folds.csv"
+        return self.root / FOLDS_NAME
 
     def boxes_file(self, video_id: str) -> Path:
         return self.boxes / f"{video_id}.json"

@@ -1,4 +1,4 @@
-"""The words for real and fake, and what lists and tables call a video's name and label."""
+"""The words for real and fake and for the splits, and what lists and tables call a video's name and label."""
 
 from __future__ import annotations
 
@@ -9,6 +9,14 @@ LABEL_WORDS = {**LABEL_VALUES, "FALSE": 0, "TRUE": 1}
 NAME_KEYS = ("filename", "file", "video", "path", "name", "uri")
 """What lists and tables call a video's file name, the first that is there counts."""
 LABEL_KEYS = ("label", "is_fake", "fake", "target", "class")
+
+TRAIN, VAL, TEST = "train", "val", "test"
+SPLITS = (TRAIN, VAL, TEST)
+_SPLIT_WORDS = {
+    **dict.fromkeys(("train", "training"), TRAIN),
+    **dict.fromkeys(("val", "valid", "validation", "dev"), VAL),
+    **dict.fromkeys(("test", "testing"), TEST),
+}
 
 
 def parse_label(value: object) -> int | None:
@@ -22,3 +30,8 @@ def parse_label(value: object) -> int | None:
         except ValueError:
             return None
     return int(value) if isinstance(value, (int, float)) and value in (0, 1) else None
+
+
+def parse_split(word: object) -> str | None:
+    """Return train, val or test, from the words that data sets have for them in any case; None for other words."""
+    return _SPLIT_WORDS.get(word.strip().lower()) if isinstance(word, str) else None

@@ -6,29 +6,18 @@ brings them together.
 
 from __future__ import annotations
 
-import csv
-import io
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from deepfake.datasets.label_words import LABEL_KEYS, LABEL_WORDS, NAME_KEYS, parse_label
+from deepfake.datasets.label_tables import TABLE_SUFFIXES, LabelRow, read_label_table
 from deepfake.datasets.layouts.dfdc import Entry, metadata_files, read_entries
-from deepfake.storage.names import escape, from_cell
+from deepfake.storage.names import escape
 from deepfake.storage.own_folders import METADATA_NAME
-from deepfake.storage.tables import TableError
-from deepfake.storage.text_files import decode_text
 
-TABLE_SUFFIXES = (".csv", ".tsv", ".txt")
-
-_SEPARATORS = (",", ";", "\t", "|")
-_SEPARATOR_LINE = re.compile(r"\s*sep=.?\s*$")
-"""What spreadsheets may write above the header."""
 _ORIGINAL = "original"
-_SHOWN = 200
-"""Characters of a header in an error."""
 
 
 class LabelError(ValueError):
@@ -212,56 +201,11 @@ def _of_entries(entries: Mapping[str, Entry]) -> dict[str, VideoLabel]:
 
 
 def _of_table(path: Path) -> dict[str, VideoLabel]:
-    header, rows = _read_rows(path)
-    columns = {re.sub(r"[\s_-]+", "", cell).casefold(): number for number, cell in reversed([*enumerate(header)])}
-    name_at, label_at = (
-        next((columns[key.replace("_", "")] for key in keys if key.replace("_", "") in columns), None)
-        for keys in (NAME_KEYS, LABEL_KEYS)
-    )
-    if name_at is None or label_at is None:
-        raise TableError(
-            f"{path}: found the columns {', '.join(map(repr, header))[:_SHOWN]}; expected one of "
-            f"{', '.join(NAME_KEYS)} and one of {', '.join(LABEL_KEYS)}, separated by comma, semicolon or tab"
-        )
-    original_at = columns.get(_ORIGINAL)
-    entries: dict[str, Entry] = {}
-    for line, cells in rows:
-        if len(cells) <= max(name_at, label_at):
-            raise TableError(f"{path}: line {line}: {len(cells)} columns; expected {len(header)}")
-        name, value = cells[name_at], cells[label_at]
-        if name.startswith("'"):  # as our own tables write what a spreadsheet would compute
-            name = from_cell(name)
-        label = parse_label(value)
-        if label is None:
-            raise TableError(
-                f"{path}: {name!r} has label {value!r}; expected one of {', '.join([*LABEL_WORDS, '0', '1'])}"
-            )
-        if name in entries:
-            raise TableError(f"{path}: {name!r} is there twice")
-        original = cells[original_at] if original_at is not None and len(cells) > original_at else ""
-        entries[name] = Entry(name, label, _Name.of(original).parts[-1] or None if label == 1 else None)
-    if original_at is None:
-        return {name: VideoLabel(entry.label, name) for name, entry in entries.items()}
-    return _of_entries(entries)
+    rows = read_label_table(path)
+    if not any(_ORIGINAL in row.cells for row in rows):
+        return {row.name: VideoLabel(row.label, row.name) for row in rows}
+    return _of_entries({row.name: Entry(row.name, row.label, _original(row)) for row in rows})
 
 
-def _read_rows(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
-    """A table's header, and its rows with their line numbers. Its separator is the one that finds the most columns."""
-    try:
-        text = decode_text(path.read_bytes())
-    except OSError as error:
-        raise TableError(f"{path}: not a table of labels: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise TableError(f"{path}: neither UTF-8 nor UTF-16 with a byte-order mark; save it as UTF-8") from error
-    header = next((line for line in text.splitlines() if line.strip() and not _SEPARATOR_LINE.match(line)), "")
-    separator = max(_SEPARATORS, key=header.count)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, skipinitialspace=True, strict=True)
-    try:
-        rows = [(reader.line_num, [cell.strip() for cell in cells]) for cells in reader if any(map(str.strip, cells))]
-    except csv.Error as error:
-        raise TableError(f"{path}: not a table of labels: line {reader.line_num}: {error}") from error
-    if rows and _SEPARATOR_LINE.match(separator.join(rows[0][1])):
-        del rows[0]
-    if not rows:
-        raise TableError(f"{path}: not a table of labels: it is empty")
-    return rows[0][1], rows[1:]
+def _original(row: LabelRow) -> str | None:
+    return _Name.of(row.cells[_ORIGINAL]).parts[-1] or None if row.label == 1 else None

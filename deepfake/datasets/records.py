@@ -8,15 +8,12 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from deepfake.datasets.label_words import LABEL_VALUES, REAL
+from deepfake.datasets.label_words import LABEL_VALUES, REAL, SPLITS
 from deepfake.storage.names import MOST_BYTES, escape, is_plain_name
 
 VIDEO, FRAMES, CROPS = "video", "frames", "crops"
 """What a record's path is: a video; a picture or a folder of them, whole frames; a folder of finished face crops."""
 CONTENTS = (VIDEO, FRAMES, CROPS)
-
-TRAIN, VAL, TEST = "train", "val", "test"
-SPLITS = (TRAIN, VAL, TEST)
 
 LONGEST_ID = MOST_BYTES - len(".json")
 """Bytes of a video id: the names of its files are longer."""

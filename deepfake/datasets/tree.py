@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from deepfake.datasets.data_root import OUTPUT_FOLDERS
 from deepfake.media.files import PICTURE_SUFFIXES, VIDEO_SUFFIXES
@@ -116,3 +116,32 @@ class Folder:
 def has_suffix(name: str, suffixes: tuple[str, ...]) -> bool:
     """Return whether a file name ends in one of the suffixes, in any case."""
     return name.lower().endswith(suffixes)
+
+
+def stem(name: str) -> str:
+    """Return a file's name without the suffix of a video or picture; other dots belong to the name."""
+    return PurePath(name).stem if has_suffix(name, (*VIDEO_SUFFIXES, *PICTURE_SUFFIXES)) else name
+
+
+class Listings:
+    """What is at paths that a list names: each folder is listed once, in place of a question for each file."""
+
+    def __init__(self) -> None:
+        self._folders: dict[Path, dict[str, bool]] = {}
+
+    def kind(self, path: Path) -> str | None:
+        """Return "file" or "folder"; None if nothing is there."""
+        folder = path.parent
+        if folder not in self._folders:
+            self._folders[folder] = _kinds(folder)
+        is_folder = self._folders[folder].get(path.name)
+        return None if is_folder is None else "folder" if is_folder else "file"
+
+
+def _kinds(folder: Path) -> dict[str, bool]:
+    """Name -> whether it is a folder."""
+    try:
+        with os.scandir(folder) as entries:
+            return {entry.name: entry.is_dir() for entry in entries}
+    except (OSError, ValueError):  # not there, or no name that a disk takes
+        return {}

@@ -17,9 +17,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from deepfake.datasets.label_words import FAKE, LABEL_KEYS, NAME_KEYS, REAL, parse_label
+from deepfake.datasets.label_words import FAKE, LABEL_KEYS, NAME_KEYS, REAL, parse_label, parse_split
 from deepfake.datasets.layout_registry import layout
-from deepfake.datasets.records import SPLITS, Dataset, DatasetError, VideoRecord, id_fault, shorten
+from deepfake.datasets.records import Dataset, DatasetError, VideoRecord, id_fault, shorten
 from deepfake.datasets.tree import Folder
 from deepfake.storage.names import is_plain_name
 from deepfake.storage.own_folders import METADATA_NAME
@@ -188,12 +188,11 @@ def _entry(file: Path, name: str, value: object) -> Entry:
         )
     if any(parse_label(other) == 1 - label for other in others):
         raise DatasetError(f"{file}: {name!r} is said to be both real and fake: {shorten(given)}")
-    split = fields.get("split")
     return Entry(
         name,
         label,
         _original(file, name, fields.get("original")) if label == 1 else None,
-        split if split in SPLITS else None,
+        parse_split(fields.get("split")),
     )
 
 
