@@ -161,8 +161,8 @@ class Dataset:
     ) -> Dataset:
         """Return the videos of some methods, compressions and official splits. None takes all; names in any case.
 
-        Choosing methods keeps the reals of the collections that their originals come from. A fake whose original is
-        left out stands for itself.
+        Choosing methods keeps the reals of the collections that their originals come from, all reals where none of
+        these is there. A fake whose original is left out stands for itself.
 
         Raises:
             DatasetError: a name that no video has; the message lists the known ones.
@@ -170,8 +170,10 @@ class Dataset:
         videos = list(self.videos.values())
         if methods is not None:
             chosen = _known("method", methods, self.methods)
-            sources = {v.source for v in videos if v.method in chosen}
-            videos = [v for v in videos if v.method in chosen or (v.label == 0 and v.source in sources)]
+            sources = {v.source for v in videos if v.method in chosen} & {v.source for v in self.originals}
+            videos = [
+                v for v in videos if v.method in chosen or (v.label == 0 and (not sources or v.source in sources))
+            ]
         if compressions is not None:
             chosen = _known("compression", compressions, self.compressions)
             videos = [v for v in videos if v.compression in chosen]

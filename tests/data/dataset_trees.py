@@ -75,6 +75,52 @@ def make_csv(root: Path, write: Write = touch) -> None:
     (root / "videos.csv").write_bytes(b"\xef\xbb\xbf" + "\r\n".join([*rows, ""]).encode())
 
 
+def make_ffpp(root: Path, write: Write = touch) -> None:
+    """Two compressions, one under its older name, a method without masks, DFD, and a video that the splits miss."""
+    youtube, actors = root / "original_sequences" / "youtube", root / "original_sequences" / "actors"
+    fakes = root / "manipulated_sequences"
+    write_all(youtube, write, 0, "c23/videos/000.mp4 c23/videos/003.mp4 c23/videos/001.mp4 c0/videos/000.mp4")
+    write_all(fakes / "Deepfakes", write, 1, "c23/videos/000_003.mp4 c23/videos/003_000.mp4 c0/videos/000_003.mp4")
+    write_all(fakes / "Deepfakes" / "masks" / "videos", write, 1, "000_003.mp4 003_000.mp4")
+    write_all(fakes / "FaceShifter", write, 1, "c23/videos/000_003.mp4 c23/videos/001_870.mp4")
+    write(actors / "c23" / "videos" / "01__talking.mp4", 0)
+    write(fakes / "DeepFakeDetection" / "c23" / "videos" / "01_02__talking__YVGY8LOK.mp4", 1)
+    (root / "splits").mkdir(parents=True, exist_ok=True)
+    for split, pairs in (("train", [["003", "000"]]), ("val", []), ("test", [["870", "001"]])):
+        (root / "splits" / f"{split}.json").write_text(json.dumps(pairs))
+
+
+def make_ffpp_kaggle(root: Path, write: Write = touch) -> None:
+    """No split files, and a table of all files that names one which is not there."""
+    write_all(root, write, 0, "original/000.mp4 original/003.mp4")
+    write_all(root, write, 1, "Deepfakes/000_003.mp4 Face2Face/000_003.mp4 Face2Face/003_000.mp4")
+    write(root / "DeepFakeDetection" / "01_02__talking__YVGY8LOK.mp4", 1)
+    (root / "csv").mkdir()
+    rows = ["original/000.mp4,REAL", "Deepfakes/000_003.mp4,FAKE", "Deepfakes/003_000.mp4,FAKE"]
+    header = ",File Path,Label,Frame Count,Width,Height,Codec,File Size(MB)"
+    lines = [header, *(f"{n},{row},9,64,64,h264,0.1" for n, row in enumerate(rows))]
+    (root / "csv" / "FF++_Metadata.csv").write_text("\n".join([*lines, ""]))
+
+
+def make_celeb_df(root: Path, write: Write = touch) -> None:
+    """A copy with videos/ in between and Youtube-real; in the list 1 is real, and one video is not there."""
+    write_all(root, write, 0, "Celeb-real/videos/id0_0000.mp4 Celeb-real/videos/id0_0001.mp4")
+    write_all(root, write, 0, "Youtube-real/videos/00170.mp4 Youtube-real/videos/00171.mp4")
+    write_all(root, write, 1, "Celeb-synthesis/videos/id0_id1_0000.mp4 Celeb-synthesis/videos/id1_id0_0003.mp4")
+    lines = ["1 YouTube-real/00170.mp4", "0 Celeb-synthesis/id1_id0_0003.mp4", "1 Celeb-real/id9_0000.mp4"]
+    (root / "List_of_testing_videos.txt").write_bytes("\r\n".join([*lines, ""]).encode())
+
+
+def make_celeb_df_pp(root: Path, write: Write = touch) -> None:
+    """Celeb-DF++: one name under several methods."""
+    write_all(root, write, 0, "Celeb-real/id0_0000.mp4 YouTube-real/00170.mp4")
+    fakes = root / "Celeb-synthesis"
+    write_all(fakes, write, 1, "FaceSwap/SimSwap/id0_id1_0000.mp4 FaceSwap/Roop/id0_id1_0000.mp4")
+    write_all(fakes, write, 1, "FaceReenact/LIA/id0_id1_0000.mp4 TalkingFace/SadTalker/id0_0000.mp4")
+    lines = ["1 YouTube-real/00170.mp4", "0 Celeb-synthesis/FaceSwap/Roop/id0_id1_0000.mp4"]
+    (root / "List_of_testing_videos.txt").write_text("\n".join(lines))
+
+
 TREES = [
     ExampleTree(
         "dfdc",
@@ -104,5 +150,86 @@ TREES = [
         originals={"more_a": "clips_a", "more_d": "clips_b"},
         splits={"clips_a": "train", "clips_b": "test", "more_a": "train", "more_d": "test"},
         methods={"more_a": "swap", "more_d": "puppet"},
+    ),
+    ExampleTree(
+        "ff++",
+        make_ffpp,
+        {
+            **{"youtube_c23_000": 0, "youtube_c23_003": 0, "youtube_c23_001": 0, "youtube_raw_000": 0},
+            **{"Deepfakes_c23_000_003": 1, "Deepfakes_c23_003_000": 1, "Deepfakes_raw_000_003": 1},
+            **{"FaceShifter_c23_000_003": 1, "FaceShifter_c23_001_870": 1},
+            **{"actors_c23_01__talking": 0, "DeepFakeDetection_c23_01_02__talking__YVGY8LOK": 1},
+        },
+        originals={
+            "Deepfakes_c23_000_003": "youtube_c23_000",
+            "Deepfakes_c23_003_000": "youtube_c23_003",
+            "Deepfakes_raw_000_003": "youtube_raw_000",
+            "FaceShifter_c23_000_003": "youtube_c23_000",
+            "FaceShifter_c23_001_870": "youtube_c23_001",
+            "DeepFakeDetection_c23_01_02__talking__YVGY8LOK": "actors_c23_01__talking",
+        },
+        splits={
+            **dict.fromkeys(["youtube_c23_000", "youtube_c23_003", "youtube_raw_000"], "train"),
+            **dict.fromkeys(["Deepfakes_c23_000_003", "Deepfakes_c23_003_000", "Deepfakes_raw_000_003"], "train"),
+            **{"FaceShifter_c23_000_003": "train", "FaceShifter_c23_001_870": "test", "youtube_c23_001": "test"},
+        },
+        methods={
+            **dict.fromkeys(["Deepfakes_c23_000_003", "Deepfakes_c23_003_000", "Deepfakes_raw_000_003"], "Deepfakes"),
+            **dict.fromkeys(["FaceShifter_c23_000_003", "FaceShifter_c23_001_870"], "FaceShifter"),
+            "DeepFakeDetection_c23_01_02__talking__YVGY8LOK": "DeepFakeDetection",
+        },
+    ),
+    ExampleTree(
+        "ff++-kaggle",
+        make_ffpp_kaggle,
+        {
+            **{"youtube_c23_000": 0, "youtube_c23_003": 0, "Deepfakes_c23_000_003": 1, "Face2Face_c23_000_003": 1},
+            **{"Face2Face_c23_003_000": 1, "DeepFakeDetection_c23_01_02__talking__YVGY8LOK": 1},
+        },
+        originals={
+            "Deepfakes_c23_000_003": "youtube_c23_000",
+            "Face2Face_c23_000_003": "youtube_c23_000",
+            "Face2Face_c23_003_000": "youtube_c23_003",
+        },
+        methods={
+            **{"Deepfakes_c23_000_003": "Deepfakes", "Face2Face_c23_000_003": "Face2Face"},
+            "Face2Face_c23_003_000": "Face2Face",
+            "DeepFakeDetection_c23_01_02__talking__YVGY8LOK": "DeepFakeDetection",
+        },
+    ),
+    ExampleTree(
+        "celeb-df",
+        make_celeb_df,
+        {
+            **{"Celeb-real_id0_0000": 0, "Celeb-real_id0_0001": 0, "YouTube-real_00170": 0, "YouTube-real_00171": 0},
+            **{"Celeb-synthesis_id0_id1_0000": 1, "Celeb-synthesis_id1_id0_0003": 1},
+        },
+        originals={"Celeb-synthesis_id0_id1_0000": "Celeb-real_id0_0000"},
+        splits={
+            **{"YouTube-real_00170": "test", "Celeb-synthesis_id1_id0_0003": "test"},
+            **dict.fromkeys(["Celeb-real_id0_0000", "Celeb-real_id0_0001", "YouTube-real_00171"], "train"),
+            "Celeb-synthesis_id0_id1_0000": "train",
+        },
+        methods=dict.fromkeys(["Celeb-synthesis_id0_id1_0000", "Celeb-synthesis_id1_id0_0003"], "Celeb-synthesis"),
+    ),
+    ExampleTree(
+        "celeb-df",
+        make_celeb_df_pp,
+        {
+            **{"Celeb-real_id0_0000": 0, "YouTube-real_00170": 0, "SimSwap_id0_id1_0000": 1, "Roop_id0_id1_0000": 1},
+            **{"LIA_id0_id1_0000": 1, "SadTalker_id0_0000": 1},
+        },
+        originals=dict.fromkeys(
+            ["SimSwap_id0_id1_0000", "Roop_id0_id1_0000", "LIA_id0_id1_0000", "SadTalker_id0_0000"],
+            "Celeb-real_id0_0000",
+        ),
+        splits={
+            **{"YouTube-real_00170": "test", "Roop_id0_id1_0000": "test", "Celeb-real_id0_0000": "train"},
+            **dict.fromkeys(["SimSwap_id0_id1_0000", "LIA_id0_id1_0000", "SadTalker_id0_0000"], "train"),
+        },
+        methods={
+            **{"SimSwap_id0_id1_0000": "SimSwap", "Roop_id0_id1_0000": "Roop"},
+            **{"LIA_id0_id1_0000": "LIA", "SadTalker_id0_0000": "SadTalker"},
+        },
     ),
 ]
