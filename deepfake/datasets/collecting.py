@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 from typing import Any
@@ -90,21 +90,6 @@ def ids_of_paths(paths: Sequence[PurePath]) -> list[str]:
         fit(name, suffix=_checksum(path) if count[name] > 1 else "", most=LONGEST_ID)
         for name, path in zip(joined, paths)
     ]
-
-
-def linked(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
-    """Return each name -> the first, in alphabetical order, of all names that pairs link it to."""
-    first: dict[str, str] = {}
-
-    def find(name: str) -> str:
-        while (above := first.setdefault(name, name)) != name:
-            name = above
-        return name
-
-    for one, other in pairs:
-        low, high = sorted((find(one), find(other)))
-        first[high] = low
-    return {name: find(name) for name in first}
 
 
 def _checksum(path: PurePath) -> str:

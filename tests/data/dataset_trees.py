@@ -121,6 +121,140 @@ def make_celeb_df_pp(root: Path, write: Write = touch) -> None:
     (root / "List_of_testing_videos.txt").write_text("\n".join(lines))
 
 
+def make_dfdc_full(root: Path, write: Write = touch) -> None:
+    """The full data set: parts below train, and test with its table."""
+    make_dfdc(root / "train", write)
+    make_dfdc_test(root / "test", write)
+
+
+def make_dfdc_test(root: Path, write: Write = touch) -> None:
+    """The videos in videos/, and one row without its video."""
+    write(root / "videos" / "aalscayrfi.mp4", 0)
+    write(root / "videos" / "aavgrzytcm.mp4", 1)
+    (root / "labels.csv").write_text("filename,label\naalscayrfi.mp4,0\naavgrzytcm.mp4,1\nabqvqdqxxx.mp4,1\n")
+
+
+def make_dfdc_preview(root: Path, write: Write = touch) -> None:
+    """A copy with videos/ in between; one name under both methods, one video that is not there, and one too many."""
+    write_all(root / "original_videos", write, 0, "643103/videos/643103_A_001.mp4 643103/videos/643103_A_002.mp4")
+    write_all(root, write, 1, "method_A/643103/643103_A/videos/x_001.mp4 method_B/643103/643103_C/videos/x_001.mp4")
+    real, fake = {"label": "real", "set": "train"}, {"label": "fake", "set": "test", "augmentations": []}
+    entries = {
+        "original_videos/643103/643103_A_001.mp4": real,
+        "method_A/643103/643103_A/x_001.mp4": fake,
+        "method_B/643103/643103_C/x_001.mp4": fake,
+        "method_A/643103/643103_A/x_009.mp4": fake,
+    }
+    (root / "dataset.json").write_text(json.dumps(entries))
+
+
+def make_deeperforensics(root: Path, write: Write = touch) -> None:
+    """Two variants of one name, the reals beside them, and one video that the lists name alone."""
+    write_all(root, write, 0, "original_sequences/youtube/c23/videos/000.mp4 source_videos/M101/M101_x.mp4")
+    write_all(root / "manipulated_videos", write, 1, "end_to_end/000_M101.mp4 reenact_postprocess/000_M101.mp4")
+    write(root / "manipulated_videos" / "end_to_end" / "001_M102.mp4", 1)
+    for split, names in (("train", ["001_M102.mp4"]), ("val", []), ("test", ["000_M101.mp4"])):
+        (root / "lists" / "splits").mkdir(parents=True, exist_ok=True)
+        (root / "lists" / "splits" / f"{split}.txt").write_bytes("\r\n".join([*names, ""]).encode())
+
+
+def make_ffiw(root: Path, write: Write = touch) -> None:
+    """The same name in two splits."""
+    write_all(root / "source", write, 0, "train/0001.mp4 val/0001.mp4")
+    write_all(root, write, 1, "target/train/0001.mp4 target/val/0001.mp4 target_mask/train/0001.mp4")
+
+
+def make_uadfv(root: Path, write: Write = touch) -> None:
+    write_all(root, write, 0, "real/0000.mp4 real/0001.mp4")
+    write_all(root, write, 1, "fake/0000_fake.mp4 fake/0002_fake.mp4")
+
+
+def make_wilddeepfake(root: Path, write: Write = touch) -> None:
+    """Sequences of faces, deeper in one folder than in another."""
+    write_all(root, write, 0, "real_train/1/real/10/0.png real_train/1/real/10/1.png real_train/1/real/11/0.png")
+    write_all(root, write, 1, "fake_train/1/fake/10/0.png fake_test/7/0.png")
+
+
+def make_fakeavceleb(root: Path, write: Write = touch) -> None:
+    """One name under two types, and a table that names a video which is not there."""
+    person = "African/men/id00076"
+    write_all(root, write, 0, f"RealVideo-RealAudio/{person}/00109.mp4 RealVideo-FakeAudio/{person}/00109.mp4")
+    write_all(root, write, 1, f"FakeVideo-RealAudio/{person}/00109_1.mp4 FakeVideo-FakeAudio/{person}/00109_1_wav.mp4")
+    rows = [
+        ("real", "RealVideo-RealAudio", "00109.mp4"),
+        ("rtvc", "RealVideo-FakeAudio", "00109.mp4"),
+        ("faceswap", "FakeVideo-RealAudio", "00109_1.mp4"),
+        ("faceswap-wav2lip", "FakeVideo-FakeAudio", "00109_1_wav.mp4"),
+        ("fsgan", "FakeVideo-RealAudio", "00109_9.mp4"),
+    ]
+    lines = [f"id00076,-,-,{method},A,{kind},African,men,{name},F/{kind}/{person}" for method, kind, name in rows]
+    header = "source,target1,target2,method,category,type,race,gender,path,"
+    (root / "meta_data.csv").write_text("\n".join([header, *lines, ""]))
+
+
+def make_df40(root: Path, write: Write = touch) -> None:
+    """One name under two methods, frames/ in between, and a method with reals of its own."""
+    write_all(root, write, 1, "simswap/ff/000_003/0.png simswap/cdf/id0_id1_0000/0.png")
+    write_all(root, write, 1, "blendface/ff/frames/000_003/0.png blendface/ff/frames/003_000/0.png")
+    write(root / "heygen" / "fake" / "a" / "0.png", 1)
+    write(root / "heygen" / "real" / "a" / "0.png", 0)
+
+
+def make_deepfakebench(root: Path, write: Write = touch) -> None:
+    """Back slashes, a list that repeats another's reals, test as val, a set all of whose videos are in all splits."""
+    frames = {
+        "FF-real": r"FaceForensics++\original_sequences\youtube\c23\frames\000",
+        "FF-DF": r"FaceForensics++\manipulated_sequences\Deepfakes\c23\frames\000_003",
+        "FF-F2F": r"FaceForensics++\manipulated_sequences\Face2Face\c23\frames\000_003",
+        "UADFV_Real": "./datasets/rgb/UADFV/real/frames/0000",
+        "UADFV_Fake": "./datasets/rgb/UADFV/fake/frames/0000_fake",
+        "gone": r"FaceForensics++\manipulated_sequences\Face2Face\c23\frames\003_000",
+    }
+    for label, folder in frames.items():
+        parts = folder.replace("\\", "/").removeprefix("./datasets/rgb/")
+        if label != "gone":
+            write(root / "rgb" / parts / "000.png", int("real" not in label.lower()))
+
+    def entry(label: str, folder: str = "") -> dict:
+        path, separator = frames[folder or label], "\\" if "\\" in frames[folder or label] else "/"
+        return {path.split(separator)[-1]: {"label": label, "frames": [f"{path}{separator}{n:03}.png" for n in (0, 5)]}}
+
+    def splits(label: str, extra: str = "", level: bool = True) -> dict:
+        videos = entry(label) | (entry(label, extra) if extra else {})
+        return {split: {"c23": videos} if level else videos for split in ("test", "val")} | {"train": {}}
+
+    lists = {
+        "FaceForensics++": {label: splits(label) for label in ("FF-real", "FF-DF", "FF-F2F")},
+        "FF-F2F": {"FF-real": splits("FF-real"), "FF-F2F": splits("FF-F2F", "gone")},
+        "UADFV": {
+            label: splits(label, level=False) | {"train": entry(label)} for label in ("UADFV_Real", "UADFV_Fake")
+        },
+    }
+    (root / "dataset_json").mkdir(parents=True, exist_ok=True)
+    for name, labels in lists.items():
+        (root / "dataset_json" / f"{name}.json").write_text(json.dumps({name: labels}))
+
+
+def make_gend(root: Path, write: Write = touch) -> None:
+    """The lists of a checkout, with a video that is not there."""
+    lists = {
+        "CDFv2/test/Celeb-real.txt": (0, ["id0_0000", "id9_0000"]),
+        "CDFv2/test/YouTube-real.txt": (0, ["00000"]),
+        "CDFv2/test/Celeb-synthesis.txt": (1, ["id0_id1_0000"]),
+        "FF/train/real.txt": (0, ["000"]),
+        "FF/train/DF.txt": (1, ["000_003"]),
+    }
+    for file, (label, videos) in lists.items():
+        set_name, _, source = file.removesuffix(".txt").split("/")
+        folders = [f"datasets/{set_name}/{source}/{video}" for video in videos]
+        lines = [f"{folder}/{frame}.png" for folder in folders for frame in ("000", "015")]
+        for line in lines:
+            if "id9" not in line:
+                write(root / line, label)
+        (root / "config" / "datasets" / file).parent.mkdir(parents=True, exist_ok=True)
+        (root / "config" / "datasets" / file).write_text("\n".join(lines))
+
+
 TREES = [
     ExampleTree(
         "dfdc",
@@ -231,5 +365,137 @@ TREES = [
             **{"SimSwap_id0_id1_0000": "SimSwap", "Roop_id0_id1_0000": "Roop"},
             **{"LIA_id0_id1_0000": "LIA", "SadTalker_id0_0000": "SadTalker"},
         },
+    ),
+    ExampleTree(
+        "dfdc",
+        make_dfdc_full,
+        {"aaa": 0, "aaa_x": 1, "bbb": 0, "bbb_x": 1, "aalscayrfi": 0, "aavgrzytcm": 1},
+        originals={"aaa_x": "aaa", "bbb_x": "bbb"},
+        splits={
+            **dict.fromkeys(["aaa", "aaa_x", "bbb", "bbb_x"], "train"),
+            **{"aalscayrfi": "test", "aavgrzytcm": "test"},
+        },
+    ),
+    ExampleTree(
+        "dfdc-test",
+        make_dfdc_test,
+        {"aalscayrfi": 0, "aavgrzytcm": 1},
+        splits={"aalscayrfi": "test", "aavgrzytcm": "test"},
+    ),
+    ExampleTree(
+        "dfdc-preview",
+        make_dfdc_preview,
+        {
+            "original_videos_643103_643103_A_001": 0,
+            **{"method_A_643103_643103_A_x_001": 1, "method_B_643103_643103_C_x_001": 1},
+        },
+        splits={
+            "original_videos_643103_643103_A_001": "train",
+            **{"method_A_643103_643103_A_x_001": "test", "method_B_643103_643103_C_x_001": "test"},
+        },
+        methods={"method_A_643103_643103_A_x_001": "method_A", "method_B_643103_643103_C_x_001": "method_B"},
+    ),
+    ExampleTree(
+        "deeperforensics",
+        make_deeperforensics,
+        {
+            **{"youtube_000": 0, "end_to_end_000_M101": 1, "reenact_postprocess_000_M101": 1},
+            "end_to_end_001_M102": 1,
+        },
+        originals={"end_to_end_000_M101": "youtube_000", "reenact_postprocess_000_M101": "youtube_000"},
+        splits={
+            **dict.fromkeys(["youtube_000", "end_to_end_000_M101", "reenact_postprocess_000_M101"], "test"),
+            "end_to_end_001_M102": "train",
+        },
+        methods={
+            **{"end_to_end_000_M101": "end_to_end", "end_to_end_001_M102": "end_to_end"},
+            "reenact_postprocess_000_M101": "reenact_postprocess",
+        },
+    ),
+    ExampleTree(
+        "ffiw",
+        make_ffiw,
+        {"source_train_0001": 0, "source_val_0001": 0, "target_train_0001": 1, "target_val_0001": 1},
+        originals={"target_train_0001": "source_train_0001", "target_val_0001": "source_val_0001"},
+        splits={
+            **{"source_train_0001": "train", "target_train_0001": "train"},
+            **{"source_val_0001": "val", "target_val_0001": "val"},
+        },
+    ),
+    ExampleTree(
+        "uadfv",
+        make_uadfv,
+        {"real_0000": 0, "real_0001": 0, "fake_0000_fake": 1, "fake_0002_fake": 1},
+        originals={"fake_0000_fake": "real_0000"},
+    ),
+    ExampleTree(
+        "wilddeepfake",
+        make_wilddeepfake,
+        {"real_train_1_real_10": 0, "real_train_1_real_11": 0, "fake_train_1_fake_10": 1, "fake_test_7": 1},
+        splits={
+            **dict.fromkeys(["real_train_1_real_10", "real_train_1_real_11", "fake_train_1_fake_10"], "train"),
+            "fake_test_7": "test",
+        },
+    ),
+    ExampleTree(
+        "fakeavceleb",
+        make_fakeavceleb,
+        {
+            "RealVideo-RealAudio_African_men_id00076_00109": 0,
+            "RealVideo-FakeAudio_African_men_id00076_00109": 0,
+            "FakeVideo-RealAudio_African_men_id00076_00109_1": 1,
+            "FakeVideo-FakeAudio_African_men_id00076_00109_1_wav": 1,
+        },
+        originals=dict.fromkeys(
+            [
+                "FakeVideo-RealAudio_African_men_id00076_00109_1",
+                "FakeVideo-FakeAudio_African_men_id00076_00109_1_wav",
+            ],
+            "RealVideo-RealAudio_African_men_id00076_00109",
+        ),
+        methods={
+            "FakeVideo-RealAudio_African_men_id00076_00109_1": "faceswap",
+            "FakeVideo-FakeAudio_African_men_id00076_00109_1_wav": "faceswap-wav2lip",
+        },
+    ),
+    ExampleTree(
+        "df40",
+        make_df40,
+        {
+            **{"simswap_ff_000_003": 1, "simswap_cdf_id0_id1_0000": 1, "blendface_ff_000_003": 1},
+            **{"blendface_ff_003_000": 1, "heygen_fake_a": 1, "heygen_real_a": 0},
+        },
+        methods={
+            **{"simswap_ff_000_003": "simswap", "simswap_cdf_id0_id1_0000": "simswap", "heygen_fake_a": "heygen"},
+            **{"blendface_ff_000_003": "blendface", "blendface_ff_003_000": "blendface"},
+        },
+    ),
+    ExampleTree(
+        "deepfakebench",
+        make_deepfakebench,
+        {
+            **{"FF-real_c23_000": 0, "FF-DF_c23_000_003": 1, "FF-F2F_c23_000_003": 1},
+            **{"UADFV_Real_0000": 0, "UADFV_Fake_0000_fake": 1},
+        },
+        originals={"FF-DF_c23_000_003": "FF-real_c23_000", "FF-F2F_c23_000_003": "FF-real_c23_000"},
+        splits=dict.fromkeys(["FF-real_c23_000", "FF-DF_c23_000_003", "FF-F2F_c23_000_003"], "test"),
+        methods={
+            **{"FF-DF_c23_000_003": "Deepfakes", "FF-F2F_c23_000_003": "Face2Face"},
+            "UADFV_Fake_0000_fake": "UADFV_Fake",
+        },
+    ),
+    ExampleTree(
+        "gend",
+        make_gend,
+        {
+            **{"CDFv2_Celeb-real_id0_0000": 0, "CDFv2_YouTube-real_00000": 0, "CDFv2_Celeb-synthesis_id0_id1_0000": 1},
+            **{"FF_real_000": 0, "FF_DF_000_003": 1},
+        },
+        originals={"CDFv2_Celeb-synthesis_id0_id1_0000": "CDFv2_Celeb-real_id0_0000", "FF_DF_000_003": "FF_real_000"},
+        splits={
+            **{"CDFv2_Celeb-real_id0_0000": "test", "CDFv2_YouTube-real_00000": "test"},
+            **{"CDFv2_Celeb-synthesis_id0_id1_0000": "test", "FF_real_000": "train", "FF_DF_000_003": "train"},
+        },
+        methods={"CDFv2_Celeb-synthesis_id0_id1_0000": "Celeb-synthesis", "FF_DF_000_003": "DF"},
     ),
 ]

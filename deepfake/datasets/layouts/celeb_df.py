@@ -10,7 +10,6 @@ not name is for training. Labels come from the folders, never from the list, who
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from pathlib import Path, PurePath
 
@@ -19,13 +18,11 @@ from deepfake.datasets.label_words import TEST, TRAIN
 from deepfake.datasets.layout_registry import layout
 from deepfake.datasets.records import VIDEO, Dataset, DatasetError
 from deepfake.datasets.tree import WRAPPER, Folder
+from deepfake.datasets.video_names import group_of, original_of
 from deepfake.storage.text_files import decode_text
 
 CELEB_REAL, YOUTUBE_REAL, SYNTHESIS = "Celeb-real", "YouTube-real", "Celeb-synthesis"
 LIST_NAME = "List_of_testing_videos.txt"
-
-_FAKE = re.compile(r"(id\d+)_(?:id\d+_)?(\d+)(?:\D.*)?")
-_PERSON = re.compile(r"(id\d+)_.*")
 
 
 def _recognize(root: Folder) -> str | None:
@@ -59,14 +56,13 @@ def read(root: Folder) -> Dataset:
 
 def _add(found: Collector, name: str, label: int, item: Item, below: list[str], split: str | None) -> None:
     method = (below[-1] if below else SYNTHESIS) if label == 1 else None
-    target = _FAKE.fullmatch(item.name) if label == 1 else None
-    person = _PERSON.fullmatch(item.name)
+    original = original_of(item.name) if label == 1 else None
     found.add(
         f"{method or name}_{item.name}",
         item.path,
         label,
-        original=f"{CELEB_REAL}_{target[1]}_{target[2]}" if target else None,
-        group=person[1] if person else "",
+        original=f"{CELEB_REAL}_{original}" if original else None,
+        group=group_of(item.name) if name != YOUTUBE_REAL else "",
         method=method,
         split=split,
         content=item.content,

@@ -3,7 +3,7 @@
 A data set is a folder of parts (`dfdc_train_part_N`, or any folder that holds a `metadata.json`), each of
 which maps a video's file name to its label, split and, for fakes, the original it was made from. Common variants are
 read, too: `is_fake` in place of `label`, numbers, lower case, UTF-16, a list, originals with a folder, without suffix,
-or not named.
+or not named. In the full data set the parts are below `train`, and `test` has labels.csv (see `dfdc_test`).
 """
 
 from __future__ import annotations
@@ -17,8 +17,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from deepfake.datasets.label_words import FAKE, LABEL_KEYS, NAME_KEYS, REAL, parse_label, parse_split
+from deepfake.datasets.label_words import FAKE, LABEL_KEYS, NAME_KEYS, REAL, TEST, TRAIN, parse_label, parse_split
 from deepfake.datasets.layout_registry import layout
+from deepfake.datasets.layouts.dfdc_test import has_labels, read_test
 from deepfake.datasets.records import Dataset, DatasetError, VideoRecord, id_fault, shorten
 from deepfake.datasets.tree import Folder
 from deepfake.storage.names import is_plain_name
@@ -54,15 +55,18 @@ class Entry:
 
 
 def _recognize(root: Folder) -> str | None:
-    places = [folder for folder in (root, *root.folders.values()) if (folder.path / METADATA_NAME).is_file()]
-    if not places:
+    files = _find_metadata(root.path) if root.only is None else []
+    if not files:
         return None
-    return f"{METADATA_NAME} in {'it' if places[0] is root else places[0].name}"
+    place = files[0].parent.relative_to(root.path).as_posix()
+    return f"{METADATA_NAME} in {'it' if place == '.' else place}"
 
 
 @layout("dfdc", f"{METADATA_NAME} in it or in the folders directly below it (dfdc_train_part_N)", _recognize)
 def read(root: Folder) -> Dataset:
-    """Read all videos named by the `metadata.json` files in a folder and in those directly below it.
+    """Read all videos named by the `metadata.json` files in a folder and in those directly below it or `train`.
+
+    In the full data set the videos of the labels.csv in `test` come with them.
 
     Videos that are not there stay in it: what was made of them counts, and a step reports each that it misses.
 
@@ -84,12 +88,19 @@ def read(root: Folder) -> Dataset:
                 "ids (file names without suffix) must be unique in a data set"
             )
         videos[record.video_id] = record
-    return Dataset(videos, rejected, missing=_missing(root, videos.values()))
+    missing = _missing(root, videos.values())
+    if root.folder(TRAIN) is None or (test := root.folder(TEST)) is None or not has_labels(test):
+        return Dataset(videos, rejected, missing=missing)
+    tests = read_test(test)
+    return Dataset(
+        {**tests.videos, **videos}, rejected | tests.rejected, missing=missing | tests.missing, notes=tests.notes
+    )
 
 
 def _missing(root: Folder, videos: Iterable[VideoRecord]) -> dict[str, str]:
     """The videos that are not there, with the list that names them."""
-    there = {folder.path: set(folder.files) for folder in (root, *root.folders.values())}
+    folders = (root, *root.folders.values(), *(train.folders.values() if (train := root.folder(TRAIN)) else ()))
+    there = {folder.path: set(folder.files) for folder in folders}
     return {
         video.path.relative_to(root.path).as_posix(): str(video.path.parent / METADATA_NAME)
         for video in videos
@@ -98,17 +109,22 @@ def _missing(root: Folder, videos: Iterable[VideoRecord]) -> dict[str, str]:
 
 
 def metadata_files(root: Path) -> list[Path]:
-    """The `metadata.json` in `root` and those in the folders directly below it. Raises DatasetError: none."""
+    """The `metadata.json` in `root` and in the folders directly below it or `train`. Raises DatasetError: none."""
     root = Path(root)
     if not root.is_dir():
         raise DatasetError(f"{root}: no such folder; expected a data set in DFDC layout")
-    files = [p for p in (root / METADATA_NAME, *sorted(root.glob(f"*/{METADATA_NAME}"))) if p.is_file()]
+    files = _find_metadata(root)
     if not files:
         raise DatasetError(
             f"{root}: no {METADATA_NAME} in it or in a folder below it; expected DFDC layout "
             f"({root.name}/dfdc_train_part_N/{METADATA_NAME} beside the videos)"
         )
     return files
+
+
+def _find_metadata(root: Path) -> list[Path]:
+    patterns = (METADATA_NAME, f"*/{METADATA_NAME}", f"{TRAIN}/*/{METADATA_NAME}")
+    return [path for pattern in patterns for path in sorted(root.glob(pattern)) if path.is_file()]
 
 
 def read_metadata(file: Path) -> list[VideoRecord]:

@@ -16,20 +16,23 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
-from deepfake.datasets.collecting import Collector, Item, items_in, linked
+from deepfake.datasets.collecting import Collector, Item, items_in
 from deepfake.datasets.label_words import SPLITS
 from deepfake.datasets.layout_registry import layout
 from deepfake.datasets.records import Dataset, DatasetError, shorten
 from deepfake.datasets.tree import Folder, stem
+from deepfake.datasets.video_names import group_of, linked_groups, original_of
+from deepfake.storage.json_files import read_json
 from deepfake.storage.text_files import decode_text
 
 ORIGINALS, MANIPULATED = "original_sequences", "manipulated_sequences"
+DEEPERFORENSICS = "manipulated_videos"
+"""DeeperForensics' fakes; FaceForensics++'s reals may stand beside them."""
 YOUTUBE, ACTORS = "youtube", "actors"
 DFD = "DeepFakeDetection"
 METHODS = ("Deepfakes", "Face2Face", "FaceSwap", "NeuralTextures", "FaceShifter", DFD)
@@ -38,8 +41,6 @@ COMPRESSIONS = {"raw": "raw", "c0": "raw", "c23": "c23", "c40": "c40"}
 """Names of folders, older ones too, and what they are called here."""
 
 _KAGGLE_ORIGINALS, _KAGGLE_COMPRESSION = "original", "c23"
-_PAIR = re.compile(r"(\d{3})_(\d{3})")
-_DFD_FAKE = re.compile(r"(?P<target>\d+)_\d+__(?P<scene>.+)__[^_]+")
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,8 @@ class Splits:
 
 
 def _recognize(root: Folder) -> str | None:
+    if root.folder(DEEPERFORENSICS) is not None and root.folder(MANIPULATED) is None:
+        return None
     there = [name for name in (ORIGINALS, MANIPULATED) if root.folder(name) is not None]
     return f"the folders {' and '.join(there)}" if there else None
 
@@ -135,9 +138,8 @@ def _masks(folder: Folder | None) -> dict[str, Path]:
 
 
 def _dataset(sequences: list[Sequence], splits: Splits, root: Folder) -> Dataset:
-    fakes = [item.name for sequence in sequences for item in sequence.items if sequence.label == 1]
-    matches = [match for name in fakes if (match := _PAIR.fullmatch(name))]
-    groups = linked([*splits.of_pair, *((match[1], match[2]) for match in matches)])
+    names = (item.name for sequence in sequences for item in sequence.items)
+    groups = linked_groups(names, splits.of_pair)
     split_of = splits.of_name()
     found = Collector()
     for sequence in sequences:
@@ -164,20 +166,13 @@ def _names(
     sequence: Sequence, name: str, groups: Mapping[str, str], split_of: Mapping[str, str]
 ) -> dict[str, str | None]:
     """What a video's name says: original, group, source and split."""
-    is_dfd = sequence.name in (ACTORS, DFD)
-    if is_dfd:
-        match = _DFD_FAKE.fullmatch(name)
-        target = match["target"] if match else name.split("__")[0].split("_")[0]
-        original = f"{target}__{match['scene']}" if match else None
-    else:
-        target = name.split("_")[0]
-        original = target
-    source = ACTORS if is_dfd else YOUTUBE
+    source = ACTORS if sequence.name in (ACTORS, DFD) else YOUTUBE
+    original = original_of(name) if sequence.label == 1 else None
     return {
-        "original": f"{source}_{sequence.compression}_{original}" if sequence.label == 1 and original else None,
-        "group": f"{source}_{target if is_dfd else groups.get(target, target)}",
+        "original": f"{source}_{sequence.compression}_{original}" if original else None,
+        "group": f"{source}_{groups.get(group_of(name), group_of(name))}",
         "source": source,
-        "split": None if is_dfd else split_of.get(name),
+        "split": split_of.get(name),
     }
 
 
@@ -205,10 +200,7 @@ def read_splits(root: Folder) -> Splits:
 
 
 def _pairs(file: Path) -> list[tuple[str, str]]:
-    try:
-        content = json.loads(decode_text(file.read_bytes()))
-    except (OSError, ValueError, RecursionError) as error:
-        raise DatasetError(f"{file}: not readable as JSON: {error}") from error
+    content = read_json(file, "list of pairs", DatasetError)
     pairs = content if isinstance(content, list) else [content]
     for pair in pairs:
         if not (isinstance(pair, list) and len(pair) == 2 and all(isinstance(name, str) for name in pair)):

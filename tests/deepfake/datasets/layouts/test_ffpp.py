@@ -88,7 +88,7 @@ def test_frames_of_the_official_script(tmp_path):
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [("{", "not readable as JSON"), ('{"a": 1}', "expected a list of pairs"), ('[["1", "2", "3"]]', "list of pairs"),
+    [("{", "not JSON"), ('{"a": 1}', "expected a list of pairs"), ('[["1", "2", "3"]]', "list of pairs"),
      ("[[1, 2]]", "list of pairs"), ('[["000", "005"]]', "'000' is in the splits train and test")],
 )  # fmt: skip
 def test_split_files_that_cannot_be(root, content, message):
