@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path, PurePath
+from pathlib import Path
 
 from deepfake.datasets.data_root import OUTPUT_FOLDERS
 from deepfake.media.files import PICTURE_SUFFIXES, VIDEO_SUFFIXES
@@ -120,7 +120,7 @@ def has_suffix(name: str, suffixes: tuple[str, ...]) -> bool:
 
 def stem(name: str) -> str:
     """Return a file's name without the suffix of a video or picture; other dots belong to the name."""
-    return PurePath(name).stem if has_suffix(name, (*VIDEO_SUFFIXES, *PICTURE_SUFFIXES)) else name
+    return name.rpartition(".")[0] if has_suffix(name, (*VIDEO_SUFFIXES, *PICTURE_SUFFIXES)) else name
 
 
 class Listings:

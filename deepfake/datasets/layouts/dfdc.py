@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -55,7 +56,7 @@ class Entry:
 
 
 def _recognize(root: Folder) -> str | None:
-    files = _find_metadata(root.path) if root.only is None else []
+    files = _files(root)
     if not files:
         return None
     place = files[0].parent.relative_to(root.path).as_posix()
@@ -73,10 +74,13 @@ def read(root: Folder) -> Dataset:
     Raises:
         DatasetError: none found, one malformed, or one id in two places.
     """
-    entries = [(file, entry) for file in metadata_files(root.path) for entry in read_entries(file)]
+    files = _files(root) or metadata_files(root.path)
+    there = {file: set(os.listdir(file.parent)) for file in files}  # noqa: PTH208  (names, not 100,000 paths)
+    entries = [(file, entry) for file in files for entry in read_entries(file)]
     ids = {entry.video_id for _, entry in entries}
     videos: dict[str, VideoRecord] = {}
     rejected: dict[str, str] = {}
+    missing: dict[str, str] = {}
     for file, entry in entries:
         if fault := _name_fault(entry):
             rejected[entry.name] = f"{file}: {fault}"
@@ -88,7 +92,8 @@ def read(root: Folder) -> Dataset:
                 "ids (file names without suffix) must be unique in a data set"
             )
         videos[record.video_id] = record
-    missing = _missing(root, videos.values())
+        if entry.name not in there[file]:
+            missing[(file.parent.relative_to(root.path) / entry.name).as_posix()] = str(file)
     if root.folder(TRAIN) is None or (test := root.folder(TEST)) is None or not has_labels(test):
         return Dataset(videos, rejected, missing=missing)
     tests = read_test(test)
@@ -97,15 +102,10 @@ def read(root: Folder) -> Dataset:
     )
 
 
-def _missing(root: Folder, videos: Iterable[VideoRecord]) -> dict[str, str]:
-    """The videos that are not there, with the list that names them."""
-    folders = (root, *root.folders.values(), *(train.folders.values() if (train := root.folder(TRAIN)) else ()))
-    there = {folder.path: set(folder.files) for folder in folders}
-    return {
-        video.path.relative_to(root.path).as_posix(): str(video.path.parent / METADATA_NAME)
-        for video in videos
-        if video.path.name not in there.get(video.path.parent, ())
-    }
+def _files(root: Folder) -> list[Path]:
+    if root.only is not None:
+        return [root.path / root.only] if root.only == METADATA_NAME else []
+    return _find_metadata(root.path)
 
 
 def metadata_files(root: Path) -> list[Path]:

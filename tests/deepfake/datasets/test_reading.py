@@ -34,6 +34,11 @@ def test_a_layout_by_name_is_not_recognized_first(parts):
         read_dataset(parts, "dfdd")
 
 
+def test_one_metadata_json_is_a_data_set(parts):
+    data = read_dataset(parts / "dfdc_train_part_3" / "metadata.json")
+    assert data.layout == "dfdc" and data.videos == read_dataset(parts).videos
+
+
 def test_an_unknown_tree_lists_all_layouts(tmp_path):
     (tmp_path / "notes.txt").touch()
     with pytest.raises(DatasetError) as error:
