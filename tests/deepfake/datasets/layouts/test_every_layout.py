@@ -1,6 +1,7 @@
 """What holds for all layouts: recognized, labels right, ids plain and unique, originals and fakes in one group."""
 
 import os
+import re
 
 import pytest
 
@@ -76,6 +77,11 @@ def test_the_order_does_not_depend_on_the_disk(tree, dataset, tmp_path, monkeypa
 
     monkeypatch.setattr(os, "scandir", Backwards)
     assert list(read_dataset(tmp_path / "set").videos.items()) == list(dataset.videos.items())
+
+
+def test_the_readme_s_table_has_them_all(project_root):
+    section = (project_root / "README.md").read_text(encoding="utf-8").split("## Data sets")[1].split("\n## ")[0]
+    assert sorted(re.findall(r"^\| `([^`]+)` \|", section, re.MULTILINE)) == sorted(LAYOUTS)
 
 
 def test_names_and_descriptions_are_what_messages_can_show():
