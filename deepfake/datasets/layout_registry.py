@@ -14,6 +14,11 @@ Recognize = Callable[[Folder], "str | None"]
 Read = Callable[[Folder], Dataset]
 """The root -> its videos. Raises DatasetError."""
 
+FIRST, USUAL, GENERAL = range(3)
+"""Ranks of layouts."""
+MOST_FOLDERS = 500
+"""In a folder: so many are listed to recognize a layout by what is in them."""
+
 
 @dataclass(frozen=True)
 class Layout:
@@ -24,24 +29,25 @@ class Layout:
         looks_for: what it is recognized by, for messages.
         recognize: says whether a folder has it.
         read: reads a folder that has it.
-        is_general: found in data sets of other layouts too, which come first.
+        rank: layouts of a lower one are asked first: DFDC's metadata.json says what it is, and what a GENERAL one looks
+            for may be in any data set.
     """
 
     name: str
     looks_for: str
     recognize: Recognize
     read: Read
-    is_general: bool = False
+    rank: int = USUAL
 
 
 LAYOUTS: Registry[Layout] = Registry("layout", "deepfake.datasets.layouts")
 
 
-def layout(name: str, looks_for: str, recognize: Recognize, is_general: bool = False) -> Callable[[Read], Read]:
+def layout(name: str, looks_for: str, recognize: Recognize, rank: int = USUAL) -> Callable[[Read], Read]:
     """Return a decorator that registers the function that reads a layout; see `Layout`."""
 
     def add(read: Read) -> Read:
-        LAYOUTS.register(name)(Layout(name, looks_for, recognize, read, is_general))
+        LAYOUTS.register(name)(Layout(name, looks_for, recognize, read, rank))
         return read
 
     return add

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
 from deepfake.datasets.layout_registry import LAYOUTS, Layout
@@ -11,6 +12,9 @@ from deepfake.datasets.records import CROPS, FRAMES, Dataset, DatasetError
 from deepfake.datasets.tree import Folder
 
 AUTO = "auto"
+
+_MOST_HINTS = 50
+"""Folders below a tree of no known layout that are tried."""
 
 
 def read_dataset(
@@ -42,7 +46,17 @@ def read_dataset(
     if pictures == CROPS:
         videos = {v.video_id: replace(v, content=CROPS) if v.content == FRAMES else v for v in dataset.videos.values()}
         dataset = replace(dataset, videos=videos)
-    return replace(dataset, layout=chosen.name, because=because).select(methods, compressions, splits)
+    notes = tuple(dataset.notes)
+    if folder.closed:
+        notes += (f"{len(folder.closed)} folders may not be opened, {folder.closed[0]} is one",)
+    if not dataset.videos and not dataset.rejected:
+        missing = f", {len(dataset.missing)} that its lists name are missing" if dataset.missing else ""
+        remarks = f" ({'; '.join(notes)})" if notes else ""
+        raise DatasetError(f"{root}: no video in it as layout {chosen.name} has them{missing}{remarks}")
+    selected = replace(dataset, notes=notes, layout=chosen.name, because=because).select(methods, compressions, splits)
+    if dataset.videos and not selected.videos:
+        raise DatasetError(f"{root}: no video is left of the chosen methods, compressions and splits together")
+    return selected
 
 
 def recognize(root: Folder) -> tuple[Layout, str]:
@@ -51,8 +65,8 @@ def recognize(root: Folder) -> tuple[Layout, str]:
     Raises:
         DatasetError: none, or several; the message lists them and what each looks for.
     """
-    for is_general in (False, True):
-        layouts = [layout for layout in LAYOUTS.values() if layout.is_general == is_general]
+    for rank in sorted({layout.rank for layout in LAYOUTS.values()}):
+        layouts = [layout for layout in LAYOUTS.values() if layout.rank == rank]
         found = [(layout, because) for layout in layouts if (because := layout.recognize(root)) is not None]
         if len(found) == 1:
             return found[0]
@@ -74,7 +88,7 @@ def describe_layouts() -> str:
 
 def _hint(root: Folder) -> str:
     """Where a folder directly below it is a data set, its name."""
-    for folder in root.folders.values():
+    for folder in islice(root.folders.values(), _MOST_HINTS):
         if any(layout.recognize(folder) for layout in LAYOUTS.values()):
             return f" (but {folder.path} is one)"
     return ""

@@ -12,8 +12,8 @@ from deepfake.datasets.data_root import OUTPUT_FOLDERS
 from deepfake.media.files import PICTURE_SUFFIXES, VIDEO_SUFFIXES
 from deepfake.storage.own_folders import MADE_HERE, is_data_root
 
-WRAPPER = "videos"
-"""A folder that some copies of a data set put between a folder and its videos."""
+WRAPPERS = ("videos", "images", "frames")
+"""Folders that some data sets, and copies of others, put between a folder and its videos or frames."""
 
 
 @dataclass(frozen=True)
@@ -24,11 +24,13 @@ class Folder:
         path: where it is.
         parts: the names of the folders from the root to it, itself included.
         only: the one file in it that counts, where a data set is given by one file.
+        closed: the folders from the root on that may not be opened; they count as empty.
     """
 
     path: Path
     parts: tuple[str, ...] = ()
     only: str | None = None
+    closed: list[Path] = field(default_factory=list, repr=False, compare=False)
     _above: frozenset[str] = field(default=frozenset(), repr=False)
 
     @cached_property
@@ -37,14 +39,17 @@ class Folder:
             return {}, [self.only]
         folders: dict[str, Folder] = {}
         files: list[str] = []
-        with os.scandir(self.path) as entries:
-            for entry in entries:
-                if entry.name.startswith("."):
-                    continue
-                if not entry.is_dir():
-                    files.append(entry.name)
-                elif (below := self._below(entry)) is not None:
-                    folders[entry.name] = below
+        try:
+            with os.scandir(self.path) as entries:
+                for entry in entries:
+                    if entry.name.startswith("."):
+                        continue
+                    if not entry.is_dir():
+                        files.append(entry.name)
+                    elif (below := self._below(entry)) is not None:
+                        folders[entry.name] = below
+        except PermissionError:
+            self.closed.append(self.path)
         if not MADE_HERE.isdisjoint(files):
             return {}, []
         if is_data_root(folders):
@@ -59,7 +64,7 @@ class Folder:
             if real in above or self.path.resolve().is_relative_to(real):
                 return None
             above = above | {real}
-        return Folder(path, (*self.parts, entry.name), _above=above)
+        return Folder(path, (*self.parts, entry.name), closed=self.closed, _above=above)
 
     @property
     def name(self) -> str:
@@ -102,8 +107,9 @@ class Folder:
         return None if found is None else self.path / found
 
     def unwrapped(self) -> Folder:
-        """Return the folder that holds the videos: itself, or `videos` in it."""
-        return self.folder(WRAPPER) or self
+        """Return the folder that holds the videos or frames: itself, or the first of WRAPPERS in it that has any."""
+        wrappers = (folder for name in WRAPPERS if (folder := self.folder(name)) is not None)
+        return next((folder for folder in wrappers if folder.files or folder.folders), self)
 
     def walk(self, depth: int | None = None) -> Iterator[Folder]:
         """Iterate over itself and the folders below it, in alphabetical order, down to some levels below it."""

@@ -17,7 +17,7 @@ from deepfake.datasets.collecting import Collector, Item, items_below
 from deepfake.datasets.label_words import TEST, TRAIN
 from deepfake.datasets.layout_registry import layout
 from deepfake.datasets.records import VIDEO, Dataset, DatasetError
-from deepfake.datasets.tree import WRAPPER, Folder
+from deepfake.datasets.tree import WRAPPERS, Folder
 from deepfake.datasets.video_names import group_of, original_of
 from deepfake.storage.text_files import decode_text
 
@@ -43,7 +43,7 @@ def read(root: Folder) -> Dataset:
     for name, label in ((CELEB_REAL, 0), (YOUTUBE_REAL, 0), (SYNTHESIS, 1)):
         folder = root.folder(name)
         for item in _items(folder) if folder is not None else ():
-            below = [part for part in item.below if part.casefold() != WRAPPER]
+            below = [part for part in item.below if part.casefold() not in WRAPPERS]
             split = None if list_file is None else TRAIN
             if listed.pop(_key(name, *below, item.name), None) is not None:
                 split = TEST
@@ -88,4 +88,4 @@ def _listed(file: Path) -> Iterator[tuple[tuple[str, ...], str]]:
 
 
 def _key(*parts: str) -> tuple[str, ...]:
-    return tuple(part.casefold() for part in parts if part.casefold() != WRAPPER)
+    return tuple(part.casefold() for part in parts if part.casefold() not in WRAPPERS)

@@ -15,7 +15,7 @@ from deepfake.datasets.collecting import Collector, ids_of_paths
 from deepfake.datasets.data_root import FOLDS_NAME
 from deepfake.datasets.label_tables import LabelRow, begins_as_label_table, read_label_table
 from deepfake.datasets.label_words import parse_split
-from deepfake.datasets.layout_registry import layout
+from deepfake.datasets.layout_registry import GENERAL, layout
 from deepfake.datasets.records import FRAMES, VIDEO, Dataset, DatasetError
 from deepfake.datasets.tree import Folder, Listings, has_suffix
 from deepfake.media.files import PICTURE_SUFFIXES
@@ -34,7 +34,7 @@ def _recognize(root: Folder) -> str | None:
 
 
 @layout("csv", "a table (.csv, .tsv) with columns path,label[,original,method,group,split,compression,mask]",
-        _recognize, is_general=True)  # fmt: skip
+        _recognize, rank=GENERAL)  # fmt: skip
 def read(root: Folder) -> Dataset:
     """Read the videos that a table names and that are there.
 
@@ -58,6 +58,9 @@ def read(root: Folder) -> Dataset:
             found.missing[row.name] = str(table)
             continue
         cells = row.cells
+        mask = _path(table.parent, cells.get("mask", ""), listings)
+        if cells.get("mask") and listings.kind(mask) is None:
+            found.missing[cells["mask"]] = str(table)
         original = cells.get("original", "") if row.label == 1 else ""
         found.add(
             video_id,
@@ -68,7 +71,7 @@ def read(root: Folder) -> Dataset:
             method=(cells.get("method") or None) if row.label == 1 else None,
             compression=cells.get("compression") or None,
             split=parse_split(cells.get("split")),
-            mask=_path(table.parent, cells["mask"], listings) if cells.get("mask") else None,
+            mask=mask if cells.get("mask") and listings.kind(mask) is not None else None,
             content=FRAMES if kind == "folder" or has_suffix(path.name, PICTURE_SUFFIXES) else VIDEO,
         )
     return found.dataset()

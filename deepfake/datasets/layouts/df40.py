@@ -9,20 +9,21 @@ The reals of the others are FaceForensics++ and Celeb-DF themselves.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import islice
 
 from deepfake.datasets.collecting import Collector, Item, items_below
-from deepfake.datasets.layout_registry import layout
+from deepfake.datasets.layout_registry import MOST_FOLDERS, layout
 from deepfake.datasets.records import CROPS, FRAMES, Dataset
-from deepfake.datasets.tree import Folder
+from deepfake.datasets.tree import WRAPPERS, Folder
 from deepfake.datasets.video_names import group_of, linked_groups
 
 _SETS = ("ff", "cdf")
 _LABELS = {"ff": 1, "cdf": 1, "fake": 1, "real": 0}
-_BETWEEN = ("frames", "videos")
 
 
 def _recognize(root: Folder) -> str | None:
-    there = [f"{name}/{below}" for name, folder in root.folders.items() for below in folder.folders if below in _SETS]
+    folders = islice(root.folders.items(), MOST_FOLDERS)
+    there = [f"{name}/{below}" for name, folder in folders for below in folder.folders if below in _SETS]
     return f"the folders {', '.join(there[:3])}" if there else None
 
 
@@ -33,7 +34,7 @@ def read(root: Folder) -> Dataset:
     items = list(_items(root))
     groups = linked_groups(item.name for _, name, item in items if name == "ff")
     for method, name, item in items:
-        below = [part for part in item.below if part.lower() not in _BETWEEN]
+        below = [part for part in item.below if part.lower() not in WRAPPERS]
         is_of_set = name in _SETS
         group = group_of(item.name)
         found.add(

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from deepfake.datasets.label_words import FAKE, LABEL_KEYS, NAME_KEYS, REAL, TEST, TRAIN, parse_label, parse_split
-from deepfake.datasets.layout_registry import layout
+from deepfake.datasets.layout_registry import FIRST, layout
 from deepfake.datasets.layouts.dfdc_test import has_labels, read_test
 from deepfake.datasets.records import Dataset, DatasetError, VideoRecord, id_fault, shorten
 from deepfake.datasets.tree import Folder
@@ -63,7 +63,9 @@ def _recognize(root: Folder) -> str | None:
     return f"{METADATA_NAME} in {'it' if place == '.' else place}"
 
 
-@layout("dfdc", f"{METADATA_NAME} in it or in the folders directly below it (dfdc_train_part_N)", _recognize)
+@layout(
+    "dfdc", f"{METADATA_NAME} in it or in the folders directly below it (dfdc_train_part_N)", _recognize, rank=FIRST
+)
 def read(root: Folder) -> Dataset:
     """Read all videos named by the `metadata.json` files in a folder and in those directly below it or `train`.
 

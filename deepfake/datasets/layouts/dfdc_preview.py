@@ -15,8 +15,8 @@ from typing import Any
 from deepfake.datasets.collecting import Collector, ids_of_paths, items_below
 from deepfake.datasets.label_words import parse_label, parse_split
 from deepfake.datasets.layout_registry import layout
-from deepfake.datasets.records import Dataset, DatasetError, shorten
-from deepfake.datasets.tree import WRAPPER, Folder
+from deepfake.datasets.records import FRAMES, VIDEO, Dataset, DatasetError, shorten
+from deepfake.datasets.tree import WRAPPERS, Folder, stem
 from deepfake.storage.json_files import read_mapping
 
 LIST_NAME = "dataset.json"
@@ -54,6 +54,7 @@ def read(root: Folder) -> Dataset:
             group=path.parts[1] if len(path.parts) > 2 else "",
             method=path.parts[0] if label == 1 else None,
             split=parse_split(entry.get("set")),
+            content=FRAMES if place.is_dir() else VIDEO,
         )
     if places.by_path:
         found.notes.append(f"{len(places.by_path)} videos that {LIST_NAME} does not name are left out")
@@ -92,5 +93,5 @@ class _Places:
 
 
 def _key(path: PurePath) -> tuple[str, ...]:
-    """The names of a path without videos/."""
-    return tuple(part for part in path.parts if part != WRAPPER)
+    """The names of a path without videos/ and the like, and without suffix."""
+    return (*(part for part in path.parts[:-1] if part not in WRAPPERS), stem(path.name))

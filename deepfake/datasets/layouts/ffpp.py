@@ -8,8 +8,8 @@ The official tree:
     splits/{train,val,test}.json, also directly in it: [[A, B], ...], pairs that stay together
 
 A fake's original is the video TARGET. DFD's are ACTOR__SCENE, its fakes TARGET_SOURCE__SCENE__CODE; they have no
-official split and are grouped by the target actor. Frames as the official script extracts them (`images/VIDEO/*.png`)
-are read where there are no videos.
+official split and are grouped by the target actor. Frames (`images/VIDEO/*.png`, as the official script
+extracts them, or `frames/VIDEO/*.png`) are read where there are no videos.
 """
 
 from __future__ import annotations
@@ -126,7 +126,7 @@ def _compressions(folder: Folder, label: int) -> Iterator[Sequence]:
     masks = folder.folder("masks")
     for name, below in folder.folders.items():
         if (compression := COMPRESSIONS.get(name.lower())) is not None:
-            videos = below.folder("videos") or below.folder("images") or below
+            videos = below.unwrapped()
             yield Sequence(
                 folder.name, label, compression, items_in(videos), _masks(masks or below.folder("masks")), videos
             )

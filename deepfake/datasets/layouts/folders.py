@@ -15,7 +15,7 @@ from pathlib import PurePath
 
 from deepfake.datasets.collecting import Collector, Item, ids_of_paths, items_below
 from deepfake.datasets.label_words import parse_split
-from deepfake.datasets.layout_registry import layout
+from deepfake.datasets.layout_registry import GENERAL, layout
 from deepfake.datasets.records import Dataset, DatasetError
 from deepfake.datasets.tree import Folder
 
@@ -96,7 +96,7 @@ def _by_level(root: Folder) -> Iterator[Folder]:
 
 
 @layout("folders", "folders called real and fake (also 0_real, 1_fake, original, manipulated and the like), nested too",
-        _recognize, is_general=True)  # fmt: skip
+        _recognize, rank=GENERAL)  # fmt: skip
 def read(root: Folder) -> Dataset:
     """Read all videos and pictures below folders whose names are labels.
 

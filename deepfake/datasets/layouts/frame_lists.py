@@ -16,12 +16,13 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path, PurePath, PurePosixPath
 from typing import Any
 
 from deepfake.datasets.collecting import Collector
 from deepfake.datasets.label_words import TEST, TRAIN, VAL, parse_split
-from deepfake.datasets.layout_registry import layout
+from deepfake.datasets.layout_registry import MOST_FOLDERS, layout
 from deepfake.datasets.records import CROPS, Dataset, DatasetError
 from deepfake.datasets.tree import Folder, Listings, has_suffix
 from deepfake.datasets.video_names import group_of, linked_groups, original_of
@@ -144,7 +145,7 @@ def _folder(frames: Any) -> PurePath | None:
 def _texts(root: Folder) -> Iterator[tuple[str, str, Path]]:
     """Set, split and file of GenD's lists."""
     for place in (root, root.folder("config", "datasets")):
-        for below in (place, *place.folders.values()) if place is not None else ():
+        for below in (place, *islice(place.folders.values(), MOST_FOLDERS)) if place is not None else ():
             for split, folder in below.folders.items():
                 if parse_split(split) is not None:
                     yield from ((below.name, split, folder.path / name) for name in folder.files if _is_text(name))

@@ -3,7 +3,7 @@
 import pytest
 
 from deepfake.datasets.reading import read_dataset
-from deepfake.datasets.records import DatasetError
+from deepfake.datasets.records import FRAMES, DatasetError
 from tests.data.dataset_trees import make_celeb_df, make_celeb_df_pp, touch, write_all
 
 
@@ -57,3 +57,12 @@ def test_a_list_that_is_none(tmp_path, line):
     (tmp_path / "List_of_testing_videos.txt").write_text(f"\n{line}\n")
     with pytest.raises(DatasetError, match=rf"List_of_testing_videos\.txt: line 2: .*{line}.*expected `1 YouTube-real"):
         read_dataset(tmp_path)
+
+
+def test_frames_in_place_of_videos(tmp_path):
+    write_all(tmp_path, touch, 0, "Celeb-real/frames/id0_0000/0.png YouTube-real/frames/00170/0.png")
+    write_all(tmp_path, touch, 1, "Celeb-synthesis/frames/id0_id1_0000/0.png")
+    data = read_dataset(tmp_path)
+    assert {name: video.content for name, video in data.videos.items()} == dict.fromkeys(
+        ["Celeb-real_id0_0000", "YouTube-real_00170", "Celeb-synthesis_id0_id1_0000"], FRAMES
+    )

@@ -68,9 +68,11 @@ def test_fakes_of_an_original_that_is_not_there_are_one_group(table):
 
 
 def test_all_columns(table):
-    write_all(table("").parent, touch, 1, "f.mp4 masks/f.mp4")
+    write_all(table("").parent, touch, 1, "f.mp4 g.mp4 masks/f.mp4")
     text = "Path,Is Fake,Method,Group,Split,Compression,Mask\nf.mp4,true,Swap,people 1 2,Validation,c23,masks/f.mp4\n"
-    (video,) = read_dataset(table(text)).videos.values()
+    data = read_dataset(table(text + "g.mp4,true,Swap,,,,masks/g.mp4\n"))
+    video, other = data.videos.values()
+    assert other.mask is None and data.missing.keys() == {"masks/g.mp4"}
     assert (video.method, video.group, video.split, video.compression) == ("Swap", "people 1 2", "val", "c23")
     assert video.mask == video.path.parent / "masks" / "f.mp4"
 

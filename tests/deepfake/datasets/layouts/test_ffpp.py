@@ -80,8 +80,9 @@ def test_half_a_tree(tmp_path):
     assert data.unpaired == {"FaceSwap_c40_000_003": "youtube_c40_000"} and len(data.unattributed) == 1
 
 
-def test_frames_of_the_official_script(tmp_path):
-    write_all(tmp_path, touch, 0, "original_sequences/youtube/c23/images/000/0001.png")
+@pytest.mark.parametrize("name", ["images", "frames"])
+def test_frames_in_place_of_videos(tmp_path, name):
+    write_all(tmp_path, touch, 0, f"original_sequences/youtube/c23/{name}/000/0001.png")
     (video,) = read_dataset(tmp_path).videos.values()
     assert (video.video_id, video.content) == ("youtube_c23_000", FRAMES) and video.path.name == "000"
 

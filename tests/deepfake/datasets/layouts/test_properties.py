@@ -22,7 +22,7 @@ NAMES = st.text(st.characters(exclude_characters="/\\.", exclude_categories=("C"
 @settings(max_examples=60, deadline=None)
 @given(
     fakes=st.lists(st.tuples(st.sampled_from(["Deepfakes", "FaceSwap"]), st.sampled_from(["c23", "c40"]), PAIRS)),
-    reals=st.sets(st.tuples(st.sampled_from(["c23", "c40"]), NUMBERS)),
+    reals=st.sets(st.tuples(st.sampled_from(["c23", "c40"]), NUMBERS), min_size=1),
     splits=st.permutations(range(26)),
 )
 def test_no_group_of_official_pairs_is_in_two_splits(fakes, reals, splits):
