@@ -14,7 +14,6 @@ from deepfake.datasets.label_words import TEST
 from deepfake.datasets.layout_registry import layout
 from deepfake.datasets.records import Dataset, DatasetError
 from deepfake.datasets.tree import Folder
-from deepfake.storage.own_folders import METADATA_NAME
 
 LABELS_NAME = "labels.csv"
 
@@ -25,7 +24,7 @@ _FIRST_BYTES = 1000
 def has_labels(folder: Folder) -> bool:
     """Return whether a folder has a labels.csv that names a video as DFDC does: ten letters."""
     file = folder.file(LABELS_NAME)
-    if file is None or METADATA_NAME in folder.files or not begins_as_label_table(file):
+    if file is None or not begins_as_label_table(file):
         return False
     with file.open("rb") as lines:
         return _NAME.search(lines.read(_FIRST_BYTES).decode(errors="replace").replace("\0", "")) is not None
