@@ -1,4 +1,4 @@
-"""Whoever adds a network, a detector, a loss, a training task or a backend adds one file and changes none."""
+"""Whoever adds a network, detector, loss, training task, layout or backend adds one file and changes none."""
 
 import importlib
 import json
@@ -10,12 +10,16 @@ import torch
 
 from deepfake.backends.registry import FILE_FORMATS
 from deepfake.checkpoints.checkpoint import load_model, read_checkpoint, save_checkpoint
+from deepfake.datasets.layout_registry import LAYOUTS
+from deepfake.datasets.reading import read_dataset
+from deepfake.datasets.records import DatasetError
 from deepfake.faces.detectors import ALIGNING, DETECTORS
 from deepfake.faces.recipes import AlignRecipe, CropRecipe
 from deepfake.models.registry import ARCHITECTURES
 from deepfake.prediction.ensemble import Member
 from deepfake.prediction.loading import build_predictor, load_models, load_predictor
 from tests.data.clips import draw, gradient
+from tests.data.dataset_trees import touch
 from tests.data.predicting import tiny_checkpoint
 from tests.data.training_sets import TINY, make_data_root
 from training.config import ConfigError, read_config
@@ -23,7 +27,7 @@ from training.losses.registry import LOSSES
 from training.options import RunOptions
 from training.tasks.registry import TASKS
 
-REGISTRIES = (ARCHITECTURES, DETECTORS, ALIGNING, LOSSES, TASKS, FILE_FORMATS)
+REGISTRIES = (ARCHITECTURES, DETECTORS, ALIGNING, LOSSES, TASKS, LAYOUTS, FILE_FORMATS)
 
 NETWORK = """
 import torch
@@ -149,6 +153,24 @@ def run(options):
     train(options, config, files, ModelSpec(config.network, config.model_options, config.size), make_task)
 """
 
+LAYOUT = """
+from deepfake.datasets.collecting import Collector
+from deepfake.datasets.layout_registry import layout
+
+
+def recognize(root):
+    return "good and bad" if {"good", "bad"} <= set(root.folders) else None
+
+
+@layout("goodness", "good/ and bad/", recognize)
+def read(root):
+    found = Collector()
+    for label, name in enumerate(("good", "bad")):
+        for video in root.folders[name].videos:
+            found.add(f"{name}_{video[:-4]}", root.folders[name].path / video, label)
+    return found.dataset()
+"""
+
 BACKEND = """
 from deepfake.backends.facts import ExportFacts
 from deepfake.backends.registry import file_format
@@ -248,6 +270,21 @@ def test_a_training_task_trains_its_own_networks(add, options, tmp_path):
     TASKS["regression"](replace(chosen, prefix=""))
     checkpoint = read_checkpoint(tmp_path / "Regressor_last")
     assert checkpoint.extra["epoch"] == 1 and checkpoint.spec.training["config"]["network"] == "Regressor"
+
+
+def test_a_layout_is_recognized(add, tmp_path):
+    for name in ("good/a.mp4", "bad/a.mp4"):
+        touch(tmp_path / "set" / name, 0)
+    with pytest.raises(DatasetError, match="nor anything else"):
+        read_dataset(tmp_path / "set")
+    add(LAYOUT)
+    data = read_dataset(tmp_path / "set")
+    assert data.layout == "goodness" and {v.video_id: v.label for v in data.videos.values()} == {
+        "good_a": 0,
+        "bad_a": 1,
+    }
+    with pytest.raises(DatasetError, match=r"goodness: good/ and bad/"):
+        read_dataset(tmp_path)
 
 
 def test_a_backend_runs_its_files(add, tmp_path):
