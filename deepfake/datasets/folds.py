@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from deepfake.datasets.data_root import DataRoot, diff_name, landmark_name, parse_crop_name
-from deepfake.datasets.records import SPLIT_BY_ORIGINAL, Dataset, VideoRecord
+from deepfake.datasets.records import SPLIT_BY_ORIGINAL, Dataset, VideoRecord, families_of
 from deepfake.storage.names import is_plain_name
 from deepfake.storage.tables import read_table, write_table
 
@@ -89,19 +89,6 @@ def folds_by_part(videos: Iterable[VideoRecord], n_splits: int = N_SPLITS, parts
 def families(videos: Iterable[VideoRecord]) -> dict[str, str]:
     """Video id -> its family: the id of the first original, which its fakes and fakes of these share."""
     return families_of({video.video_id: video.identity for video in videos})
-
-
-def families_of(made_from: Mapping[str, str]) -> dict[str, str]:
-    """`families` by what each video was made from (itself, for an original)."""
-
-    def first(video_id: str) -> str:
-        line = [video_id]
-        while (original := made_from.get(line[-1], line[-1])) not in line:
-            line.append(original)
-        # It ends in a video that is its own original, or in a circle that names no first one.
-        return min(line[line.index(original) :])
-
-    return {video_id: first(video_id) for video_id in made_from}
 
 
 def folds_by_original(videos: Iterable[VideoRecord], n_splits: int = N_SPLITS, seed: int = SEED) -> dict[str, int]:

@@ -196,6 +196,23 @@ def _known(kind: str, names: Iterable[str], known: Sequence[str]) -> set[str]:
     return {by_name[name.casefold()] for name in names}
 
 
+def families_of(made_from: Mapping[str, str]) -> dict[str, str]:
+    """Return video id -> the id of the first original, which fakes and fakes of these share.
+
+    Args:
+        made_from: video id -> what it was made from (itself, for an original).
+    """
+
+    def first(video_id: str) -> str:
+        line = [video_id]
+        while (original := made_from.get(line[-1], line[-1])) not in line:
+            line.append(original)
+        # It ends in a video that is its own original, or in a circle that names no first one.
+        return min(line[line.index(original) :])
+
+    return {video_id: first(video_id) for video_id in made_from}
+
+
 def id_fault(video_id: str, name: str, original: str = "") -> str | None:
     """Say why no file can have this name, or no output be named after it; None if both can.
 

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from deepfake.datasets.folds import SEED, FoldError, families_of
+from deepfake.datasets.folds import SEED, FoldError
+from deepfake.datasets.records import families_of
 
 TRAIN, TEST = "train", "test"
 KINDS = (TRAIN, TEST)

@@ -13,7 +13,7 @@ import math
 import os
 import re
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from typing import Any
 from deepfake.datasets.label_words import FAKE, LABEL_KEYS, NAME_KEYS, REAL, TEST, TRAIN, parse_label, parse_split
 from deepfake.datasets.layout_registry import FIRST, layout
 from deepfake.datasets.layouts.dfdc_test import has_labels, read_test
-from deepfake.datasets.records import Dataset, DatasetError, VideoRecord, id_fault, shorten
+from deepfake.datasets.records import Dataset, DatasetError, VideoRecord, families_of, id_fault, shorten
 from deepfake.datasets.tree import Folder
 from deepfake.storage.names import is_plain_name
 from deepfake.storage.own_folders import METADATA_NAME
@@ -96,6 +96,8 @@ def read(root: Folder) -> Dataset:
         videos[record.video_id] = record
         if entry.name not in there[file]:
             missing[(file.parent.relative_to(root.path) / entry.name).as_posix()] = str(file)
+    families = families_of({video.video_id: video.identity for video in videos.values()})
+    videos = {name: replace(video, group=families[name]) for name, video in videos.items()}
     if root.folder(TRAIN) is None or (test := root.folder(TEST)) is None or not has_labels(test):
         return Dataset(videos, rejected, missing=missing)
     tests = read_test(test)

@@ -66,6 +66,7 @@ def test_a_fake_of_a_fake_is_an_orphan(tmp_path, make_part):
     data = read_dataset(tmp_path)
     assert [v.video_id for v in data.orphans] == ["ff", "s"]
     assert [f.video_id for _, f in data.pairs] == ["f"]
+    assert {name: video.group for name, video in data.videos.items()} == {"a": "a", "f": "a", "ff": "a", "s": "s"}
 
 
 def test_a_real_video_needs_no_original_and_ignores_one(make_part):
