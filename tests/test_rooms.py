@@ -59,6 +59,10 @@ WINGS = {
         *("storage", "models", "media", "parallel", "faces", "checkpoints", "datasets", "synthesis", "scoring"),
         *("backends", "published", "version"),
     },
+    "evaluation": {
+        *("storage", "models", "media", "parallel", "faces", "checkpoints", "datasets", "synthesis", "scoring"),
+        *("backends", "prediction", "published", "version"),
+    },
     "cli": {
         *("storage", "models", "media", "parallel", "faces", "checkpoints", "datasets", "synthesis", "scoring"),
         *("backends", "prediction", "published", "version"),

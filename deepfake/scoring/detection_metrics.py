@@ -131,7 +131,9 @@ def resampled_metrics(of: LabeledScores, resamples: int = RESAMPLES, seed: int =
     )
     sums = _group_sums(of, groups, count)
     found: dict[str, list[np.ndarray]] = {}
-    for times in _draws(of.labels, groups, count, resamples, seed, at_once=max(1, _CELLS_AT_ONCE // max(count, bins))):
+    # Not by the number of bins: runs on the same videos draw the same groups, whatever their scores.
+    at_once = max(1, _CELLS_AT_ONCE // min(len(of.scores), _MOST_BINS))
+    for times in _draws(of.labels, groups, count, resamples, seed, at_once):
         values = _value_metrics(times @ sums, of.threshold is not None)
         if of.has_both:
             values |= rank_metrics((fakes @ times.T).T, (reals @ times.T).T)

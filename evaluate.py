@@ -1,0 +1,327 @@
+"""Measures a detector on a data set: scores + labels -> AUC, EER, AP and more, with intervals, tables and a page."""
+
+from __future__ import annotations
+
+import deepfake.parallel.idle_threads
+import deepfake.parallel.interrupts
+
+import argparse
+import contextlib
+import csv
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+from tqdm import tqdm
+
+from deepfake.cli.commandline import EXIT_USAGE, positive_int, run_guarded
+from deepfake.cli.options import add_options, values_of
+from deepfake.cli.prediction_options import add_precision, chosen_members
+from deepfake.datasets.layout_registry import LAYOUTS
+from deepfake.datasets.reading import AUTO, read_dataset
+from deepfake.datasets.records import CROPS, Dataset
+from deepfake.evaluation.comparing import compare
+from deepfake.evaluation.evaluating import (
+    Evaluation,
+    MeasureOptions,
+    evaluate,
+    read_evaluation,
+    trained_groups,
+    write_evaluation,
+)
+from deepfake.evaluation.protocols import AGGREGATIONS, NO_FACE_RULES, PROTOCOLS, RECORDED, Protocol
+from deepfake.evaluation.recorded import RecordedRun, match_run, read_other, read_recorded
+from deepfake.evaluation.reporting import (
+    cells_csv,
+    compared_lines,
+    compared_markdown,
+    markdown,
+    summary_lines,
+    text_lines,
+    videos_csv,
+)
+from deepfake.evaluation.scoring_runs import DetectorRun, load_detector, training_facts
+from deepfake.faces.detectors.base import ALIGNING
+from deepfake.media.video import SpreadFrames
+from deepfake.parallel.pool import default_workers
+from deepfake.published import check_present
+from deepfake.scoring.aggregation import FRAMES_PER_VIDEO
+from deepfake.scoring.calibration import read_calibration, uncalibrate
+from deepfake.scoring.detection_metrics import MIN_GROUPS
+from deepfake.scoring.metrics import DECISION
+from deepfake.scoring.tables import write_details
+from deepfake.storage import atomic
+from deepfake.storage.locks import writing_folder
+from deepfake.storage.names import escape
+from deepfake.version import code_version
+from visualize.evaluation_page import render_evaluation
+
+EVALUATION_JSON = "evaluation.json"
+
+EPILOG = f"""Written into --out: {EVALUATION_JSON}, evaluation.md, cells.csv, videos.csv (most wrong first), index.html,
+and details.json with --models. Fakes of each method are measured against all reals. Intervals are 95 %, from resamples
+of groups (an original with its fakes); cells with fewer than {MIN_GROUPS} groups with reals or with fakes bear a star.
+
+protocols (frames, aggregation and --no-face together):
+{chr(10).join(f"  {name:14}{protocol.meaning}" for name, protocol in PROTOCOLS.items())}
+
+exit codes:
+  0    the evaluation is written
+  {EXIT_USAGE}    the data set, scores or options cannot be used
+
+example:
+  python evaluate.py celeb_df --predictions details.json --protocol sbi --out celeb_df_sbi
+  python evaluate.py videos --scores other.csv --out other
+  python evaluate.py videos --detector my_package.detector:score --out mine
+  python evaluate.py videos --ensemble first_place --out first_place
+  python evaluate.py --compare celeb_df_sbi other --out compared
+"""
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add("root", nargs="?", type=Path, metavar="ROOT", help="the data set: a folder, or a table path,label,...")
+    scores = parser.add_mutually_exclusive_group(required=True)
+    scores.add_argument("--predictions", type=Path, metavar="DETAILS", help="what predict_folder.py --details wrote")
+    scores.add_argument(
+        "--scores",
+        type=Path,
+        metavar="CSV",
+        help="any detector's table: a name (path, file name or id) and a probability of fake, a row a video or a frame",
+    )
+    scores.add_argument(
+        "--detector", metavar="MODULE:FUNCTION", help="any function from a path to a probability, or None without face"
+    )
+    scores.add_argument("--models", nargs="+", metavar="NAME", help="checkpoints in the weights folder")
+    scores.add_argument("--ensemble", metavar="NAME", help="an ensemble of checkpoints, as for predict_folder.py")
+    scores.add_argument(
+        "--compare", nargs="+", type=Path, metavar="RUN", help="folders that this command wrote, the first the baseline"
+    )
+    add("--out", type=Path, default=Path("evaluation"), metavar="DIR", help="default: %(default)s")
+    add("--name", help="the run's name (default: the name of --out)")
+    add_dataset(parser)
+    add_reading(parser)
+    add_scoring(parser)
+    args = parser.parse_args()
+    if (args.root is None) != (args.compare is not None):
+        parser.error("name a data set, or runs with --compare")
+    args.name = args.name or args.out.resolve().name
+    return args
+
+
+def add_dataset(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say which videos."""
+    add = parser.add_argument_group("data set").add_argument
+    add("--layout", choices=[AUTO, *LAYOUTS.names()], default=AUTO, metavar="NAME", help="default: recognized")
+    add("--methods", nargs="+", metavar="NAME", help="fakes of these methods only, with the reals they are made of")
+    add("--compression", nargs="+", metavar="NAME", help="raw, c23, c40")
+    add("--split", nargs="+", metavar="NAME", help="official splits: train, val, test")
+
+
+def add_reading(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say how scores are read."""
+    add = parser.add_argument_group("scores").add_argument
+    add("--protocol", choices=list(PROTOCOLS), help="a convention: see below")
+    add(
+        "--aggregate",
+        choices=list(AGGREGATIONS),
+        help="; ".join(f"{name}: {meaning}" for name, meaning in AGGREGATIONS.items()) + f" (default: {RECORDED})",
+    )
+    add(
+        "--no-face",
+        choices=list(NO_FACE_RULES),
+        help="a video without a score: " + "; ".join(f"{n} {meaning}" for n, meaning in NO_FACE_RULES.items())
+        + " (default: drop)",
+    )  # fmt: skip
+    add("--calibration", type=Path, metavar="FILE", help="made by calibrate.py, for the accuracy at its threshold")
+    add("--trained-on", type=Path, metavar="CSV", help="folds.csv of the training: warns if its originals are here")
+    add("--held-out-fold", type=int, metavar="N", help="of --trained-on: the fold that was not trained on")
+    add("--reports", type=Path, metavar="DIR", help="what predict_folder.py --report wrote: the page links to it")
+    add_options(add, MeasureOptions, ("bootstrap", "seed"))
+
+
+def add_scoring(parser: argparse.ArgumentParser) -> None:
+    """Add the options of --models and --ensemble."""
+    add = parser.add_argument_group("with --models or --ensemble").add_argument
+    add("--weights-dir", type=Path, default=Path("weights"), metavar="DIR", help="default: %(default)s")
+    add("--face-detector", choices=list(ALIGNING), help="for networks that see aligned faces")
+    add("--device", choices=["auto", "cpu", "cuda"], default="auto", help="default: cuda if there is one")
+    add_precision(add, "some videos, tried first,")
+    add("--workers", type=positive_int, default=default_workers(), metavar="N", help="processes that read ahead")
+    add("--overwrite", action="store_true", help="start over instead of continuing a stopped run")
+
+
+def chosen_protocol(args: argparse.Namespace) -> Protocol:
+    """The named convention, with what other options change of it."""
+    protocol = PROTOCOLS[args.protocol] if args.protocol else Protocol()
+    changed = {"aggregation": args.aggregate, "no_face": args.no_face}
+    return replace(protocol, **{key: value for key, value in changed.items() if value is not None})
+
+
+def main() -> int:
+    args = parse_args()
+    with writing_folder_made(args.out):
+        return compare_runs(args) if args.compare else evaluate_run(args)
+
+
+@contextlib.contextmanager
+def writing_folder_made(folder: Path):
+    """Be the one writer of a folder, which is made if need be. Raises ValueError: it cannot be written."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ValueError(f"--out {folder}: cannot be written ({error.strerror})") from error
+    with writing_folder(folder):
+        yield
+
+
+def evaluate_run(args: argparse.Namespace) -> int:
+    """Evaluate one run, print it and write its files."""
+    protocol = chosen_protocol(args)
+    dataset = read_dataset(args.root, args.layout, args.methods, args.compression, args.split)
+    print(f"{len(dataset.videos)} videos, layout {dataset.layout} ({dataset.because or 'chosen'})", file=sys.stderr)
+    run = score(args, dataset, protocol)
+    matched = match_run(run, dataset, args.root)
+    notes = [f"{len(matched.videos)} videos found by {matched.matched_by}"]
+    if matched.unknown:
+        example = escape(matched.unknown[0])
+        notes.append(f"{len(matched.unknown)} predictions are of no video of the data set, e.g. '{example}'")
+    calibration = None if args.calibration is None else read_calibration(args.calibration)
+    threshold = None
+    if calibration is not None:
+        threshold = float(uncalibrate(DECISION, calibration.temperature, calibration.intercept))
+    evaluation = evaluate(
+        dataset,
+        matched.videos,
+        matched.names,
+        protocol.no_face,
+        MeasureOptions(**values_of(MeasureOptions, args)),
+        described_protocol(args, dataset, protocol, run),
+        args.name,
+        threshold,
+        training_warnings(args, dataset),
+        notes,
+    )
+    write_outputs(args, evaluation)
+    print(*text_lines(evaluation), "", *summary_lines(evaluation), f"page: {args.out / 'index.html'}", sep="\n")
+    return 0
+
+
+def write_outputs(args: argparse.Namespace, evaluation: Evaluation) -> None:
+    """Write all files of an evaluation."""
+    write_evaluation(args.out / EVALUATION_JSON, evaluation)
+    atomic.write_text(args.out / "evaluation.md", markdown(evaluation))
+    atomic.write_text(args.out / "cells.csv", cells_csv(evaluation))
+    atomic.write_text(args.out / "videos.csv", videos_csv(evaluation))
+    atomic.write_text(args.out / "index.html", render_evaluation(evaluation, args.out, args.reports))
+
+
+def described_protocol(
+    args: argparse.Namespace, dataset: Dataset, protocol: Protocol, run: RecordedRun
+) -> dict[str, str]:
+    """What a number means nothing without."""
+    code = code_version()
+    return {
+        "protocol": args.protocol or "none",
+        "set": f"{args.root.resolve().name} ({dataset.layout})",
+        "compression": ", ".join(dataset.compressions) or "not named",
+        "splits": ", ".join(dataset.splits) or "none",
+        "frames": protocol.described_frames,
+        "aggregation": protocol.aggregation,
+        "no face": protocol.no_face,
+        **run.facts,
+        "resamples": f"{args.bootstrap}, seed {args.seed}",
+        "code": f"{(code.commit or 'no commit')[:12]}, source {code.source}",
+    }
+
+
+def training_warnings(args: argparse.Namespace, dataset: Dataset) -> list[str]:
+    """Say which groups were trained on, by the table that the training read."""
+    if args.trained_on is None:
+        return []
+    try:
+        with args.trained_on.open(newline="", encoding="utf-8-sig") as file:
+            rows = list(csv.DictReader(file))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise ValueError(f"{args.trained_on}: not a table: {error}") from error
+    if not rows or "video" not in rows[0]:
+        raise ValueError(f"{args.trained_on}: no column video; expected the folds.csv of a training")
+    trained = [row for row in rows if args.held_out_fold is None or row.get("fold") != str(args.held_out_fold)]
+    names = {Path(row[key]).stem for row in trained for key in ("video", "original") if row.get(key)}
+    if not (groups := trained_groups(dataset, names)):
+        return []
+    return [f"{len(groups)} groups of the test set were in the training data, e.g. '{escape(groups[0])}'"]
+
+
+def score(args: argparse.Namespace, dataset: Dataset, protocol: Protocol) -> RecordedRun:
+    """Read the scores, or make them."""
+    if args.scores is not None:
+        if protocol.aggregation != RECORDED and args.aggregate is not None:
+            raise ValueError(f"--aggregate {args.aggregate}: a table of scores holds no faces")
+        return read_other(args.scores)
+    if args.predictions is not None:
+        return read_recorded(args.predictions, protocol)
+    videos = {
+        video.path.relative_to(args.root).as_posix() if video.path.is_relative_to(args.root) else str(video.path): (
+            video.path
+        )
+        for video in dataset.videos.values()
+        if video.path.is_file() and video.content != CROPS
+    }
+    if not videos:
+        raise ValueError(f"{args.root}: no video that can be read")
+    if args.detector is None:
+        return read_recorded(predict(args, videos, protocol), protocol)
+    run = DetectorRun(args.detector, load_detector(args.detector), videos, args.out / EVALUATION_JSON)
+    for _ in tqdm(run.score(), total=len(videos), unit="video", smoothing=0):
+        pass
+    return run.finish()
+
+
+def predict(args: argparse.Namespace, videos: dict[str, Path], protocol: Protocol) -> Path:
+    """Score videos with networks, continuing a stopped run; return the details' file."""
+    args.weights = None  # of networks that are named: equal
+    members = chosen_members(args, SpreadFrames(protocol.frames or FRAMES_PER_VIDEO))
+    check_present([member.checkpoint for member in members])
+    from deepfake.models.precision import choose_device  # torch takes seconds
+    from deepfake.prediction.loading import build_predictor, load_models
+    from deepfake.prediction.precision_check import with_checks
+    from deepfake.prediction.run import PredictionRun
+    from deepfake.storage.journal import begun_run
+
+    device, details, paths = choose_device(args.device), args.out / "details.json", list(videos.values())
+    predictor = build_predictor(
+        load_models(members, device, ALIGNING.get(args.face_detector)),
+        device=device,
+        precision=args.precision,
+        weights_dir=args.weights_dir,
+        workers=args.workers,
+        videos=paths,
+        begun=None if args.overwrite else begun_run(details),
+    )
+    run = PredictionRun(predictor, paths, details)
+    done = 0 if args.overwrite else run.resume()
+    with contextlib.closing(run.predict()) as stream:
+        for _ in tqdm(stream, total=len(videos), initial=done, unit="video", smoothing=0):
+            pass
+    results = {name: run.results[path] for name, path in videos.items()}
+    described = {**with_checks(predictor.run, results), "training": training_facts(predictor)}
+    write_details(details, results, described)
+    run.finish()
+    return details
+
+
+def compare_runs(args: argparse.Namespace) -> int:
+    """Compare runs, print and write it."""
+    runs = [read_evaluation(path / EVALUATION_JSON if path.is_dir() else path) for path in args.compare]
+    shared, compared = compare(runs, MeasureOptions(**values_of(MeasureOptions, args)))
+    atomic.write_text(args.out / "comparison.md", compared_markdown(shared, compared, runs))
+    print(*compared_lines(shared, compared), f"table: {args.out / 'comparison.md'}", sep="\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(run_guarded(main, sys.stderr.write))

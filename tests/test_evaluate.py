@@ -1,0 +1,180 @@
+"""evaluate.py as users run it: a data set and scores in, figures, tables and a page out."""
+
+import json
+
+import numpy as np
+import pytest
+from sklearn.metrics import roc_auc_score
+
+import evaluate
+from deepfake.evaluation.evaluating import read_evaluation
+from deepfake.scoring.results import NO_FACE, OK, PersonScore, ScoredFace, VideoResult
+from deepfake.scoring.tables import write_details
+from tests.data.predicting import tiny_checkpoint
+
+MODELS = [{"name": "m", "sha256": "a" * 64, "weight": 1.0, "aggregation": "confident", "crop_recipe": 0}]
+RUN = {"models": MODELS, "crop_recipes": [{"kind": "crop", "detector": "mtcnn"}], "settings": {"precision": "float32"}}
+
+
+def faces(scores, size=100):
+    """Two faces a frame: one with the score, a small one with 1 minus it."""
+    large = [ScoredFace(i, (0, 0, size, size), 0.9, (9, 9), 0, {"m": s}, 0) for i, s in enumerate(scores)]
+    small = [ScoredFace(i, (0, 0, 20, 20), 0.9, (9, 9), 0, {"m": 1 - s}, 1) for i, s in enumerate(scores)]
+    return [*large, *small]
+
+
+@pytest.fixture
+def data(tmp_path):
+    """A table of 30 originals with two fakes each, by two methods of which `hard` is not found; their details."""
+    rng = np.random.default_rng(0)
+    rows, results = ["path,label,original,method"], {}
+    for i in range(30):
+        for kind, label in (("", 0), ("easy", 1), ("hard", 1)):
+            name = f"v{i}{kind}.mp4"
+            (tmp_path / name).write_bytes(b"")
+            rows.append(f"{name},{label},{f'v{i}.mp4' if label else ''},{kind}")
+            scores = np.clip(rng.normal(0.8 if kind == "easy" else 0.3, 0.1, 4), 0, 1)
+            own = [PersonScore(0, float(scores.mean()), 4)]
+            results[name] = VideoResult(
+                OK, float(scores.mean()), "", {"m": 0.5}, [0, 1, 2, 3], faces=faces(scores.tolist(), 50 + 4 * i),
+                persons=own,
+            )  # fmt: skip
+    results["v0.mp4"] = VideoResult(NO_FACE, reason="no face was found", frames=[0, 1, 2, 3])
+    (tmp_path / "set.csv").write_text("\n".join(rows))
+    write_details(tmp_path / "details.json", results, RUN)
+    return tmp_path
+
+
+@pytest.fixture
+def run(data, run_main):
+    def call(*options, out="out"):
+        words = [str(word) for word in options]
+        return run_main(evaluate.main, *words, "--out", str(data / out), "--bootstrap", "30")
+
+    return call
+
+
+def test_everything_is_written_and_the_worst_comes_first(data, run):
+    code, out, err = run(data / "set.csv", "--predictions", data / "details.json")
+    assert code == 0, err
+    assert {path.name for path in (data / "out").iterdir()} >= {
+        *("evaluation.json", "evaluation.md", "cells.csv", "videos.csv", "index.html")
+    }
+    found = read_evaluation(data / "out" / "evaluation.json")
+    assert [cell.name for cell in found.cells if cell.by == "method"] == ["hard", "easy"]
+    overall = found.cells[0]
+    assert (overall.reals, overall.fakes, overall.groups) == (29, 60, 30)
+    labels = [video.label for video in found.videos]
+    assert overall.metrics["auc"][0] == pytest.approx(roc_auc_score(labels, [v.score for v in found.videos]))
+    assert "1 videos without a score are left out" in out and "protocol: " in out
+    page = (data / "out" / "index.html").read_text()
+    assert "By method" in page and "http" not in page.split("</head>")[1].replace("http://www.w3.org", "")
+
+
+@pytest.mark.parametrize(
+    "protocol, no_face", [("dfdc", True), ("deepfakebench", False), ("sbi", True), ("gend", False)]
+)
+def test_a_protocol_decides_on_videos_without_faces(data, run, protocol, no_face):
+    assert run(data / "set.csv", "--predictions", data / "details.json", "--protocol", protocol)[0] == 0
+    found = {video.video_id: video for video in read_evaluation(data / "out" / "evaluation.json").videos}
+    assert ("v0" in found) == no_face
+    assert not no_face or found["v0"].score == 0.5
+
+
+def test_protocols_take_other_faces(data, run):
+    scores = {}
+    for rule in ("mean", "largest", "recorded"):
+        assert run(data / "set.csv", "--predictions", data / "details.json", "--aggregate", rule)[0] == 0
+        scores[rule] = {v.video_id: v.score for v in read_evaluation(data / "out" / "evaluation.json").videos}
+    assert set(np.round(list(scores["mean"].values()), 5)) == {0.5}
+    assert scores["largest"] == pytest.approx(scores["recorded"], abs=1e-5)
+
+
+def test_without_a_face_may_end_it(data, run):
+    code, _, err = run(data / "set.csv", "--predictions", data / "details.json", "--no-face", "error")
+    assert code == 2 and "v0.mp4" in err and "no face was found" in err
+
+
+def test_scores_of_another_detector_by_frame(data, run):
+    rows = [f"v{i}{kind}.mp4,{f},{0.9 if kind else 0.2}" for i in range(30) for kind in ("", "easy") for f in (0, 1)]
+    (data / "other.csv").write_text("\ufefffilename,frame,Probability\r\n" + "\r\n".join(rows))
+    code, out, err = run(data / "set.csv", "--scores", data / "other.csv")
+    assert code == 0, err
+    overall = read_evaluation(data / "out" / "evaluation.json").cells[0]
+    assert overall.metrics["auc"][0] == overall.metrics["frame_auc"][0] == 1
+    assert overall.frames == 120 and "30 of the data set's 90 videos are not among the predictions" in out
+
+
+@pytest.mark.parametrize(
+    "table, message",
+    [("a,b\n1,2\n", "found the columns"), ("path,score\nv1.mp4,1.5\n", "probability of fake"), ("", "not a table")],
+)
+def test_unusable_scores_are_named(data, run, table, message):
+    (data / "other.csv").write_text(table)
+    code, _, err = run(data / "set.csv", "--scores", data / "other.csv")
+    assert code == 2 and message in err and "other.csv" in err
+
+
+def test_one_failure_of_a_detector_stops_nothing(data, run, monkeypatch):
+    module = (
+        "calls = []\n"
+        "def score(path):\n"
+        "    calls.append(path.name)\n"
+        "    if path.name == 'v3.mp4':\n"
+        "        raise RuntimeError('broken')\n"
+        "    return None if path.name == 'v4.mp4' else 0.9 if 'easy' in path.name else 0.1\n"
+    )
+    (data / "own_detector.py").write_text(module)
+    monkeypatch.chdir(data)
+    code, out, err = run("set.csv", "--detector", "own_detector:score", "--methods", "easy")
+    assert code == 0, err
+    assert "2 videos without a score" in out and "RuntimeError: broken" in out
+    assert not list((data / "out").glob("*.journal"))
+
+
+def test_training_groups_are_a_warning(data, run):
+    (data / "folds.csv").write_text("video,file,label,original,frame,fold\nv7easy,x.png,1,v7,0,2\nv8,x.png,0,v8,0,3\n")
+    options = (data / "set.csv", "--predictions", data / "details.json", "--trained-on", data / "folds.csv")
+    _, out, _ = run(*options)
+    assert "2 groups of the test set were in the training data" in out
+    assert "1 groups of the test set" in run(*options, "--held-out-fold", "3")[1]
+
+
+def test_runs_are_compared(data, run):
+    run(data / "set.csv", "--predictions", data / "details.json", out="a")
+    run(data / "set.csv", "--predictions", data / "details.json", "--aggregate", "mean", out="b")
+    code, out, err = run("--compare", data / "a", data / "a", data / "b", out="both")
+    assert code == 0, err
+    assert "(+0.0000 [+0.000, +0.000])" in out and "(-" in out
+    assert "a" in (data / "both" / "comparison.md").read_text()
+
+
+def test_small_cells_are_marked(data, run):
+    names = [f"v{i}{kind}.mp4" for i in range(5) for kind in ("", "easy")]
+    (data / "few.csv").write_text("\n".join(["path,score", *(f"{name},0.{i}" for i, name in enumerate(names))]))
+    _, out, _ = run(data / "set.csv", "--scores", data / "few.csv")
+    assert "all*" in out and "fewer than 10 groups" in out
+    assert "Too few: 5 groups with reals" in (data / "out" / "index.html").read_text()
+
+
+def test_wrong_uses_are_one_line(data, run):
+    code, _, err = run(data / "set.csv", "--predictions", data / "nothing.json")
+    assert code == 2 and "nothing.json" in err and "Traceback" not in err
+    code, _, err = run(data / "set.csv", "--detector", "nowhere:f")
+    assert code == 2 and "nowhere" in err
+
+
+@pytest.mark.slow
+def test_a_network_is_evaluated_on_real_clips(mini_dfdc, tmp_path, run_main):
+    tiny_checkpoint(tmp_path / "weights" / "tiny_last")
+    root = tmp_path / "root"
+    root.mkdir()
+    (root / "dfdc_train_part_0").symlink_to(mini_dfdc / "dfdc_train_part_0")
+    words = [str(root), "--models", "tiny_last", "--weights-dir", str(tmp_path / "weights"), "--bootstrap", "20"]
+    words += ["--out", str(tmp_path / "out"), "--workers", "1", "--protocol", "gend", "--precision", "float32"]
+    code, _, err = run_main(evaluate.main, *words)
+    assert code == 0, err
+    found = read_evaluation(tmp_path / "out" / "evaluation.json")
+    assert len(found.videos) == 4 and 0 <= found.cells[0].metrics["auc"][0] <= 1
+    assert "tiny_last" in found.protocol["checkpoints"] and found.protocol["detector"] != "unknown"
+    assert json.loads((tmp_path / "out" / "details.json").read_text())["videos"]
