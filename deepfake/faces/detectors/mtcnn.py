@@ -7,7 +7,7 @@ an integral image instead of pooling, and proposals of all levels are refined in
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,6 +33,10 @@ PIXEL_MEAN, PIXEL_SCALE = 127.5, 1 / 128
 PIXELS_A_CALL, PIXELS_A_CALL_CPU = 1_200_000, 40_000
 """Pixels that one network call is given, if one picture is not more: bounds memory in crowded frames. Of so few, a
 CPU's cache holds the widest layer."""
+
+BAND_PIXELS, MIN_BAND_ROWS = 1 << 16, 32
+"""Pixels of a level of the pyramid that are worked on at a time on a CPU. What the layers make
+of all of them would be several times the frame."""
 
 
 class MTCNN:
@@ -134,11 +138,14 @@ class PNet(nn.Module):
     def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         if not self._fused or self._fused[0].device != x.device:
             self._fused = self._fuse()
+        x = torch.cat([self._heads(band) for band in _bands(x)], 2)
+        return x[:, :4], x[:, 4].sigmoid()
+
+    def _heads(self, x: torch.Tensor) -> torch.Tensor:
         first, first_bias, first_slope, second, heads, heads_bias = self._fused
         x = _max_pool_2x2(F.prelu(F.conv2d(x, first, first_bias), first_slope))
         x = self.prelu2(F.conv2d(x, second, self.conv2.bias))
-        x = F.conv2d(self.prelu3(self.conv3(x)), heads, heads_bias)
-        return x[:, :4], x[:, 4].sigmoid()
+        return F.conv2d(self.prelu3(self.conv3(x)), heads, heads_bias)
 
     def _fuse(self) -> tuple[torch.Tensor, ...]:
         more = PNET_WIDTH - self.conv1.out_channels
@@ -201,6 +208,18 @@ class ONet(nn.Module):
         return self.dense6_2(x), self.dense6_3(x), self.dense6_1(x).softmax(1)[:, 1]
 
 
+def _bands(x: torch.Tensor) -> Iterator[torch.Tensor]:
+    """Yield (n, c, h, w) in bands of rows whose cells are those of the whole, each once."""
+    if x.is_cuda:  # many small calls would keep it waiting
+        yield x
+        return
+    height = x.shape[2]
+    step = max(BAND_PIXELS // (x.shape[0] * x.shape[3]), MIN_BAND_ROWS) // PNET_STRIDE * PNET_STRIDE
+    # Pooling makes a cell of a last odd row, too.
+    for top in range(0, max(height - PNET_CELL + 2, 1), step):
+        yield x[:, :, top : top + step + PNET_CELL - PNET_STRIDE]
+
+
 def _max_pool_2x2(x: torch.Tensor) -> torch.Tensor:
     """Max pooling, kernel and stride 2, of (n, c, h, w); a last odd row or column stands alone (ceil mode)."""
     for dim in (2, 3):
@@ -260,12 +279,16 @@ def _area_resize(integrals: list[np.ndarray], size: tuple[int, int]) -> np.ndarr
     left, right = (edges[0] for edges in _bins(np.array([0]), np.array([width - 1]), size[1]))
     counts = _counts(bottom - top, right - left, channels)
     resized = np.empty((len(integrals), *size, channels), np.float32)
+    at_once = max(BAND_PIXELS // width, 1)
     for integral, means in zip(integrals, resized):
-        rows = integral[bottom]
-        rows -= integral[top]
-        sums = rows.take(right, axis=1)
-        sums -= rows.take(left, axis=1)
-        np.divide(sums.reshape(counts.shape).astype(np.float32), counts, out=means.reshape(counts.shape))
+        for start in range(0, size[0], at_once):
+            band = slice(start, start + at_once)
+            rows = integral[bottom[band]]
+            rows -= integral[top[band]]
+            sums = rows.take(right, axis=1)
+            sums -= rows.take(left, axis=1)
+            count = counts[band]
+            np.divide(sums.reshape(count.shape).astype(np.float32), count, out=means[band].reshape(count.shape))
     return resized
 
 

@@ -1,5 +1,6 @@
 """The face detector agrees with the published one, and its parts with plain versions of themselves."""
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -10,7 +11,7 @@ from PIL import Image
 from skimage import data
 
 from deepfake.faces.boxes import Face
-from deepfake.faces.detectors import PRESETS, MTCNNSettings, auto_scale, get_preset
+from deepfake.faces.detectors import PRESETS, MTCNNSettings, auto_scale, get_preset, mtcnn
 from deepfake.faces.detectors.mtcnn import MTCNN, PNET_CELL, _area_pool, _area_resize, _scale_frame, pyramid_scales
 from deepfake.faces.detectors.nms import BEST_AT_ONCE, nms
 from deepfake.media.video import iter_frames
@@ -248,3 +249,23 @@ def test_nms_of_more_boxes_than_it_compares_at_once(smaller_area):
     kept = nms(boxes, scores, 0.75, smaller_area)
     assert BEST_AT_ONCE < len(kept) < len(boxes)
     assert kept.tolist() == plain_nms(boxes.tolist(), scores.tolist(), 0.75, smaller_area)
+
+
+@pytest.mark.parametrize("height", range(42, 48))
+def test_levels_worked_on_in_bands_are_those_of_the_whole(monkeypatch, height):
+    network = MTCNN(PRESETS["published"])._pnet
+    level = torch.from_numpy(np.random.default_rng(height).integers(0, 256, (2, 3, height, 40)).astype(np.float32))
+    with torch.inference_mode():
+        whole = network(level)
+        monkeypatch.setattr(mtcnn, "BAND_PIXELS", 1)
+        monkeypatch.setattr(mtcnn, "MIN_BAND_ROWS", 6)
+        banded = network(level)
+    for one, other in zip(whole, banded):
+        torch.testing.assert_close(one, other, rtol=0, atol=1e-6)
+
+
+def test_a_level_resized_in_bands_is_that_of_the_whole(monkeypatch):
+    integral = cv2.integral(np.random.default_rng(0).integers(0, 256, (90, 70, 3), np.uint8))
+    whole = mtcnn._area_resize([integral], (33, 41))
+    monkeypatch.setattr(mtcnn, "BAND_PIXELS", 500)
+    assert np.array_equal(mtcnn._area_resize([integral], (33, 41)), whole)
