@@ -8,6 +8,7 @@ import deepfake.parallel.interrupts
 import argparse
 import contextlib
 import csv
+import shlex
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -234,6 +235,7 @@ def described_protocol(
         "no face": protocol.no_face,
         **run.facts,
         "resamples": f"{args.bootstrap}, seed {args.seed}",
+        "command": shlex.join(["python", Path(sys.argv[0]).name, *sys.argv[1:]]),
         "code": f"{(code.commit or 'no commit')[:12]}, source {code.source}",
     }
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from deepfake.evaluation.evaluating import OVERALL, EvaluatedVideo, Evaluation
+from deepfake.evaluation.evaluating import FRAME_AUC, OVERALL, EvaluatedVideo, Evaluation
 from deepfake.evaluation.reporting import FEW, NAMES, ORDER, bracketed, most_wrong, number, shown_metrics
 from deepfake.scoring.detection_metrics import LabeledScores
 from deepfake.scoring.reliability import BINS, reliability_bins
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 TEMPLATE = "evaluation.html"
 MOST_WRONG = 20
+WITH_INTERVAL = ("auc", FRAME_AUC, "eer")
+"""Metrics whose intervals stand in the tables; of all others they show when the mouse rests on the value."""
 LINE_COLOR, DIM = "#1d3557", "0.5"
 _ROOM = len(".partial-.json (99999)")
 _MOST_BYTES = 255 - _ROOM
@@ -50,6 +52,7 @@ def render_evaluation(evaluation: Evaluation, out: Path, reports: Path | None = 
         names=NAMES,
         tables=tables,
         cell=bracketed,
+        with_interval=WITH_INTERVAL,
         few=FEW,
         plots=_plots(of),
         wrong=[(video, report_link(video, out, reports)) for video in most_wrong(evaluation, MOST_WRONG)],

@@ -8,8 +8,9 @@ ways to each other and to scikit-learn.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from scipy.sparse import csr_array
@@ -32,9 +33,10 @@ SEED = 777
 MIN_GROUPS = 10
 """Fewer groups with reals, or with fakes, are too few: a bootstrap of them says little."""
 
-_MOST_BINS = 1 << 14
-"""Distinct scores that resamples keep apart; more are joined, neighbors with neighbors, for the intervals only."""
-_CELLS_AT_ONCE = 1 << 21
+_MOST_BINS, _BINS_OF_AREA = 1 << 12, 1 << 10
+"""Distinct scores that resamples keep apart, and for the AUC alone; more are joined, neighbors with neighbors, for the
+intervals only."""
+_CELLS_AT_ONCE = 1 << 19
 """Entries of a matrix of resamples: memory does not grow with their number."""
 _ROUNDING = 1e-12
 
@@ -73,25 +75,31 @@ class LabeledScores:
         return ""
 
 
-def point_metrics(of: LabeledScores) -> dict[str, float]:
-    """Return the METRICS that these videos allow: without both labels none of RANK_METRICS, without a threshold no
-    calibrated accuracy, and without videos none. Log loss counts no score nearer to 0 or 1 than SCORE_CLIP."""
-    labels, scores = of.labels, of.scores
-    found: dict[str, float] = {}
+def point_metrics(of: LabeledScores, metrics: Sequence[str] = METRICS) -> dict[str, float]:
+    """Return those of the METRICS that these videos allow.
+
+    Without both labels that is none of RANK_METRICS, without a threshold no calibrated accuracy, and without videos
+    none. Log loss counts no score nearer to 0 or 1 than SCORE_CLIP.
+    """
+    ways: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {}
     if of.has_both:
-        found["auc"] = float(roc_auc_score(labels, scores))
-        found["eer"] = equal_error_rate(labels, scores)
-        found["ap"] = float(average_precision_score(labels, scores))
-        for metric, rate in zip(RANK_METRICS[3:], FALSE_POSITIVE_RATES):
-            found[metric] = tpr_at_fpr(labels, scores, rate)
-    if len(labels):
-        found["accuracy"] = float(((scores > DECISION) == labels).mean())
+        ways |= {"auc": roc_auc_score, "eer": equal_error_rate, "ap": average_precision_score}
+        ways |= {name: partial(tpr_at_fpr, rate=rate) for name, rate in zip(RANK_METRICS[3:], FALSE_POSITIVE_RATES)}
+    if len(of.labels):
+        ways["accuracy"] = partial(_accuracy, threshold=DECISION)
         if of.threshold is not None:
-            found["accuracy_calibrated"] = float(((scores > of.threshold) == labels).mean())
-        found["log_loss"] = float(log_loss(labels, scores.clip(SCORE_CLIP, 1 - SCORE_CLIP), labels=[0, 1]))
-        found["brier"] = float(brier_score_loss(labels, scores, pos_label=1))
-        found["ece"] = reliability_bins(labels, scores).error
-    return found
+            ways["accuracy_calibrated"] = partial(_accuracy, threshold=of.threshold)
+        ways |= {"log_loss": _log_loss, "brier": partial(brier_score_loss, pos_label=1)}
+        ways["ece"] = lambda labels, scores: reliability_bins(labels, scores).error
+    return {name: float(ways[name](of.labels, of.scores)) for name in metrics if name in ways}
+
+
+def _accuracy(labels: np.ndarray, scores: np.ndarray, threshold: float) -> float:
+    return float(((scores > threshold) == labels).mean())
+
+
+def _log_loss(labels: np.ndarray, scores: np.ndarray) -> float:
+    return log_loss(labels, scores.clip(SCORE_CLIP, 1 - SCORE_CLIP), labels=[0, 1])
 
 
 def equal_error_rate(labels: np.ndarray, scores: np.ndarray) -> float:
@@ -107,57 +115,56 @@ def tpr_at_fpr(labels: np.ndarray, scores: np.ndarray, rate: float) -> float:
 
 
 def measure_with_intervals(
-    of: LabeledScores, resamples: int = RESAMPLES, seed: int = SEED, metrics: tuple[str, ...] = METRICS
+    of: LabeledScores, resamples: int = RESAMPLES, seed: int = SEED, metrics: Sequence[str] = METRICS
 ) -> dict[str, Estimate]:
     """Return the metrics that these videos allow with their CONFIDENCE intervals, percentiles over resamples."""
-    points = {name: value for name, value in point_metrics(of).items() if name in metrics}
+    points = point_metrics(of, metrics)
     if not points:
         return {}
     tail = (1 - CONFIDENCE) / 2
-    drawn = resampled_metrics(of, resamples, seed)
+    drawn = resampled_metrics(of, resamples, seed, metrics)
     bounds = {name: np.quantile(drawn[name], [tail, 1 - tail]) for name in points}
     return {name: Estimate(value, *map(float, bounds[name])) for name, value in points.items()}
 
 
-def resampled_metrics(of: LabeledScores, resamples: int = RESAMPLES, seed: int = SEED) -> dict[str, np.ndarray]:
+def resampled_metrics(
+    of: LabeledScores, resamples: int = RESAMPLES, seed: int = SEED, metrics: Sequence[str] = METRICS
+) -> dict[str, np.ndarray]:
     """Return each metric of `resamples` draws of the groups, (resamples,). The same seed draws the same groups."""
     groups = np.unique(of.groups, return_inverse=True)[1].reshape(-1)
     count = int(groups.max()) + 1
     order, distinct = np.unique(of.scores, return_inverse=True)
-    bins = min(len(order), _MOST_BINS)
+    ranks = [metric for metric in metrics if metric in RANK_METRICS]
+    bins = min(len(order), _BINS_OF_AREA if ranks == ["auc"] else _MOST_BINS)
     places = distinct.reshape(-1) * bins // len(order)
     fakes, reals = (
         csr_array((of.labels == label, (places, groups)), shape=(bins, count), dtype=np.float64) for label in (1, 0)
     )
-    sums = _group_sums(of, groups, count)
+    sums = _group_sums(of, groups, count) if set(metrics) - set(ranks) else None
     found: dict[str, list[np.ndarray]] = {}
-    # Not by the number of bins: runs on the same videos draw the same groups, whatever their scores.
-    at_once = max(1, _CELLS_AT_ONCE // min(len(of.scores), _MOST_BINS))
+    at_once = max(1, _CELLS_AT_ONCE // max(count, bins))
     for times in _draws(of.labels, groups, count, resamples, seed, at_once):
-        values = _value_metrics(times @ sums, of.threshold is not None)
-        if of.has_both:
-            values |= rank_metrics((fakes @ times.T).T, (reals @ times.T).T)
+        values = {} if sums is None else _value_metrics(times @ sums, of.threshold is not None)
+        if of.has_both and ranks:
+            values |= rank_metrics((fakes @ times.T).T, (reals @ times.T).T, ranks)
         for name, value in values.items():
             found.setdefault(name, []).append(value)
     return {name: np.concatenate(parts) for name, parts in found.items()}
 
 
-def rank_metrics(fakes: np.ndarray, reals: np.ndarray) -> dict[str, np.ndarray]:
-    """Return RANK_METRICS of weighted videos, each (r,).
+def rank_metrics(fakes: np.ndarray, reals: np.ndarray, metrics: Sequence[str] = RANK_METRICS) -> dict[str, np.ndarray]:
+    """Return those of the RANK_METRICS of weighted videos, each (r,).
 
     Args:
         fakes, reals: (r, b) how many there are with each of b scores, which ascend.
     """
+    if list(metrics) == ["auc"]:
+        return {"auc": _pairs_in_order(fakes, reals)}
     tpr, fpr = _curve(fakes, reals)
-    rises, runs = np.diff(tpr), np.diff(fpr)
-    hits, alarms = tpr[:, 1:] * fakes.sum(1)[:, None], fpr[:, 1:] * reals.sum(1)[:, None]
-    precision = hits / np.maximum(hits + alarms, _ROUNDING)
-    return {
-        "auc": (runs * (tpr[:, 1:] + tpr[:, :-1])).sum(1) / 2,
-        "eer": _equal_error(tpr, fpr),
-        "ap": (rises * precision).sum(1),
-        **{name: _tpr_within(tpr, fpr, rate) for name, rate in zip(RANK_METRICS[3:], FALSE_POSITIVE_RATES)},
-    }
+    ways: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {}
+    ways |= {"auc": _area, "eer": _equal_error, "ap": partial(_precision, fakes=fakes.sum(1), reals=reals.sum(1))}
+    ways |= {name: partial(_tpr_within, rate=rate) for name, rate in zip(RANK_METRICS[3:], FALSE_POSITIVE_RATES)}
+    return {name: ways[name](tpr, fpr) for name in metrics}
 
 
 def _both(labels: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -175,6 +182,22 @@ def _curve(fakes: np.ndarray, reals: np.ndarray) -> tuple[np.ndarray, np.ndarray
         return np.concatenate([np.zeros((len(sums), 1)), sums / sums[:, -1:]], axis=1)
 
     return rates(fakes), rates(reals)
+
+
+def _pairs_in_order(fakes: np.ndarray, reals: np.ndarray) -> np.ndarray:
+    """The area under the curve without the curve: the share of pairs in the right order, ties half."""
+    below = np.cumsum(reals, axis=1) - reals / 2
+    return np.einsum("rb,rb->r", fakes, below) / (fakes.sum(1) * reals.sum(1))
+
+
+def _area(tpr: np.ndarray, fpr: np.ndarray) -> np.ndarray:
+    return (np.diff(fpr) * (tpr[:, 1:] + tpr[:, :-1])).sum(1) / 2
+
+
+def _precision(tpr: np.ndarray, fpr: np.ndarray, fakes: np.ndarray, reals: np.ndarray) -> np.ndarray:
+    """The average precision; `fakes`, `reals`: (r,) how many there are."""
+    hits, alarms = tpr[:, 1:] * fakes[:, None], fpr[:, 1:] * reals[:, None]
+    return (np.diff(tpr) * hits / np.maximum(hits + alarms, _ROUNDING)).sum(1)
 
 
 def _equal_error(tpr: np.ndarray, fpr: np.ndarray) -> np.ndarray:
@@ -225,8 +248,8 @@ def _draws(
     for start in range(0, resamples, at_once):
         rows = min(at_once, resamples - start)
         times = np.zeros((rows, count))
-        for members in filter(len, makes):
-            chosen = rng.integers(0, len(members), (rows, len(members))) + np.arange(rows)[:, None] * len(members)
-            counts = np.bincount(chosen.reshape(-1), minlength=rows * len(members))
-            times[:, members] = counts.reshape(rows, len(members))
+        for row in times:  # one by one: the same draws, however many are computed at once
+            for members in filter(len, makes):
+                chosen = rng.integers(0, len(members), len(members))
+                row[members] = np.bincount(chosen, minlength=len(members))
         yield times

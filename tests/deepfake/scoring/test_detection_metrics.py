@@ -135,7 +135,24 @@ def test_memory_does_not_grow_with_resamples(monkeypatch):
     whole = resampled_metrics(some(), 50, 3)
     monkeypatch.setattr(detection_metrics, "_CELLS_AT_ONCE", 400)
     parts = resampled_metrics(some(), 50, 3)
-    assert {name: len(values) for name, values in parts.items()} == {name: len(v) for name, v in whole.items()}
+    assert parts.keys() == whole.keys()
+    assert all(parts[name] == pytest.approx(values, abs=EXACT) for name, values in whole.items())
+
+
+def test_the_area_alone_is_that_of_the_curve():
+    of = some()
+    assert resampled_metrics(of, 20, 1, ("auc",))["auc"] == pytest.approx(
+        resampled_metrics(of, 20, 1)["auc"], abs=EXACT
+    )
+
+
+def test_many_distinct_scores_move_intervals_little(monkeypatch):
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 2, 5000)
+    of = LabeledScores(labels, rng.normal(0.4 + 0.1 * labels, 0.1).clip(0, 1), np.arange(5000))
+    joined = resampled_metrics(of, 20, 1, ("auc",))["auc"]
+    monkeypatch.setattr(detection_metrics, "_BINS_OF_AREA", 5000)
+    assert joined == pytest.approx(resampled_metrics(of, 20, 1, ("auc",))["auc"], abs=1e-4)
 
 
 def test_one_label_alone_has_no_rank_metrics():
