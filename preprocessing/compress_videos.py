@@ -15,7 +15,7 @@ from deepfake.cli.reading_options import add_limits, chosen_limits
 from deepfake.datasets.data_root import DataRoot
 from deepfake.datasets.reading import read_dataset
 from deepfake.datasets.records import VideoRecord
-from deepfake.media.encode import transcode
+from deepfake.media.encode import Encoding, transcode
 from deepfake.media.video import LIMITS, ReadLimits
 from deepfake.parallel.workers import Task
 from deepfake.storage import atomic
@@ -93,7 +93,8 @@ class CompressVideo:
         return self.out / video.path.relative_to(self.root)
 
     def __call__(self, video: VideoRecord) -> None:
-        transcode(video.path, self.copy_of(video), draw_crf(video.video_id, self.seed), self.limits)
+        encoding = Encoding(draw_crf(video.video_id, self.seed))
+        transcode(video.path, self.copy_of(video), encoding, self.limits)
 
 
 def draw_crf(video_id: str, seed: int) -> int:

@@ -1,4 +1,4 @@
-"""Writing H.264 videos with the ffmpeg binary that imageio-ffmpeg carries. Files appear whole or not at all."""
+"""Writing videos with the ffmpeg binary that imageio-ffmpeg carries. Files appear whole or not at all."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import itertools
 import subprocess
 import tempfile
 from collections.abc import Iterable
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import IO
@@ -22,6 +23,8 @@ from deepfake.storage.atomic import atomic_file
 CRF_RANGE = range(52)
 """x264's constant rate factors: 0 is lossless, 51 the worst."""
 
+H264 = "h264"
+
 _FPS_DENOMINATOR = 1001
 """NTSC rates such as 30000/1001 are exact with it."""
 
@@ -34,7 +37,78 @@ class EncodeError(ValueError):
     """A video cannot be written; the message names the file and ffmpeg's reason."""
 
 
-def write_video(path: Path, frames: Iterable[np.ndarray], fps: float, crf: int = 20) -> int:
+@dataclass(frozen=True)
+class Codec:
+    """How ffmpeg encodes for a codec: with one thread, so that the file depends on the frames alone.
+
+    Attributes:
+        encoder: ffmpeg's name of it.
+        qualities: its constant rate factors, from the best to the worst.
+        options: beside those.
+    """
+
+    encoder: str
+    qualities: range
+    options: tuple[str, ...]
+
+
+# Half-size chroma in 8 bits, which every decoder has.
+_COMMON_PIXELS = ("-pix_fmt", "yuv420p")
+
+CODECS = {
+    H264: Codec("libx264", CRF_RANGE, ("-threads", "1")),
+    "h265": Codec(
+        "libx265", CRF_RANGE, ("-x265-params", "pools=none:frame-threads=1:log-level=error", *_COMMON_PIXELS)
+    ),
+    "vp9": Codec(
+        "libvpx-vp9", range(64), ("-b:v", "0", "-deadline", "good", "-cpu-used", "4", "-threads", "1", *_COMMON_PIXELS)
+    ),
+    "av1": Codec("libsvtav1", range(64), ("-preset", "8", "-svtav1-params", "lp=1", *_COMMON_PIXELS)),
+}
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """How a video is encoded again.
+
+    Attributes:
+        crf: the constant rate factor, on the codec's own scale.
+        codec: a key of CODECS.
+        fps: most frames a second: of a video with more some are left out.
+        short_side: most pixels of a frame's shorter side: larger frames are reduced, smaller ones stay.
+    """
+
+    crf: int
+    codec: str = H264
+    fps: float | None = None
+    short_side: int | None = None
+
+    def arguments(self) -> list[str]:
+        """Return ffmpeg's options for the encoder.
+
+        Raises:
+            EncodeError: the codec has no such rate factor.
+        """
+        codec = CODECS[self.codec]
+        if self.crf not in codec.qualities:
+            raise EncodeError(f"CRF {self.crf}: expected {codec.qualities[0]} to {codec.qualities[-1]}")
+        return ["-c:v", codec.encoder, "-crf", str(self.crf), *codec.options]
+
+    def filters(self) -> str:
+        """Return ffmpeg's filters: interlaced frames made whole, then fewer and smaller ones."""
+        filters = [WHOLE_FRAMES]
+        if self.fps is not None:
+            filters.append(f"fps=fps='min({self.fps},source_fps)'")
+        if (side := self.short_side) is not None:
+            # -2: as the aspect ratio says, to an even number.
+            even = f"trunc(min({side},{{}})/2)*2"
+            filters.append(f"scale=w='if(gt(iw,ih),-2,{even.format('iw')})':h='if(gt(iw,ih),{even.format('ih')},-2)'")
+        return ",".join(filters)
+
+
+def write_video(
+    path: Path, frames: Iterable[np.ndarray], fps: float, crf: int = 20, sound_of: Path | None = None
+) -> int:
     """Encodes frames as they come, so memory does not grow with their number.
 
     One encoder thread: the file depends on the frames alone, not on the machine's cores.
@@ -44,6 +118,7 @@ def write_video(path: Path, frames: Iterable[np.ndarray], fps: float, crf: int =
         frames: (H, W, 3) uint8 RGB, all of one size.
         fps: frames a second.
         crf: x264's constant rate factor.
+        sound_of: a video file whose sound is copied, if it has any.
 
     Returns:
         The number of frames.
@@ -59,10 +134,15 @@ def write_video(path: Path, frames: Iterable[np.ndarray], fps: float, crf: int =
     height, width = first.shape[:2]
     rate = Fraction(fps).limit_denominator(_FPS_DENOMINATOR)
     source = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}", "-r", str(rate), "-i", "pipe:0"]
+    sound = ["-an"]
+    if sound_of is not None:
+        demuxer, _ = shown_track(sound_of)
+        source += _reading(sound_of, demuxer)
+        sound = ["-map", "0:v", "-map", "1:a?", "-c:a", "copy"]
     # Half-size chroma, which every player shows, needs an even width and height.
     pixels = "yuv420p" if width % 2 == height % 2 == 0 else "yuv444p"
     with atomic_file(path) as partial, tempfile.TemporaryFile() as errors:
-        command = _command(source, [*_x264(crf), "-pix_fmt", pixels, "-an"], partial)
+        command = _command(source, [*Encoding(crf).arguments(), "-pix_fmt", pixels, *sound], partial)
         with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=errors) as process:
             assert process.stdin is not None
             count = 0
@@ -85,10 +165,15 @@ def write_video(path: Path, frames: Iterable[np.ndarray], fps: float, crf: int =
     return count
 
 
-def transcode(source: Path, path: Path, crf: int, limits: ReadLimits = LIMITS) -> None:
+def transcode(
+    source: Path, path: Path, encoding: Encoding, limits: ReadLimits = LIMITS, keeps_sound: bool = True
+) -> None:
     """Encode the track that players show again, frame for frame, with one thread; its sound is copied.
 
     Interlaced frames are made whole: the copy would not say that they are interlaced.
+
+    Args:
+        keeps_sound: False leaves the sound out.
 
     Raises:
         VideoError: the source is not a video file with its frames in it, or over a limit (`ReadLimits`).
@@ -98,14 +183,10 @@ def transcode(source: Path, path: Path, crf: int, limits: ReadLimits = LIMITS) -
     demuxer, index = shown_track(source, limits)
     length_of(source, limits)  # counts its frames
     with atomic_file(path) as partial, tempfile.TemporaryFile() as errors:
-        # The demuxer and the protocol are named, or a playlist could lead to other files; an absolute path is never
-        # taken for a protocol or an option.
-        bounds = [word for name, value in decoder_options(limits).items() for word in (f"-{name}", value)]
-        reading = ["-threads", "1", "-protocol_whitelist", "file", *bounds, "-f", demuxer, "-i", str(source.resolve())]
         # passthrough: no frame is dropped or doubled, so frame N stays frame N.
-        writing = ["-map", f"0:{index}", "-map", "0:a?", "-fps_mode", "passthrough", "-vf", WHOLE_FRAMES]
-        writing += [*_x264(crf), "-c:a", "copy"]
-        command = _command(reading, writing, partial)
+        writing = ["-map", f"0:{index}", "-map", "0:a?", "-fps_mode", "passthrough", "-vf", encoding.filters()]
+        writing += [*encoding.arguments(), *(["-c:a", "copy"] if keeps_sound else ["-an"])]
+        command = _command(["-threads", "1", *_reading(source, demuxer, limits)], writing, partial)
         try:
             done = subprocess.run(command, stdin=subprocess.DEVNULL, stderr=errors, check=False, timeout=limits.seconds)
         except subprocess.TimeoutExpired as error:
@@ -113,10 +194,12 @@ def transcode(source: Path, path: Path, crf: int, limits: ReadLimits = LIMITS) -
         _check(done.returncode, errors, source)
 
 
-def _x264(crf: int) -> list[str]:
-    if crf not in CRF_RANGE:
-        raise EncodeError(f"CRF {crf}: expected {CRF_RANGE[0]} to {CRF_RANGE[-1]}")
-    return ["-c:v", "libx264", "-crf", str(crf), "-threads", "1"]
+def _reading(source: Path, demuxer: str, limits: ReadLimits = LIMITS) -> list[str]:
+    """ffmpeg's options for a video file to read."""
+    # The demuxer and the protocol are named, or a playlist could lead to other files; an absolute path is never taken
+    # for a protocol or an option.
+    bounds = [word for name, value in decoder_options(limits).items() for word in (f"-{name}", value)]
+    return ["-protocol_whitelist", "file", *bounds, "-f", demuxer, "-i", str(source.resolve())]
 
 
 def _command(source: list[str], options: list[str], output: Path) -> list[str]:

@@ -6,8 +6,10 @@ bounded: frames pass through a few at a time, and only so many faces as are scor
 
 from __future__ import annotations
 
+import copy
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -24,11 +26,13 @@ from deepfake.media.video import (
     FrameChoice,
     ReadLimits,
     SpreadFrames,
+    Video,
     chosen_frames,
     chunked,
-    open_video,
 )
 from deepfake.scoring.aggregation import FRAMES_PER_VIDEO
+from deepfake.synthesis.perturbations.perturbation import Perturbation
+from deepfake.synthesis.perturbations.perturbed_video import open_perturbed
 
 MAX_FACES = 127
 """First place scores at most 127 faces a video: in the order of frames, the largest face of a frame first."""
@@ -129,6 +133,7 @@ class FaceCollector:
         """
         self.views = list(dict.fromkeys(views))
         self.limits = limits
+        self._perturbation: Perturbation | None = None
         settings = dict.fromkeys(view.source.recipe.settings for view in self.views)
         self._detectors = {s: s.build(device, weights_dir) for s in settings}
 
@@ -139,10 +144,20 @@ class FaceCollector:
 
     def find(self, path: Path) -> VideoFaces:
         """Return the faces of a video, with what is in doubt about its file. Raises VideoError."""
-        video = open_video(path, 1, self.limits)
-        faces = self.collect(chosen_frames(video, self.choices))
-        faces.doubts = video.doubts
+        with self.open(path) as video:
+            faces = self.collect(chosen_frames(video, self.choices))
+            faces.doubts = video.doubts
         return faces
+
+    def open(self, path: Path) -> AbstractContextManager[Video]:
+        """Return a context that opens a video, perturbed if this collector is. Raises VideoError."""
+        return open_perturbed(path, self._perturbation, self.limits)
+
+    def perturbed(self, perturbation: Perturbation) -> FaceCollector:
+        """Return a collector that sees videos as a perturbation leaves them; both share their detectors."""
+        other = copy.copy(self)
+        other._perturbation = perturbation
+        return other
 
     def collect(self, frames: Iterable[Frame]) -> VideoFaces:
         """The faces of one video's frames. Errors of reading pass through."""

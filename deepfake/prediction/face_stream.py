@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -15,10 +16,11 @@ from tqdm import tqdm
 
 from deepfake.faces.detectors.base import WEIGHTS
 from deepfake.faces.detectors.stream import CHUNK_FRAMES
-from deepfake.media.video import LIMITS, Frame, ReadLimits, chosen_frames, chunked, open_video
+from deepfake.media.video import LIMITS, Frame, ReadLimits, chosen_frames, chunked
 from deepfake.parallel.pool import IsCancelled, stream
 from deepfake.prediction.bounded_memory import bounded_memory
 from deepfake.prediction.face_collector import FaceCollection, FaceCollector, FaceView, VideoFaces
+from deepfake.synthesis.perturbations.perturbation import Perturbation
 
 PREFETCHED_VIDEOS = 2
 """On CUDA: videos with their faces found that wait to be scored."""
@@ -61,6 +63,13 @@ class FaceFinder:
         self.collector = FaceCollector(views, device, weights_dir, limits)
         self._workers = workers
         self._kept: dict[Path, VideoFaces | Exception] = {}
+
+    def perturbed(self, perturbation: Perturbation) -> FaceFinder:
+        """Return a finder that sees videos as a perturbation leaves them; both share their detectors."""
+        other = copy.copy(self)
+        other.collector = self.collector.perturbed(perturbation)
+        other._kept = {}
+        return other
 
     def keep(self, videos: Sequence[Path]) -> list[VideoFaces]:
         """Find faces, keep them until `stream` yields them, and return those of videos that can be read, in order."""
@@ -117,8 +126,7 @@ def _faces_on_cuda(
     """Processes decode, this one detects: a forked process cannot use CUDA, a thread does not outlive a crash."""
 
     def read(path: Path) -> Iterator[list[Frame] | _Doubts]:
-        with bounded_memory(path, collector.limits):
-            video = open_video(path, 1, collector.limits)
+        with bounded_memory(path, collector.limits), collector.open(path) as video:
             yield from chunked(chosen_frames(video, collector.choices), CHUNK_FRAMES)
             yield _Doubts(video.doubts)
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import logging
 import time
 from collections.abc import Generator, Mapping, Sequence
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -34,6 +36,7 @@ from deepfake.scoring.results import (
     VideoResult,
     most_scored,
 )
+from deepfake.synthesis.perturbations.perturbation import Perturbation
 
 log = logging.getLogger(__name__)
 
@@ -74,6 +77,16 @@ class Predictor:
         self.scorers = choice.scorers
         if compiled or not self.scorers:
             self.scorers = {model.name: make_scorer(model, choice.precision, compiled) for model in models}
+
+    def perturbed(self, perturbation: Perturbation) -> Predictor:
+        """Return one that scores videos as a perturbation leaves them, with the same networks in the same precision.
+
+        Its `run` names the perturbation, so that its results are never taken for those of other videos.
+        """
+        other = copy.copy(self)
+        other._faces = self._faces.perturbed(perturbation)
+        other.run = {**self.run, "settings": {**self.run["settings"], "perturbation": asdict(perturbation)}}
+        return other
 
     def predict_all(
         self, videos: Sequence[Path], is_cancelled: IsCancelled | None = None

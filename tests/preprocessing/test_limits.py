@@ -11,7 +11,7 @@ from deepfake.cli.reading_options import add_limits, chosen_limits, limit_argume
 from deepfake.datasets.data_root import DataRoot
 from deepfake.datasets.stages import CROPS, DETECT, STAGES
 from deepfake.faces.boxes import BoxFile, Face, write_boxes
-from deepfake.media.encode import transcode
+from deepfake.media.encode import Encoding, transcode
 from deepfake.media.video import LIMITS, ReadLimits, VideoError
 from preprocessing import preprocess_videos
 from preprocessing.pipeline.one_pass import step_arguments
@@ -102,7 +102,7 @@ def test_time_is_an_option(root, run_step):
 def test_encoding_again_ends_at_its_time(root, tmp_path):
     source = root / "dfdc_train_part_2" / "long.mp4"
     with pytest.raises(VideoError, match=r"reading took more than 0\.001 seconds"):
-        transcode(source, tmp_path / "copy.mp4", 23, ReadLimits(seconds=0.001))
+        transcode(source, tmp_path / "copy.mp4", Encoding(23), ReadLimits(seconds=0.001))
     assert not (tmp_path / "copy.mp4").exists()
 
 

@@ -6,7 +6,7 @@ import io
 import numpy as np
 import pytest
 
-from deepfake.media.encode import EncodeError, _check, transcode, write_video
+from deepfake.media.encode import EncodeError, Encoding, _check, transcode, write_video
 from deepfake.media.video import VideoError, iter_every, probe
 
 
@@ -92,7 +92,7 @@ def test_crf_out_of_range(tmp_path, crf):
 
 def test_transcode_keeps_every_frame(tmp_path):
     write_video(tmp_path / "a.mp4", _frames(9), 25, crf=5)
-    transcode(tmp_path / "a.mp4", tmp_path / "out" / "a.mp4", 32)
+    transcode(tmp_path / "a.mp4", tmp_path / "out" / "a.mp4", Encoding(32))
     np.testing.assert_allclose(_levels(tmp_path / "out" / "a.mp4"), _levels(tmp_path / "a.mp4"), atol=3)
 
 
@@ -100,7 +100,7 @@ def test_transcode_of_no_video_names_it_and_leaves_nothing(tmp_path):
     source = tmp_path / "broken.mp4"
     source.write_bytes(b"not a video")
     with pytest.raises(VideoError, match=r"broken\.mp4: not a video file"):
-        transcode(source, tmp_path / "out" / "broken.mp4", 23)
+        transcode(source, tmp_path / "out" / "broken.mp4", Encoding(23))
     assert not (tmp_path / "out").exists()
 
 
@@ -113,7 +113,7 @@ def test_transcode_takes_the_track_that_players_show(tmp_path, ffmpeg):
     interlaced = ["-pix_fmt", "yuv420p", "-flags", "+ildct+ilme", "-x264opts", "tff=1"]
     tracks = ["-map", "0:v", "-map", "1:v", "-disposition:v:0", "0", "-disposition:v:1", "default"]
     ffmpeg(*red, *blue, *tracks, *interlaced, tmp_path / "two.mkv")
-    transcode(tmp_path / "two.mkv", tmp_path / "copy.mp4", 1)
+    transcode(tmp_path / "two.mkv", tmp_path / "copy.mp4", Encoding(1))
     shown, copied = (list(iter_every(tmp_path / name, 1)) for name in ("two.mkv", "copy.mp4"))
     assert len(shown) == len(copied) == 10
     for one, other in zip(shown, copied):
