@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
-from sklearn import config_context
-from sklearn.metrics import roc_auc_score
 
 LOG_LOSS_EPS = 1e-15
 """Validation clips probabilities to [eps, 1 - eps], as sklearn once did; a sure mistake costs 34.5."""
@@ -29,13 +27,19 @@ def log_losses(labels: np.ndarray, probabilities: np.ndarray, clip: float) -> np
 def roc_auc(labels: np.ndarray, probabilities: np.ndarray, weights: np.ndarray | None = None) -> float:
     """Return the area under the ROC curve: the share of (fake, real) pairs in the right order, ties half.
 
+    sklearn computes the same, but its import takes a second, in each process of a training.
+
     Args:
-        labels: (n,) 0 or 1; both are there, or sklearn warns and the area is NaN.
+        labels: (n,) 0 or 1; both are there, or numpy warns and the area is NaN.
         probabilities: (n,) of being fake.
         weights: (n,) how often each counts; None for once.
     """
-    with config_context(assume_finite=True, skip_parameter_validation=True):  # resampled by the thousand
-        return float(roc_auc_score(labels, probabilities, sample_weight=weights))
+    values, at = np.unique(probabilities, return_inverse=True)
+    counts = np.ones(len(at)) if weights is None else weights
+    fakes = np.bincount(at, counts * (labels > DECISION), len(values))
+    reals = np.bincount(at, counts * (labels <= DECISION), len(values))
+    below = np.cumsum(reals) - reals / 2  # reals with a lower probability, and half of those with the same
+    return float(fakes @ below / (fakes.sum() * reals.sum()))
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+import cv2
 import imageio_ffmpeg
 import numpy as np
 
@@ -52,4 +53,4 @@ def difference(frame: Frame, shown: Shown) -> float:
     image = shown.at(frame.seconds)
     if image.shape != frame.image.shape:
         return float("inf")
-    return float(np.abs(image.astype(int) - frame.image).mean())
+    return float(cv2.absdiff(image, frame.image).mean())
