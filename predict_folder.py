@@ -104,10 +104,11 @@ def parse_args() -> argparse.Namespace:
     )
     add(
         "--backend",
-        choices=["torch", *FILE_FORMATS.names(), "triton"],
-        default="torch",
-        help="torch runs checkpoints; the others run the files that python -m export made of them, which lie in the "
-        "weights folder (triton: in the repository of a server) and decide the precision (default: %(default)s)",
+        choices=["auto", "torch", *FILE_FORMATS.names(), "triton"],
+        default="auto",
+        help="torch and openvino run checkpoints; auto: openvino where it is installed, on a CPU, for 16 videos or "
+        "more, else torch. Of files that python -m export made, which decide the precision, openvino runs those in the "
+        "weights folder, as the others do (triton: those of a server) (default: %(default)s)",
     )
     add("--url", metavar="HOST:PORT", help="gRPC port of the Triton server (default: localhost:8001)")
     add(
@@ -126,8 +127,8 @@ def parse_args() -> argparse.Namespace:
 
 def check_together(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
     """End with a usage error if options contradict each other."""
-    if args.compile and args.backend != "torch":
-        parser.error("--compile is for --backend torch; exported files are compiled already")
+    if args.compile and args.backend not in ("auto", "torch"):
+        parser.error("--compile is for --backend torch; the others compile by themselves")
     if not args.videos and args.test_dir is None:
         parser.error("no videos: name some, or a folder with --test-dir")
     if args.ensemble is not None and (args.weights is not None or args.frames is not None):
@@ -174,22 +175,24 @@ def writing_outputs(args: argparse.Namespace) -> Iterator[None]:
 def build(args: argparse.Namespace, videos: Sequence[Path]) -> tuple[Predictor, DecisionRule]:
     """Load the networks, choose their precision, and say what was found of it; return what scores and what decides."""
     members = chosen_members(args, SpreadFrames(args.frames or FRAMES_PER_VIDEO))
-    if args.backend == "torch":
+    if args.backend in ("auto", "torch"):
         check_present([member.checkpoint for member in members])
     calibration = read_calibration(args.calibration) if args.calibration else None
     from deepfake.models.precision import choose_device  # torch takes seconds: not for --help or a mistyped folder
-    from deepfake.prediction.loading import build_predictor, load_models
+    from deepfake.prediction.loading import build_predictor, choose_backend, load_models
     from deepfake.prediction.scoring_model import describe_run
 
     device = choose_device(args.device)
-    models = load_models(members, device, ALIGNING.get(args.detector), args.backend, args.url)
+    compiled = worth_compiling(args, len(videos))
+    backend = choose_backend(args.backend, device, args.precision, len(videos), compiled)
+    models = load_models(members, device, ALIGNING.get(args.detector), backend, args.url)
     # A calibration of other models is refused before the work that choosing the precision may take.
     rule = choose_rule(calibration, describe_run(models, device, args.precision, args.aggregate))
     predictor = build_predictor(
         models,
         device=device,
         precision=args.precision,
-        compiled=worth_compiling(args, len(videos)),
+        compiled=compiled,
         weights_dir=args.weights_dir,
         aggregate=args.aggregate,
         workers=args.workers,

@@ -21,7 +21,7 @@ from deepfake.prediction.face_stream import FaceFinder
 from deepfake.prediction.precision_choice import choose_precision
 from deepfake.prediction.predictor import Predictor, warm_up
 from deepfake.prediction.run import earlier_check
-from deepfake.prediction.scoring_model import TORCH, TRITON, ExportedFile, ScoringModel
+from deepfake.prediction.scoring_model import OPENVINO, TORCH, TRITON, ExportedFile, ScoringModel
 from deepfake.published import check_present
 from deepfake.scoring.aggregation import OF_FAMILY
 
@@ -29,6 +29,9 @@ log = logging.getLogger(__name__)
 
 USUAL_AGGREGATION = {CropRecipe.kind: "confident", AlignRecipe.kind: "mean"}
 """How the face scores of a network become one where the ensemble does not say: as its family's authors did."""
+
+FEWEST_TO_CONVERT_FOR = 16
+"""Videos: with EfficientNets, converting takes as long as OpenVINO saves in ten videos of 32 faces (EXPERIMENTS.md)."""
 
 
 class NoUseForDetector(ValueError):
@@ -46,8 +49,9 @@ def load_models(
 
     Args:
         detector: finds the faces for networks that see aligned ones, instead of the detector of their recipes.
-        backend: TORCH; a name in `FILE_FORMATS`: the exported files lie where the checkpoints would; or TRITON: a
-            server runs them.
+        backend: TORCH; AUTO, OpenVINO for each checkpoint that it can run as torch does, and torch for the others; a
+            name in `FILE_FORMATS`: the exported files lie where the checkpoints would; or TRITON: a server runs them.
+            OPENVINO runs the checkpoints where no member has an exported file.
         url: that server's HOST:PORT for gRPC; None for `deepfake.backends.triton.DEFAULT_URL`.
 
     Raises:
@@ -58,24 +62,47 @@ def load_models(
     names = [member.name for member in members]
     if not names or len(set(names)) < len(names):
         raise ValueError(f"models {', '.join(names) or '(none)'}: expected one or more, each once")
-    load = _loader(backend, url)
+    load = _loader(members, backend, url)
     models = [_with_faces(load(member, device), member, detector) for member in members]
     if detector is not None and not any(isinstance(model.source.recipe, AlignRecipe) for model in models):
         raise NoUseForDetector("another detector is for networks that see aligned faces; none of these does")
     return models
 
 
-def _loader(backend: str, url: str | None) -> Callable[[Member, str], ScoringModel]:
+def _loader(members: Sequence[Member], backend: str, url: str | None) -> Callable[[Member, str], ScoringModel]:
     if backend == TRITON:
         from deepfake.backends.triton import DEFAULT_URL, Server
 
         return partial(_load_served, Server(url or DEFAULT_URL))
+    if backend == AUTO or (backend == OPENVINO and _nothing_exported(members)):
+        return partial(_load_converted, backend)
     return _load_checkpoint if backend == TORCH else partial(_load_exported, backend)
+
+
+def _nothing_exported(members: Sequence[Member]) -> bool:
+    """Return whether the checkpoints are there, and no file that OpenVINO could run instead."""
+    from deepfake.backends.exported import exported_path
+
+    files = [(member.checkpoint, exported_path(member.checkpoint, OPENVINO)) for member in members]
+    return all(checkpoint.is_file() and not exported.is_file() for checkpoint, exported in files)
 
 
 def _load_checkpoint(member: Member, device: str) -> ScoringModel:
     network, spec = load_model(member.checkpoint, device)
     return ScoringModel(member.name, network, spec, file_hash(member.checkpoint))
+
+
+def _load_converted(backend: str, member: Member, device: str) -> ScoringModel:
+    from deepfake.backends.conversion import CannotConvert, convert
+
+    model = _load_checkpoint(member, "cpu")
+    try:
+        return replace(model, converted=convert(model.network, model.spec.input_size))
+    except CannotConvert as error:
+        if backend != AUTO:
+            raise CannotConvert(f"{member.checkpoint}: {error}; use --backend torch") from error
+        log.info("%s: computed by torch: %s", member.name, error)
+        return model
 
 
 def _load_exported(backend: str, member: Member, device: str) -> ScoringModel:
@@ -112,6 +139,24 @@ def _with_faces(model: ScoringModel, member: Member, detector: DetectorSettings 
         weight=member.weight,
         aggregation=member.aggregation or USUAL_AGGREGATION[recipe.kind],
     )
+
+
+def choose_backend(asked: str, device: str, precision: str, videos: int, compiled: bool = False) -> str:
+    """Return what `load_models` takes for the backend that is asked for: AUTO becomes TORCH where OpenVINO is not
+    installed, where the run does not compute on a CPU in what OpenVINO computes in, or where it has so few videos that
+    converting would take longer than it saves.
+
+    Args:
+        precision: a name in PRECISIONS, or AUTO.
+        videos: how many the run scores.
+        compiled: whether torch's networks are to be compiled.
+    """
+    from deepfake.backends.conversion import can_convert_here
+
+    if asked != AUTO:
+        return asked
+    fits = device == "cpu" and precision != "fp16" and not compiled and videos >= FEWEST_TO_CONVERT_FOR
+    return AUTO if fits and can_convert_here() else TORCH
 
 
 def build_predictor(

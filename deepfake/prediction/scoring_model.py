@@ -20,6 +20,8 @@ from deepfake.scoring.aggregation import AGGREGATIONS, MAX_PERSON, OF_FAMILY
 
 TORCH = "torch"
 """The backend that runs checkpoints; the others run the files that `python -m export` makes of them."""
+OPENVINO = "openvino"
+"""The one that runs checkpoints too: converted when they are loaded."""
 TRITON = "triton"
 """The backend whose files a server runs."""
 
@@ -58,6 +60,7 @@ class ScoringModel:
         weight: its share of the ensemble's score, relative to the others'.
         aggregation: how its face scores become its video score, a name in `deepfake.scoring.aggregation.AGGREGATIONS`.
         exported: of a network that is an exported file.
+        converted: the `openvino.Model` that scores in the network's place.
     """
 
     name: str
@@ -68,6 +71,14 @@ class ScoringModel:
     weight: float = 1.0
     aggregation: str = "confident"
     exported: ExportedFile | None = None
+    converted: Any = None
+
+    @property
+    def backend(self) -> str:
+        """What runs it."""
+        if self.exported is not None:
+            return self.exported.backend
+        return TORCH if self.converted is None else OPENVINO
 
     @property
     def normalization(self) -> Normalization:
@@ -81,8 +92,14 @@ class ScoringModel:
 
 def make_scorer(model: ScoringModel, precision: str, compiled: bool = False) -> FaceScorer:
     """Return what scores faces with a model. An exported file computes as it was made to."""
-    own, compiled = (precision, compiled) if model.exported is None else (FLOAT32, False)
-    return FaceScorer(model.network, model.normalization, own, model.spec.output, model.spec.input_size, compiled)
+    network, own = model.network, precision
+    if model.converted is not None:
+        from deepfake.backends.conversion import converted_network
+
+        network = converted_network(model.converted, precision)
+    if model.backend != TORCH:
+        own, compiled = FLOAT32, False
+    return FaceScorer(network, model.normalization, own, model.spec.output, model.spec.input_size, compiled)
 
 
 def exported_precision(models: Sequence[ScoringModel], asked: str) -> str:
@@ -135,7 +152,7 @@ def describe_run(
             {**recipe_to_dict(s.recipe), "frames": asdict(s.frames), "max_faces": s.max_faces} for s in sources
         ],
         "settings": {
-            "backend": models[0].exported.backend if models[0].exported else TORCH,
+            "backend": "+".join(sorted({model.backend for model in models})),
             "device": device,
             "precision": precision,
             "precision_check": None if check is None else asdict(check),

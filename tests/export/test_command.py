@@ -163,7 +163,7 @@ def test_commands_offer_the_formats_that_there_are(run_main):
     _, out, _ = run_main(command.main, "--help")
     assert "{" + ",".join((*FORMATS.names(), TRITON)) + "}" in out
     _, out, _ = run_main(predict_folder.main, "--help")
-    assert "{" + ",".join((TORCH, *FORMATS.names(), TRITON)) + "}" in out
+    assert "{" + ",".join(("auto", TORCH, *FORMATS.names(), TRITON)) + "}" in out
     precisions = {name for made in FORMATS.names() for name in FORMATS[made].file.precisions}
     _, out, _ = run_main(command.main, "--help")
     assert precisions == set(out.split("--precision {")[1].split("}")[0].split(","))

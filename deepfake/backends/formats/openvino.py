@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from deepfake.backends.facts import (
 )
 from deepfake.backends.network import Run
 from deepfake.backends.registry import file_format
+from deepfake.models.inference.rectifiers import SLOPE
 from deepfake.models.weight_files import file_hash
 from deepfake.parallel.threads import share
 
@@ -71,16 +73,28 @@ def open_file(path: Path, device: str) -> tuple[Run, ExportFacts]:
         raise ExportError(f"{weights}: does not belong to {path.name}, or is damaged; {again(name=NAME)}")
     if facts.precision not in PRECISIONS:
         raise ExportError(f"{path}: precision {facts.precision!r} unknown; expected one of {', '.join(PRECISIONS)}")
+    if facts.precision != INT8:  # quantized NaN is lost anyway
+        keep_nan(model)
+    return compile_for_cpu(model, facts.precision), facts
+
+
+def compile_for_cpu(model: Any, precision: str) -> Run:
+    """Return an `openvino.Model` ready to run in as many threads as torch uses here, each with its own batch.
+
+    Raises:
+        ExportError: it does not compute in `precision`.
+    """
+    import openvino
+
+    if precision not in PRECISIONS:
+        raise ExportError(f"precision {precision!r}: OpenVINO computes in one of {', '.join(PRECISIONS)}")
     callers, each = share(torch.get_num_threads())
-    compiled = core.compile_model(
-        model,
-        "CPU",
-        {
-            "INFERENCE_PRECISION_HINT": _COMPUTES_IN[facts.precision],
-            "INFERENCE_NUM_THREADS": callers * each,
-            "NUM_STREAMS": callers,
-        },
-    )
+    settings = {
+        "INFERENCE_PRECISION_HINT": _COMPUTES_IN[precision],
+        "INFERENCE_NUM_THREADS": callers * each,
+        "NUM_STREAMS": callers,
+    }
+    compiled = openvino.Core().compile_model(model, "CPU", settings)
     own = threading.local()  # a request computes one batch at a time, and each calling thread has one under way
 
     def run(batch: torch.Tensor) -> torch.Tensor:
@@ -88,7 +102,40 @@ def open_file(path: Path, device: str) -> tuple[Run, ExportFacts]:
             own.request = compiled.create_infer_request()
         return torch.from_numpy(np.array(own.request.infer([batch.cpu().numpy()])[0]))
 
-    return run, facts
+    return run
+
+
+def keep_nan(model: Any) -> None:
+    """Have ReLU, max pooling and maxima put out NaN where they are given it, which OpenVINO's do not.
+
+    A leaky ReLU of SLOPE (`deepfake.models.inference.rectifiers`) takes the place of ReLU; to the others, SLOPE times
+    what they read is added, or its mean where that is pooled. Rounding absorbs it.
+    """
+    from openvino import opset13 as ops
+    from openvino.utils import replace_node
+
+    slope, spatial = ops.constant(np.array([SLOPE], np.float32)), ops.constant(np.array([2, 3]))
+    for operation in list(on_images(model)):
+        name, read = operation.get_type_name(), operation.input_values()
+        if name == "Relu":
+            replace_node(operation, ops.prelu(read[0], slope))
+        elif name in ("MaxPool", "Maximum"):
+            readers = operation.output(0).get_target_inputs()
+            carried = ops.reduce_mean(read[0], spatial, keep_dims=True) if name == "MaxPool" else ops.add(*read)
+            kept = ops.add(operation.output(0), ops.multiply(carried, slope))
+            for reader in readers:
+                reader.replace_source_output(kept.output(0))
+
+
+def on_images(model: Any) -> Iterator[Any]:
+    """Yield the operations through which the values of images go; those that compute with shapes alone are not."""
+    reached: set[str] = set()
+    for operation in model.get_ordered_ops():
+        sources = {value.get_node().get_friendly_name() for value in operation.input_values()}
+        if operation.get_type_name() == "Parameter" or sources & reached:
+            if operation.get_type_name() != "ShapeOf":
+                reached.add(operation.get_friendly_name())
+            yield operation
 
 
 def _metadata(model: Any) -> dict[str, str]:

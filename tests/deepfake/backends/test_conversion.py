@@ -1,0 +1,191 @@
+"""Networks that OpenVINO runs without a file: torch's scores, and NaN ends as an error or in a refusal."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional
+
+import predict_folder
+from deepfake.backends import conversion
+from deepfake.backends.conversion import KEEP_NAN, CannotConvert, convert, converted_network
+from deepfake.backends.facts import ExportError
+from deepfake.backends.formats.openvino import on_images
+from deepfake.checkpoints.checkpoint import save_checkpoint
+from deepfake.checkpoints.spec import ModelSpec
+from deepfake.models.precision import AUTO
+from deepfake.models.registry import build_model
+from deepfake.prediction.ensemble import Member
+from deepfake.prediction.face_scorer import FaceScorer, ScoringError
+from deepfake.prediction.loading import FEWEST_TO_CONVERT_FOR, choose_backend, load_models
+from tests.data.networks import PLACES, lively, poison
+
+pytest.importorskip("openvino")
+pytestmark = [pytest.mark.usefixtures("one_thread"), pytest.mark.slow]
+
+SIDE = 64
+IMAGES = np.random.default_rng(0).integers(0, 256, (5, SIDE, SIDE, 3), np.uint8)
+PRECISIONS = {"float32": 1e-5, "bf16": 5e-3}
+
+NETWORKS = {
+    "EfficientNet": ("DeepFakeClassifier", {"encoder": "test_efficientnet"}, "logit"),
+    "RegNet, SRM": ("DeepFakeClassifierSRM", {"encoder": "regnetx_002"}, "logit"),
+    "ResNet": ("DeepFakeClassifier", {"encoder": "resnet10t"}, "logit"),
+    "Xception": ("xception", {}, "softmax"),
+    "WS-DAN": ("wsdan_xception", {}, "softmax"),
+    "WS-DAN on B3": ("wsdan_efficientnet_b3", {}, "softmax"),
+}
+
+
+def network_of(name):
+    torch.manual_seed(1)
+    architecture, options, output = NETWORKS[name]
+    return lively(build_model(architecture, **options)), output
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_it_scores_as_torch_in_any_batch(name):
+    network, output = network_of(name)
+    expected = FaceScorer(network, output=output)(IMAGES)
+    model = convert(network, SIDE)
+    for precision, tolerance in PRECISIONS.items():
+        scorer = FaceScorer(converted_network(model, precision), output=output)
+        for count in (1, 3, 5):
+            assert scorer(IMAGES[:count]) == pytest.approx(expected[:count], abs=tolerance)
+        assert np.array_equal(scorer(IMAGES), scorer(IMAGES)), "the same scores each time"
+    assert FaceScorer(network, output=output)(IMAGES) == pytest.approx(expected, abs=1e-7), "it is left as it was"
+
+
+@pytest.mark.parametrize("name", ["EfficientNet", "ResNet", "Xception"])
+@pytest.mark.parametrize("place", PLACES)
+def test_nan_in_the_weights_is_an_error(name, place):
+    network, output = network_of(name)
+    model = convert(poison(network, place), SIDE)
+    for precision in PRECISIONS:
+        with pytest.raises(ScoringError, match="not finite"):
+            FaceScorer(converted_network(model, precision), output=output)(IMAGES)
+
+
+ACTIVATIONS = {
+    "PRelu": functional.relu,
+    "Swish": functional.silu,
+    "Sigmoid": torch.sigmoid,
+    "HSwish": functional.hardswish,
+    "Gelu": functional.gelu,
+    "Tanh": torch.tanh,
+    "Softmax": lambda x: x.softmax(1),
+    "Elu": functional.elu,
+    "Abs": torch.abs,
+    "Sqrt": lambda x: (x * x).sqrt(),
+    "Sign": lambda x: x.sign() * x.abs(),
+    "ReduceMean": lambda x: x.mean((2, 3), keepdim=True),
+    "AvgPool": lambda x: functional.avg_pool2d(x, 2),
+    "MVN": lambda x: functional.layer_norm(x, x.shape[1:]),
+    "ReduceL2": lambda x: x.norm(dim=1, keepdim=True),
+    "Einsum": lambda x: torch.einsum("nchw,ndhw->ncd", x, x)[:, :, :, None],
+    "Subtract": lambda x: x - x.mean((2, 3), keepdim=True),
+    "MaxPool": lambda x: functional.max_pool2d(x, 3, 2, 1),
+    "Maximum": lambda x: torch.maximum(x, torch.zeros(1)),
+    "Pad": lambda x: functional.pad(x, (0, 1, 0, 1)),
+}
+
+
+class Layers(nn.Module):
+    """A convolution, something behind it, and a mean."""
+
+    def __init__(self, function):
+        super().__init__()
+        self.first, self.function = nn.Conv2d(3, 8, 3), function
+
+    def forward(self, x):
+        return self.function(self.first(x)).flatten(1).mean(1, keepdim=True)
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_operations_put_out_nan_for_nan(name, precision):
+    torch.manual_seed(0)
+    network = Layers(ACTIVATIONS[name]).eval()
+    model = convert(network, SIDE)
+    assert name in {operation.get_type_name() for operation in on_images(model)} & KEEP_NAN
+    x = torch.randn(2, 3, SIDE, SIDE)
+    with torch.no_grad():
+        expected = network(x)
+    computed = converted_network(model, precision)
+    assert computed(x) == pytest.approx(expected, rel=0.1, abs=0.05)
+    x[1, 1, 20, 20] = math.nan
+    assert computed(x).isnan().flatten().tolist() == [False, True]
+
+
+@pytest.mark.parametrize(
+    ("function", "operation"),
+    [(functional.relu6, "Clamp"), (functional.hardsigmoid, "HSigmoid"), (torch.exp, "Exp")],
+)
+def test_what_may_lose_nan_is_refused(function, operation):
+    with pytest.raises(CannotConvert, match=f"may lose numbers that are not finite in {operation}"):
+        convert(Layers(function).eval(), SIDE)
+
+
+def test_what_openvino_does_not_know_is_refused():
+    with pytest.raises(CannotConvert, match="cannot convert"):
+        convert(Layers(lambda x: torch.linalg.svdvals(x)).eval(), SIDE)
+
+
+def test_other_precisions_are_refused():
+    with pytest.raises(ExportError, match="'fp16': OpenVINO computes in one of float32, bf16"):
+        converted_network(convert(Layers(torch.tanh).eval(), SIDE), "fp16")
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({}, AUTO),
+        ({"videos": FEWEST_TO_CONVERT_FOR - 1}, "torch"),
+        ({"device": "cuda"}, "torch"),
+        ({"precision": "fp16"}, "torch"),
+        ({"compiled": True}, "torch"),
+        ({"asked": "torch"}, "torch"),
+        ({"asked": "openvino", "videos": 1}, "openvino"),
+    ],
+)
+def test_which_backend_is_taken(options, expected, monkeypatch):
+    usual = {"asked": AUTO, "device": "cpu", "precision": AUTO, "videos": FEWEST_TO_CONVERT_FOR}
+    assert choose_backend(**{**usual, **options}) == expected
+    monkeypatch.setattr(conversion.importlib.util, "find_spec", lambda name: None)
+    assert choose_backend(**{**usual, **options}) == ("openvino" if expected == "openvino" else "torch")
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory):
+    torch.manual_seed(0)
+    spec = ModelSpec("DeepFakeClassifier", {"encoder": "test_efficientnet"}, SIDE)
+    path = tmp_path_factory.mktemp("converted") / "small"
+    save_checkpoint(path, spec.build(), spec)
+    return path
+
+
+def test_automatically_what_cannot_be_converted_stays_torchs(checkpoint, monkeypatch):
+    member = Member(checkpoint)
+    assert [model.backend for model in load_models([member], backend=AUTO)] == ["openvino"]
+    monkeypatch.setattr(conversion, "KEEP_NAN", KEEP_NAN - {"Convolution"})
+    assert [model.backend for model in load_models([member], backend=AUTO)] == ["torch"]
+    with pytest.raises(ExportError, match=r"not finite in Convolution; use --backend torch"):
+        load_models([member], backend="openvino")
+
+
+def test_a_checkpoint_without_an_exported_file_is_converted(run_main, checkpoint, face_clips, tmp_path):
+    found = {}
+    for backend in ("torch", "openvino"):
+        details = tmp_path / f"{backend}.json"
+        options = ["--frames", 2, "--workers", 1, "--output", tmp_path / "s.csv", "--details", details]
+        given = ["--weights-dir", checkpoint.parent, "--models", checkpoint.name, "--backend", backend]
+        code, _, err = run_main(predict_folder.main, face_clips, *given, *options, "--precision", "float32")
+        assert code in (0, 3), err
+        found[backend] = json.loads(details.read_text())
+        assert found[backend]["settings"]["backend"] == backend
+        assert found[backend]["settings"]["precision"] == "float32"
+    for one, other in zip(found["torch"]["videos"], found["openvino"]["videos"]):
+        assert other["score"] == pytest.approx(one["score"], abs=1e-5)
