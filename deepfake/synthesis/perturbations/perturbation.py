@@ -21,6 +21,13 @@ SEED = 777
 
 SUITES = {
     "deeperforensics": ("CS", "CC", "BW", "GNC", "GB", "JPEG", "VC"),
+    "dfdc-each": (
+        *("dfdc-blur", "dfdc-brightness", "dfdc-contrast", "dfdc-fps", "dfdc-grayscale", "dfdc-hflip", "dfdc-noise"),
+        *("dfdc-quality", "dfdc-resolution", "dfdc-rotation", "dfdc-text", "dfdc-shapes", "dfdc-dots", "dfdc-images"),
+    ),
+    "ladders": ("jpeg", "blur", "resize-bicubic"),
+    "resize": tuple(f"resize-{name}" for name in ("nearest", "box", "bilinear", "hamming", "bicubic", "lanczos")),
+    "codecs": ("h264", "h265", "vp9", "av1"),
 }
 """Suite -> the perturbations in it, each at all its levels."""
 

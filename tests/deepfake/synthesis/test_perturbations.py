@@ -3,19 +3,21 @@
 import itertools
 import pickle
 
+import av
 import cv2
 import numpy as np
 import pytest
 from scipy import ndimage
 
-from deepfake.media.video import iter_every, open_video
+from deepfake.media.video import count_frames, iter_every, open_video
 from deepfake.parallel.pool import stream
 from deepfake.storage.registry import UnknownName
+from deepfake.synthesis.perturbations.families.dfdc_augmenters import AUGMENTERS, DISTRACTORS
 from deepfake.synthesis.perturbations.kinds import PERTURBATIONS, FrameKind, MixtureKind, VideoKind
-from deepfake.synthesis.perturbations.perturbation import SUITES, parse_perturbations
-from deepfake.synthesis.perturbations.perturbed_video import open_perturbed
+from deepfake.synthesis.perturbations.perturbation import SUITES, Perturbation, generator_of, parse_perturbations
+from deepfake.synthesis.perturbations.perturbed_video import open_perturbed, write_perturbed
 from deepfake.synthesis.portraits import read_portrait
-from tests.data.clips import draw, ffmpeg
+from tests.data.clips import draw, ffmpeg, gradient
 
 FRAMEWISE = [name for name, kind in PERTURBATIONS.items() if isinstance(kind, FrameKind)]
 VIDEOWISE = [name for name, kind in PERTURBATIONS.items() if isinstance(kind, VideoKind)]
@@ -122,10 +124,10 @@ def test_a_mixture_is_drawn_for_each_video(name):
 # DeeperForensics
 
 
-@pytest.mark.parametrize("name", ["CS", "CC", "BW", "GNC", "GB", "JPEG"])
+@pytest.mark.parametrize("name", [*SUITES["deeperforensics"][:-1], "jpeg", "blur", *SUITES["resize"]])
 def test_each_level_is_worse(name, image):
     found = differences(name, image)
-    assert found == sorted(found) and found[0] > 0 and len(set(found)) == 5
+    assert found == sorted(found) and found[0] > 0 and len(set(found)) == len(found)
 
 
 @pytest.mark.parametrize("level, factor", [(1, 0.4), (5, 0.0)])
@@ -206,3 +208,114 @@ def test_a_picture_goes_through_the_encoder_too(image, tmp_path):
         (frame,) = video.exactly([0])
     assert frame.image.shape == image.shape
     assert 1 < np.abs(frame.image.astype(int) - image).mean() < 20
+
+
+def size(word, clip, folder):
+    """The bytes of a clip as a perturbation encodes it, and its file."""
+    (perturbation,) = parse_perturbations(word)
+    path = folder / f"{word.replace(':', ' ')}.mp4"
+    write_perturbed(clip, path, perturbation.plan("clip"))
+    return path.stat().st_size, path
+
+
+def codec_of(path):
+    with av.open(str(path)) as container:
+        return container.streams.video[0].codec_context.name, len(container.streams.audio)
+
+
+@pytest.mark.parametrize("name, decoder", [("h264", "h264"), ("h265", "hevc"), ("vp9", "vp9"), ("av1", "libdav1d")])
+def test_codecs_encode_and_each_level_takes_fewer_bytes(name, decoder, clip, tmp_path):
+    levels = list(PERTURBATIONS[name].levels)
+    found = [size(f"{name}:{level}", clip, tmp_path) for level in levels[1::2]]
+    sizes = [bytes_ for bytes_, _ in found]
+    assert sizes == sorted(sizes, reverse=True) and sizes[0] > 1.3 * sizes[-1]
+    assert all(codec_of(path) == (decoder, 1) and count_frames(path) == 12 for _, path in found)
+    again = size(f"{name}:{levels[1]}", clip, tmp_path)[1].read_bytes()
+    assert again == found[0][1].read_bytes()
+
+
+def test_frames_are_left_out_and_never_doubled(clip, tmp_path):
+    assert count_frames(size("fps:5", clip, tmp_path)[1]) in (2, 3)  # of 0.48 s
+    assert count_frames(size("fps:24", clip, tmp_path)[1]) in (11, 12)
+    slow = tmp_path / "slow.mp4"
+    draw(slow, gradient(6), 4)
+    assert count_frames(size("fps:5", slow, tmp_path)[1]) == 6
+
+
+@pytest.mark.parametrize(
+    "shape, expected", [((960, 1280), (720, 960)), ((1280, 720), (1280, 720)), ((48, 64), (48, 64))]
+)
+def test_platforms_reduce_to_720_and_never_enlarge(shape, expected, tmp_path):
+    source = tmp_path / "source.mp4"
+    draw(source, gradient(2, *shape))
+    with open_perturbed(source, Perturbation("social", "28")) as video:
+        info = video.info()
+    assert (info.height, info.width) == expected
+    plan = Perturbation("social", "28").plan("source")
+    assert len(plan.encodings) == 2 and {encoding.short_side for encoding in plan.encodings} == {720}
+
+
+def test_what_is_written_is_what_a_prediction_sees(clip, tmp_path):
+    (perturbation,) = parse_perturbations("GB:4")
+    write_perturbed(clip, tmp_path / "copy.mp4", perturbation.plan("clip"), crf=1)
+    with open_perturbed(clip, perturbation) as video:
+        seen = [frame.image for frame in video.exactly(range(12))]
+    written = [frame.image for frame in iter_every(tmp_path / "copy.mp4", 1)]
+    assert np.abs(np.array(seen, int) - written).mean() < 1.5
+    assert codec_of(tmp_path / "copy.mp4") == ("h264", 1)
+
+
+def test_the_sound_goes_where_it_is_to_go(clip, tmp_path):
+    assert codec_of(size("dfdc-silent", clip, tmp_path)[1]) == ("h264", 0)
+    assert codec_of(size("dfdc-hflip", clip, tmp_path)[1]) == ("h264", 1)
+    with open_perturbed(clip, Perturbation("dfdc-silent", "on")) as video:
+        assert type(video) is type(open_video(clip))  # nothing to encode for a prediction
+
+
+# DFDC
+
+
+def test_the_share_of_each_augmenter_and_distractor():
+    mixed = Perturbation("dfdc", "draw")
+    kind = PERTURBATIONS["dfdc"]
+    drawn = [kind.function(None, generator_of("777", "dfdc", f"v{i}")) for i in range(3000)]
+    names = [[name for name, _ in some] for some in drawn]
+    assert sum(any(name in AUGMENTERS for name in some) for some in names) / 3000 == pytest.approx(0.7, abs=0.03)
+    assert sum(any(name in DISTRACTORS for name in some) for some in names) / 3000 == pytest.approx(0.3, abs=0.03)
+    assert {name for some in names for name in some} == {*AUGMENTERS, *DISTRACTORS}
+    assert mixed.plan("v0") is not None
+
+
+def test_augmenters_stay_in_their_ranges(image):
+    videos = [f"v{i}" for i in range(60)]
+    (rate,), (quality,) = parse_perturbations("dfdc-fps"), parse_perturbations("dfdc-quality")
+    rates = [rate.plan(video).encodings[0].fps for video in videos]
+    crfs = [quality.plan(video).encodings[0].crf for video in videos]
+    assert 5 <= min(rates) < 8 and 27 < max(rates) <= 30
+    assert 10 <= min(crfs) < 14 and 36 < max(crfs) <= 40
+    gray = np.full((64, 64, 3), 128, np.uint8)
+    noise = [luma_and_chroma(perturbed("dfdc-noise", gray, video))[0].std() for video in videos]
+    assert min(noise) < 3 and 24 < max(noise) < 50 / np.sqrt(3) + 1
+    means = [perturbed("dfdc-brightness", gray, video).mean() for video in videos]
+    assert min(means) == 0 and max(means) == 255
+
+
+def test_simple_augmenters_do_what_they_are_called(image):
+    np.testing.assert_array_equal(perturbed("dfdc-hflip", image), image[:, ::-1])
+    gray = perturbed("dfdc-grayscale", image)
+    np.testing.assert_allclose(gray[..., 0], luma_and_chroma(image)[0], atol=0.51)
+    assert (gray == gray[..., :1]).all()
+    assert perturbed("dfdc-resolution", image).shape == (256, 256, 3)
+    corners = [perturbed("dfdc-rotation", image, f"v{i}")[0, 0] for i in range(20)]
+    assert sum(not corner.any() for corner in corners) > 15
+
+
+def test_drawings_stay_in_their_place_and_scale_with_the_frame(image):
+    for name in DISTRACTORS:
+        one, two = (perturbed(name, image, "v", number) for number in (0, 9))
+        np.testing.assert_array_equal(one, two)
+        changed = (one != image).any(2).mean()
+        assert 0.001 < changed < 0.4, name
+        large = cv2.resize(image, (1024, 1024))
+        assert (perturbed(name, large, "v") != large).any(2).mean() == pytest.approx(changed, rel=0.5), name
+        assert perturbed(name, image, "w").tobytes() != one.tobytes()
