@@ -16,10 +16,9 @@ from pathlib import Path
 from tqdm import tqdm
 
 from deepfake.cli.commandline import EXIT_USAGE, positive_int, run_guarded
+from deepfake.cli.dataset_options import add_dataset, read_chosen
 from deepfake.cli.options import add_options, values_of
 from deepfake.cli.prediction_options import add_precision, chosen_members
-from deepfake.datasets.layout_registry import LAYOUTS
-from deepfake.datasets.reading import AUTO, read_dataset
 from deepfake.datasets.records import CROPS, Dataset
 from deepfake.evaluation.comparing import compare
 from deepfake.evaluation.evaluating import (
@@ -103,7 +102,7 @@ def parse_args() -> argparse.Namespace:
     )
     add("--out", type=Path, default=Path("evaluation"), metavar="DIR", help="default: %(default)s")
     add("--name", help="the run's name (default: the name of --out)")
-    add_dataset(parser)
+    add_dataset(parser.add_argument_group("data set").add_argument)
     add_reading(parser)
     add_scoring(parser)
     args = parser.parse_args()
@@ -111,15 +110,6 @@ def parse_args() -> argparse.Namespace:
         parser.error("name a data set, or runs with --compare")
     args.name = args.name or args.out.resolve().name
     return args
-
-
-def add_dataset(parser: argparse.ArgumentParser) -> None:
-    """Add the options that say which videos."""
-    add = parser.add_argument_group("data set").add_argument
-    add("--layout", choices=[AUTO, *LAYOUTS.names()], default=AUTO, metavar="NAME", help="default: recognized")
-    add("--methods", nargs="+", metavar="NAME", help="fakes of these methods only, with the reals they are made of")
-    add("--compression", nargs="+", metavar="NAME", help="raw, c23, c40")
-    add("--split", nargs="+", metavar="NAME", help="official splits: train, val, test")
 
 
 def add_reading(parser: argparse.ArgumentParser) -> None:
@@ -182,7 +172,7 @@ def writing_folder_made(folder: Path):
 def evaluate_run(args: argparse.Namespace) -> int:
     """Evaluate one run, print it and write its files."""
     protocol = chosen_protocol(args)
-    dataset = read_dataset(args.root, args.layout, args.methods, args.compression, args.split)
+    dataset = read_chosen(args.root, args)
     print(f"{len(dataset.videos)} videos, layout {dataset.layout} ({dataset.because or 'chosen'})", file=sys.stderr)
     run = score(args, dataset, protocol)
     matched = match_run(run, dataset, args.root)

@@ -8,9 +8,8 @@ import deepfake.parallel.interrupts
 import argparse
 from pathlib import Path
 
-from deepfake.datasets.data_root import DataRoot
 from deepfake.datasets.stages import DETECT
-from preprocessing.pipeline.arguments import add_detection, make_parser, run_main, seen_by_all
+from preprocessing.pipeline.arguments import add_dataset_options, add_detection, chosen_root, make_parser, run_main
 from preprocessing.pipeline.one_pass import run_steps
 
 STEP = Path(__file__).stem
@@ -22,12 +21,13 @@ def parse_args() -> argparse.Namespace:
         f"python preprocessing/{STEP}.py --root-dir DATA_ROOT --workers 8",
     )
     add_detection(parser)
+    add_dataset_options(parser)
     return parser.parse_args()
 
 
 def main() -> int:
     args = parse_args()
-    layout = DataRoot(seen_by_all(args.root_dir, args))
+    layout = chosen_root(args)
     return run_steps([DETECT], layout, args)
 
 

@@ -9,9 +9,15 @@ import argparse
 from pathlib import Path
 
 from deepfake.cli.reading_options import add_limits
-from deepfake.datasets.data_root import DataRoot
 from deepfake.datasets.stages import CROPS
-from preprocessing.pipeline.arguments import add_crops_dir, add_format, make_parser, run_main, seen_by_all
+from preprocessing.pipeline.arguments import (
+    add_crops_dir,
+    add_dataset_options,
+    add_format,
+    chosen_root,
+    make_parser,
+    run_main,
+)
 from preprocessing.pipeline.one_pass import run_steps
 
 STEP = Path(__file__).stem
@@ -25,12 +31,13 @@ def parse_args() -> argparse.Namespace:
     add_crops_dir(parser)
     add_format(parser)
     add_limits(parser.add_argument)
+    add_dataset_options(parser)
     return parser.parse_args()
 
 
 def main() -> int:
     args = parse_args()
-    layout = DataRoot(seen_by_all(args.root_dir, args), args.crops_dir)
+    layout = chosen_root(args)
     return run_steps([CROPS], layout, args)
 
 

@@ -12,13 +12,12 @@ from pathlib import Path
 from deepfake.cli.commandline import positive_int
 from deepfake.cli.reading_options import add_limits, chosen_limits
 from deepfake.datasets.data_root import CROP_SUFFIXES, DataRoot, image_name
-from deepfake.datasets.reading import read_dataset
 from deepfake.datasets.records import VideoRecord
 from deepfake.datasets.stages import IMAGES
 from deepfake.media.images import write_image
 from deepfake.media.video import LIMITS, ReadLimits, iter_every
 from deepfake.storage import atomic
-from preprocessing.pipeline.arguments import make_parser, run_main, seen_by_all
+from preprocessing.pipeline.arguments import add_dataset_options, chosen_dataset, chosen_root, make_parser, run_main
 from preprocessing.pipeline.work import run_work, stage_work
 
 STEP = Path(__file__).stem
@@ -39,17 +38,18 @@ def parse_args() -> argparse.Namespace:
         help="picture format (default: %(default)s)",
     )
     add_limits(parser.add_argument)
+    add_dataset_options(parser)
     return parser.parse_args()
 
 
 def main() -> int:
     args = parse_args()
-    layout = DataRoot(seen_by_all(args.root_dir, args))
+    layout = chosen_root(args)
     extract = partial(
         extract_video, layout=layout, every=args.every, suffix=f".{args.format}", limits=chosen_limits(args)
     )
     settings = {"every": args.every, "format": args.format}
-    return run_work(stage_work(IMAGES, layout, read_dataset(layout.root), extract, settings), args)
+    return run_work(stage_work(IMAGES, layout, chosen_dataset(args), extract, settings), args)
 
 
 def extract_video(video: VideoRecord, layout: DataRoot, every: int, suffix: str, limits: ReadLimits = LIMITS) -> None:

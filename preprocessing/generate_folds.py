@@ -25,11 +25,17 @@ from deepfake.datasets.folds import (
     folds_by_part,
     write_folds,
 )
-from deepfake.datasets.reading import read_dataset
 from deepfake.datasets.records import Dataset, VideoRecord
 from deepfake.storage.locks import writing_table
 from deepfake.storage.names import escape
-from preprocessing.pipeline.arguments import add_crops_dir, make_root_parser, run_main
+from preprocessing.pipeline.arguments import (
+    add_crops_dir,
+    add_dataset_options,
+    chosen_dataset,
+    chosen_root,
+    make_root_parser,
+    run_main,
+)
 
 STEP = Path(__file__).stem
 
@@ -43,6 +49,7 @@ def parse_args() -> argparse.Namespace:
         f"python preprocessing/{STEP}.py --root-dir DATA_ROOT --out folds.csv --split-by original --n-splits 5",
     )
     add_crops_dir(parser)
+    add_dataset_options(parser)
     parser.add_argument(
         "--out", type=Path, metavar="CSV", help="the table to write (default: DATA_ROOT/folds.csv); always made anew"
     )
@@ -74,8 +81,8 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> int:
     args = parse_args()
-    layout = DataRoot(args.root_dir, args.crops_dir)
-    dataset = read_dataset(layout.root)
+    layout = chosen_root(args)
+    dataset = chosen_dataset(args)
     videos = chosen_videos(dataset, args.include_unpaired)
     folds = split(dataset, videos, args)
     for oddity in find_oddities(dataset, videos, folds, args):

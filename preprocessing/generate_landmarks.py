@@ -8,9 +8,8 @@ import deepfake.parallel.interrupts
 import argparse
 from pathlib import Path
 
-from deepfake.datasets.data_root import DataRoot
 from deepfake.datasets.stages import LANDMARKS
-from preprocessing.pipeline.arguments import add_crops_dir, make_parser, run_main, seen_by_all
+from preprocessing.pipeline.arguments import add_crops_dir, add_dataset_options, chosen_root, make_parser, run_main
 from preprocessing.pipeline.one_pass import run_steps
 
 STEP = Path(__file__).stem
@@ -22,12 +21,13 @@ def parse_args() -> argparse.Namespace:
         f"python preprocessing/{STEP}.py --root-dir DATA_ROOT",
     )
     add_crops_dir(parser)
+    add_dataset_options(parser)
     return parser.parse_args()
 
 
 def main() -> int:
     args = parse_args()
-    layout = DataRoot(seen_by_all(args.root_dir, args), args.crops_dir)
+    layout = chosen_root(args)
     return run_steps([LANDMARKS], layout, args)
 
 

@@ -8,14 +8,14 @@ import deepfake.parallel.interrupts
 import argparse
 from pathlib import Path
 
-from deepfake.datasets.data_root import DataRoot
 from preprocessing.pipeline.arguments import (
     add_crops_dir,
+    add_dataset_options,
     add_detection,
     add_format,
+    chosen_root,
     make_parser,
     run_main,
-    seen_by_all,
 )
 from preprocessing.pipeline.families import FAMILY_STAGES
 from preprocessing.pipeline.one_pass import run_steps
@@ -34,12 +34,13 @@ def parse_args() -> argparse.Namespace:
     add_detection(parser)
     add_crops_dir(parser)
     add_format(parser)
+    add_dataset_options(parser)
     return parser.parse_args()
 
 
 def main() -> int:
     args = parse_args()
-    layout = DataRoot(seen_by_all(args.root_dir, args), args.crops_dir)
+    layout = chosen_root(args)
     return run_steps(FAMILY_STAGES, layout, args)
 
 

@@ -15,11 +15,17 @@ from pathlib import Path
 from deepfake.cli.commandline import EXIT_INTERRUPTED, EXIT_SOME_FAILED, EXIT_USAGE
 from deepfake.datasets.data_root import DataRoot
 from deepfake.datasets.progress import State, describe_bytes, look_at
-from deepfake.datasets.reading import read_dataset
 from deepfake.datasets.run_records import FAILED, last_entries
 from deepfake.datasets.stages import STAGES, Stage
 from deepfake.storage.names import one_line
-from preprocessing.pipeline.arguments import add_crops_dir, run_main
+from preprocessing.pipeline.arguments import (
+    add_crops_dir,
+    add_dataset_options,
+    chosen_dataset,
+    chosen_root,
+    root_arguments,
+    run_main,
+)
 
 COLUMNS = ("step", "videos", "done", "missing", "failed", "videos/s", "time left", "disk used", "disk expected")
 _UNKNOWN = "-"
@@ -41,8 +47,9 @@ example:
 """,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--root-dir", type=Path, required=True, metavar="DATA_ROOT", help="data set in DFDC layout")
+    parser.add_argument("--root-dir", type=Path, required=True, metavar="DATA_ROOT", help="the data set")
     add_crops_dir(parser)
+    add_dataset_options(parser)
     parser.add_argument(
         "--retry-failed",
         action="store_true",
@@ -53,11 +60,11 @@ example:
 
 def main() -> int:
     args = parse_args()
-    layout = DataRoot(args.root_dir, args.crops_dir)
-    dataset = read_dataset(layout.root)
+    layout = chosen_root(args)
+    dataset = chosen_dataset(args)
     if args.retry_failed:
         for stage in STAGES:
-            retry(stage, layout)
+            retry(stage, layout, args)
     states = [look_at(stage, layout, dataset, stage.runs(layout)) for stage in STAGES]
     states = [state for state in states if state.is_shown]
     print_table([COLUMNS, *map(table_row, states)])
@@ -86,7 +93,7 @@ def table_row(state: State) -> tuple[str, ...]:
     )
 
 
-def retry(stage: Stage, layout: DataRoot) -> None:
+def retry(stage: Stage, layout: DataRoot, args: argparse.Namespace) -> None:
     """Run a step over the videos that failed, with the arguments of its latest run.
 
     Raises:
@@ -97,7 +104,7 @@ def retry(stage: Stage, layout: DataRoot) -> None:
     if not any(entry.status == FAILED for entry in last_entries(runs).values()):
         return
     given = [word for word in runs[-1].header.arguments if word not in ("--retry-failed", "--overwrite")]
-    arguments = [*given, "--retry-failed", "--root-dir", str(layout.root)]
+    arguments = [*given, "--retry-failed", "--root-dir", str(args.root_dir), *root_arguments(args)]
     script = Path(__file__).with_name(f"{stage.name}.py")
     code = subprocess.run([sys.executable, str(script), *arguments]).returncode
     if code == EXIT_INTERRUPTED:

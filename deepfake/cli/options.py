@@ -2,9 +2,9 @@
 
 A field is `name: Annotated[TYPE, Doc("..."), ...] = DEFAULT`. Its option is `--name` with dashes; `Doc` is the help,
 to which a default that says something is added. `Ge`, `Gt`, `Lt` of annotated_types bound numbers, a `Literal` lists
-the choices, a plain string in the annotation is the metavar. A bool is a flag: `--name`, or `--no-name` where the
-default is True. A field without a default is required; None as a default means that the option was left out, and
-`Doc` says what happens then.
+the choices, a plain string in the annotation is the metavar, a tuple takes several words. A bool is a flag: `--name`,
+or `--no-name` where the default is True. A field without a default is required; None as a default means that the
+option was left out, and `Doc` says what happens then.
 """
 
 from __future__ import annotations
@@ -82,8 +82,11 @@ def _argument(field: Field, hint: Any, default: Any, parse: Callable[[str], Any]
             argument["help"] += f" (default: {_shown(default)})"
     if typing.get_origin(kind) is typing.Literal:
         return {**argument, "choices": list(typing.get_args(kind))}
+    several: dict[str, Any] = {}
+    if typing.get_origin(kind) is tuple:
+        kind, several = typing.get_args(kind)[0], {"nargs": "+"}
     metavar = next((extra for extra in extras if isinstance(extra, str)), _METAVARS.get(kind, field.name.upper()))
-    return {**argument, "metavar": metavar, "type": parse or _parser(kind, extras)}
+    return {**argument, **several, "metavar": metavar, "type": parse or _parser(kind, extras)}
 
 
 def _unpacked(hint: Any) -> tuple[Any, tuple[Any, ...]]:

@@ -15,14 +15,19 @@ from deepfake.cli.commandline import (
     positive_int,
     run_guarded,
 )
+from deepfake.cli.dataset_options import add_dataset, dataset_arguments, read_chosen
 from deepfake.cli.reading_options import add_limits
-from deepfake.datasets.data_root import CROP_SUFFIXES, FAILURES_DIR
+from deepfake.datasets.data_root import CROP_SUFFIXES, FAILURES_DIR, DataRoot
+from deepfake.datasets.records import Dataset
 from deepfake.parallel import cluster
 from deepfake.parallel.pool import default_workers
 from deepfake.storage.own_folders import RUNS_DIR
 
 EVERY = 10
 """The recipe uses every 10th frame."""
+
+USUAL_LAYOUT = "dfdc"
+"""The layout that steps are used with unless they say so."""
 
 
 def make_parser(description: str, example: str) -> argparse.ArgumentParser:
@@ -36,7 +41,7 @@ def make_parser(description: str, example: str) -> argparse.ArgumentParser:
 def make_root_parser(description: str, example: str) -> argparse.ArgumentParser:
     """Return a parser with the arguments of every step over a data root: --root-dir, --workers, --overwrite."""
     parser = make_bare_parser(description, example, "DATA_ROOT")
-    parser.add_argument("--root-dir", type=Path, required=True, metavar="DATA_ROOT", help="data set in DFDC layout")
+    parser.add_argument("--root-dir", type=Path, required=True, metavar="DATA_ROOT", help="the data set")
     add_run_options(parser)
     return parser
 
@@ -82,6 +87,44 @@ def add_cluster_options(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help=f"do only the videos that failed when they were last tried (the records in {RUNS_DIR} tell)",
     )
+
+
+def add_dataset_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say which videos, and --out-root."""
+    group = parser.add_argument_group("data set")
+    add_dataset(group.add_argument)
+    group.add_argument(
+        "--out-root",
+        type=Path,
+        metavar="DIR",
+        help="where boxes, crops and all else goes, for a data set that stays as it is (default: DATA_ROOT)",
+    )
+
+
+def root_arguments(args: argparse.Namespace) -> list[str]:
+    """Return the options of `add_dataset_options` that choose the same videos and outputs."""
+    out = [] if args.out_root is None else ["--out-root", str(args.out_root)]
+    return [*dataset_arguments(args), *out]
+
+
+def chosen_root(args: argparse.Namespace) -> DataRoot:
+    """Return where the outputs are; --out-root is made if it is not there."""
+    if args.out_root is not None:
+        args.out_root.mkdir(parents=True, exist_ok=True)
+    return DataRoot(seen_by_all(args.out_root or args.root_dir, args), getattr(args, "crops_dir", DataRoot.crops_name))
+
+
+def chosen_dataset(args: argparse.Namespace) -> Dataset:
+    """Return the videos that the command line chooses; print the layout on stderr, if it is not DFDC's.
+
+    Raises:
+        ValueError: see `read_dataset`.
+    """
+    dataset = read_chosen(seen_by_all(args.root_dir, args), args)
+    if dataset.layout != USUAL_LAYOUT:
+        because = f", recognized by {dataset.because}" if dataset.because else ""
+        print(f"layout {dataset.layout}{because}: {len(dataset.videos)} videos", file=sys.stderr)
+    return dataset
 
 
 def add_mix_settings(parser: argparse.ArgumentParser) -> None:
@@ -156,7 +199,7 @@ def chosen_device(args: argparse.Namespace) -> str:
 
 def seen_by_all(path: Path, args: argparse.Namespace) -> Path:
     """Return a path as a cluster's workers can use it: their working folders are others."""
-    return path if args.scheduler is None else path.absolute()
+    return path if getattr(args, "scheduler", None) is None else path.absolute()
 
 
 def run_main(main: Callable[[], int]) -> None:

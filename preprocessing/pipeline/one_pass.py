@@ -14,7 +14,6 @@ from typing import Any
 
 from deepfake.cli.reading_options import chosen_limits, limit_arguments
 from deepfake.datasets.data_root import DataRoot, is_there
-from deepfake.datasets.reading import read_dataset
 from deepfake.datasets.records import Dataset, VideoRecord
 from deepfake.datasets.run_records import Header
 from deepfake.datasets.stages import CROPS, DETECT, DIFFS, LANDMARKS, Stage
@@ -25,7 +24,7 @@ from deepfake.faces.detectors.stream import detect_videos
 from deepfake.media.video import LIMITS, ReadLimits, iter_every
 from deepfake.parallel.workers import Cost, Outcome, Task, output_bytes
 from deepfake.storage.locks import writing_folder
-from preprocessing.pipeline.arguments import chosen_device
+from preprocessing.pipeline.arguments import chosen_dataset, chosen_device, root_arguments
 from preprocessing.pipeline.families import Family, FamilyJob, families, output_path
 from preprocessing.pipeline.video_steps import compare_crops, cut_crops, detect_boxes, find_landmarks
 from preprocessing.pipeline.work import (
@@ -64,7 +63,7 @@ def run_steps(stages: Sequence[Stage], layout: DataRoot, args: argparse.Namespac
     Raises:
         ValueError: see `run_work`.
     """
-    dataset = read_dataset(layout.root)
+    dataset = chosen_dataset(args)
     works = make_works(stages, layout, dataset, args)
     first, is_alone = works[0], len(works) == 1
     with writing_folder(layout.root):
@@ -227,7 +226,7 @@ def _split(family: Family, layout: DataRoot, redo_all: bool) -> tuple[list[Outpu
 
 def step_arguments(step: str, args: argparse.Namespace) -> list[str]:
     """Return the arguments with which the step alone does what the pass does."""
-    given = ["--workers", str(args.workers)]
+    given = ["--workers", str(args.workers), *root_arguments(args)]
     if args.scheduler is not None:
         given += ["--scheduler", args.scheduler]
     if args.mix_settings:
