@@ -1,5 +1,8 @@
-"""Running preprocessing steps as processes, and comparing what they write."""
+"""Running preprocessing steps, as processes or in this one, and comparing what they write."""
 
+import contextlib
+import importlib
+import io
 import os
 import signal
 import subprocess
@@ -10,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from deepfake.cli.commandline import run_guarded
 from deepfake.storage.own_folders import RUNS_DIR
 from tests.data.clips import cut, write_metadata
 
@@ -35,6 +39,21 @@ def linked_root(parts: Path, root: Path) -> Path:
 
 def step_command(step: str, root: Path, *arguments: str) -> list[str]:
     return [sys.executable, f"preprocessing/{step}.py", "--root-dir", str(root), *arguments]
+
+
+def run_here(step: str, *arguments: object) -> subprocess.CompletedProcess:
+    """Run a step in this process, which has torch: a process of its own and its workers would all import it."""
+    import torch  # noqa: F401
+
+    main = importlib.import_module(f"preprocessing.{step}").main
+    out, err = io.StringIO(), io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        patch.setattr(sys, "argv", [f"preprocessing/{step}.py", *map(str, arguments)])
+        try:
+            code = run_guarded(main, err.write)
+        except SystemExit as ended:  # argparse's own
+            code = ended.code
+    return subprocess.CompletedProcess([step, *arguments], code, out.getvalue(), err.getvalue())
 
 
 def tree(root: Path) -> dict[str, bytes]:

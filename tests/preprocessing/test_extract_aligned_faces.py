@@ -21,7 +21,7 @@ from deepfake.media.images import read_image
 from deepfake.storage.own_folders import RUNS_DIR
 from preprocessing.extract_aligned_faces import Job, extract_on_cuda, extract_video
 from tests.data.clips import cut, draw, ffmpeg, gradient
-from tests.data.steps import assert_stopped_by_a_full_disk, killed, on_small_disk, tree
+from tests.data.steps import assert_stopped_by_a_full_disk, killed, on_small_disk, run_here, tree
 
 pytestmark = pytest.mark.slow
 
@@ -44,13 +44,12 @@ def command(*arguments) -> list[str]:
 
 
 @pytest.fixture
-def extract(project_root, weights):
+def extract(weights):
     """`extract(VIDEOS, OUT, ...)` runs the command; --every 10 unless told."""
 
     def run(*arguments, detector="mtcnn", every=10) -> subprocess.CompletedProcess:
         options = ["--detector", detector, "--weights-dir", weights, "--every", every]
-        line = command(*arguments, *options)
-        return subprocess.run(line, cwd=project_root, capture_output=True, text=True)
+        return run_here("extract_aligned_faces", *arguments, *options)
 
     return run
 
@@ -167,9 +166,8 @@ def test_other_settings_are_refused_or_redo_everything(small_parts, extract, tmp
 
 @pytest.mark.parametrize("argument", [("--every", "0"), ("--scale", "0"), ("--scale", "-1"), ("--workers", "0"),
                                       ("--detector", "eyes"), ("--format", "bmp")])  # fmt: skip
-def test_nonsense_is_refused(small_parts, project_root, tmp_path, argument):
-    line = command(small_parts, tmp_path / "faces", *argument)
-    done = subprocess.run(line, cwd=project_root, capture_output=True, text=True)
+def test_nonsense_is_refused(small_parts, tmp_path, argument):
+    done = run_here("extract_aligned_faces", small_parts, tmp_path / "faces", *argument)
     assert done.returncode == 2 and argument[0] in done.stderr and "Traceback" not in done.stderr
     assert not (tmp_path / "faces").exists()
 
@@ -184,9 +182,8 @@ def test_nonsense_is_refused(small_parts, project_root, tmp_path, argument):
         (["--detector", SMALL], "mobilenet0.25_Final.pth: no such file"),
     ],
 )
-def test_missing_weights_are_told_with_both_cures(small_parts, project_root, tmp_path, options, told):
-    line = command(small_parts, tmp_path / "faces", "--weights-dir", tmp_path, *options)
-    done = subprocess.run(line, cwd=project_root, capture_output=True, text=True)
+def test_missing_weights_are_told_with_both_cures(small_parts, tmp_path, options, told):
+    done = run_here("extract_aligned_faces", small_parts, tmp_path / "faces", "--weights-dir", tmp_path, *options)
     assert_refused(done, str(tmp_path), told, "get them from", "--detector mtcnn needs none")
     assert not (tmp_path / "faces").exists()
 
