@@ -40,7 +40,14 @@ from deepfake.evaluation.reporting import (
     text_lines,
     videos_csv,
 )
-from deepfake.evaluation.scoring_runs import DetectorRun, load_detector, training_facts
+from deepfake.evaluation.robustness import (
+    Robustness,
+    measure_robustness,
+    robustness_csv,
+    robustness_lines,
+    write_robustness,
+)
+from deepfake.evaluation.scoring_runs import DetectorRun, is_finished, load_detector, training_facts
 from deepfake.faces.detectors.base import ALIGNING
 from deepfake.media.video import SpreadFrames
 from deepfake.parallel.pool import default_workers
@@ -51,12 +58,14 @@ from deepfake.scoring.detection_metrics import MIN_GROUPS
 from deepfake.scoring.metrics import DECISION
 from deepfake.scoring.tables import write_details
 from deepfake.storage import atomic
+from deepfake.storage.journal import begun_run
 from deepfake.storage.locks import writing_folder
-from deepfake.storage.names import escape
+from deepfake.storage.names import escape, file_name
+from deepfake.synthesis.perturbations.perturbation import Perturbation, parse_perturbations
 from deepfake.version import code_version
 from visualize.evaluation_page import render_evaluation
 
-EVALUATION_JSON = "evaluation.json"
+EVALUATION_JSON, DETAILS_JSON = "evaluation.json", "details.json"
 
 EPILOG = f"""Written into --out: {EVALUATION_JSON}, evaluation.md, cells.csv, videos.csv (most wrong first), index.html,
 and details.json with --models. Fakes of each method are measured against all reals. Intervals are 95 %, from resamples
@@ -74,6 +83,7 @@ example:
   python evaluate.py videos --scores other.csv --out other
   python evaluate.py videos --detector my_package.detector:score --out mine
   python evaluate.py videos --ensemble first_place --out first_place
+  python evaluate.py videos --models MY_B5_last --perturb deeperforensics --out robust
   python evaluate.py --compare celeb_df_sbi other --out compared
 """
 
@@ -108,6 +118,8 @@ def parse_args() -> argparse.Namespace:
     args = parser.parse_args()
     if (args.root is None) != (args.compare is not None):
         parser.error("name a data set, or runs with --compare")
+    if args.perturb and args.models is None and args.ensemble is None:
+        parser.error("--perturb goes with --models or --ensemble")
     args.name = args.name or args.out.resolve().name
     return args
 
@@ -141,6 +153,13 @@ def add_scoring(parser: argparse.ArgumentParser) -> None:
     add("--face-detector", choices=list(ALIGNING), help="for networks that see aligned faces")
     add("--device", choices=["auto", "cpu", "cuda"], default="auto", help="default: cuda if there is one")
     add_precision(add, "some videos, tried first,")
+    add(
+        "--perturb",
+        nargs="+",
+        metavar="NAME",
+        help="then the same videos perturbed: a suite (deeperforensics, dfdc-each, codecs, ...), a perturbation at all "
+        "its levels (GNC), or at one (GNC:3); AUC by type and level, loss against clean",
+    )
     add("--workers", type=positive_int, default=default_workers(), metavar="N", help="processes that read ahead")
     add("--overwrite", action="store_true", help="start over instead of continuing a stopped run")
 
@@ -170,11 +189,34 @@ def writing_folder_made(folder: Path):
 
 
 def evaluate_run(args: argparse.Namespace) -> int:
-    """Evaluate one run, print it and write its files."""
+    """Evaluate one run, print it and write its files; then the same videos perturbed, if asked for."""
     protocol = chosen_protocol(args)
+    perturbations = [found for word in args.perturb or () for found in parse_perturbations(word)]
     dataset = read_chosen(args.root, args)
     print(f"{len(dataset.videos)} videos, layout {dataset.layout} ({dataset.because or 'chosen'})", file=sys.stderr)
-    run = score(args, dataset, protocol)
+    networks = None if args.models is None and args.ensemble is None else Networks(args, dataset, protocol)
+    evaluation = measure(args, dataset, protocol, score(args, dataset, protocol, networks))
+    write_outputs(args, evaluation)
+    print(*text_lines(evaluation), "", *summary_lines(evaluation), f"page: {args.out / 'index.html'}", sep="\n")
+    if networks is None or not perturbations:
+        return 0
+    perturbed = {}
+    for perturbation in perturbations:
+        print(f"{perturbation}", file=sys.stderr)
+        details = networks.predict(perturbation)
+        perturbed[perturbation.name, perturbation.level] = measure(
+            args, dataset, protocol, read_recorded(details, protocol)
+        )
+    found = measure_robustness(evaluation, perturbed, MeasureOptions(**values_of(MeasureOptions, args)))
+    write_robustness(args.out / "robustness.json", found)
+    atomic.write_text(args.out / "robustness.csv", robustness_csv(found))
+    write_outputs(args, evaluation, found)
+    print("", *robustness_lines(found), sep="\n")
+    return 0
+
+
+def measure(args: argparse.Namespace, dataset: Dataset, protocol: Protocol, run: RecordedRun) -> Evaluation:
+    """Join scores with the data set, and measure them."""
     matched = match_run(run, dataset, args.root)
     notes = [f"{len(matched.videos)} videos found by {matched.matched_by}"]
     if matched.unknown:
@@ -184,7 +226,7 @@ def evaluate_run(args: argparse.Namespace) -> int:
     threshold = None
     if calibration is not None:
         threshold = float(uncalibrate(DECISION, calibration.temperature, calibration.intercept))
-    evaluation = evaluate(
+    return evaluate(
         dataset,
         matched.videos,
         matched.names,
@@ -196,18 +238,15 @@ def evaluate_run(args: argparse.Namespace) -> int:
         training_warnings(args, dataset),
         notes,
     )
-    write_outputs(args, evaluation)
-    print(*text_lines(evaluation), "", *summary_lines(evaluation), f"page: {args.out / 'index.html'}", sep="\n")
-    return 0
 
 
-def write_outputs(args: argparse.Namespace, evaluation: Evaluation) -> None:
+def write_outputs(args: argparse.Namespace, evaluation: Evaluation, robustness: Robustness | None = None) -> None:
     """Write all files of an evaluation."""
     write_evaluation(args.out / EVALUATION_JSON, evaluation)
     atomic.write_text(args.out / "evaluation.md", markdown(evaluation))
     atomic.write_text(args.out / "cells.csv", cells_csv(evaluation))
     atomic.write_text(args.out / "videos.csv", videos_csv(evaluation))
-    atomic.write_text(args.out / "index.html", render_evaluation(evaluation, args.out, args.reports))
+    atomic.write_text(args.out / "index.html", render_evaluation(evaluation, args.out, args.reports, robustness))
 
 
 def described_protocol(
@@ -248,62 +287,75 @@ def training_warnings(args: argparse.Namespace, dataset: Dataset) -> list[str]:
     return [f"{len(groups)} groups of the test set were in the training data, e.g. '{escape(groups[0])}'"]
 
 
-def score(args: argparse.Namespace, dataset: Dataset, protocol: Protocol) -> RecordedRun:
+def score(args: argparse.Namespace, dataset: Dataset, protocol: Protocol, networks: Networks | None) -> RecordedRun:
     """Read the scores, or make them."""
     if args.scores is not None:
         if protocol.aggregation != RECORDED and args.aggregate is not None:
             raise ValueError(f"--aggregate {args.aggregate}: a table of scores holds no faces")
         return read_other(args.scores)
+    if networks is not None:
+        return read_recorded(networks.predict(), protocol)
     if args.predictions is not None:
         return read_recorded(args.predictions, protocol)
-    videos = {
-        video.path.relative_to(args.root).as_posix() if video.path.is_relative_to(args.root) else str(video.path): (
-            video.path
-        )
-        for video in dataset.videos.values()
-        if video.path.is_file() and video.content != CROPS
-    }
-    if not videos:
-        raise ValueError(f"{args.root}: no video that can be read")
-    if args.detector is None:
-        return read_recorded(predict(args, videos, protocol), protocol)
+    videos = readable_videos(args.root, dataset)
     run = DetectorRun(args.detector, load_detector(args.detector), videos, args.out / EVALUATION_JSON)
     for _ in tqdm(run.score(), total=len(videos), unit="video", smoothing=0):
         pass
     return run.finish()
 
 
-def predict(args: argparse.Namespace, videos: dict[str, Path], protocol: Protocol) -> Path:
-    """Score videos with networks, continuing a stopped run; return the details' file."""
-    args.weights = None  # of networks that are named: equal
-    members = chosen_members(args, SpreadFrames(protocol.frames or FRAMES_PER_VIDEO))
-    check_present([member.checkpoint for member in members])
-    from deepfake.models.precision import choose_device  # torch takes seconds
-    from deepfake.prediction.loading import build_predictor, load_models
-    from deepfake.prediction.precision_check import with_checks
-    from deepfake.prediction.run import PredictionRun
-    from deepfake.storage.journal import begun_run
+def readable_videos(root: Path, dataset: Dataset) -> dict[str, Path]:
+    """The videos and pictures by their paths below the root. Raises ValueError: none."""
+    paths = [video.path for video in dataset.videos.values() if video.path.is_file() and video.content != CROPS]
+    if not paths:
+        raise ValueError(f"{root}: no video that can be read")
+    return {path.relative_to(root).as_posix() if path.is_relative_to(root) else str(path): path for path in paths}
 
-    device, details, paths = choose_device(args.device), args.out / "details.json", list(videos.values())
-    predictor = build_predictor(
-        load_models(members, device, ALIGNING.get(args.face_detector)),
-        device=device,
-        precision=args.precision,
-        weights_dir=args.weights_dir,
-        workers=args.workers,
-        videos=paths,
-        begun=None if args.overwrite else begun_run(details),
-    )
-    run = PredictionRun(predictor, paths, details)
-    done = 0 if args.overwrite else run.resume()
-    with contextlib.closing(run.predict()) as stream:
-        for _ in tqdm(stream, total=len(videos), initial=done, unit="video", smoothing=0):
-            pass
-    results = {name: run.results[path] for name, path in videos.items()}
-    described = {**with_checks(predictor.run, results), "training": training_facts(predictor)}
-    write_details(details, results, described)
-    run.finish()
-    return details
+
+class Networks:
+    """Networks that score a data set's videos, as they are and perturbed."""
+
+    def __init__(self, args: argparse.Namespace, dataset: Dataset, protocol: Protocol) -> None:
+        self._args, self._videos = args, readable_videos(args.root, dataset)
+        args.weights = None  # of networks that are named: equal
+        members = chosen_members(args, SpreadFrames(protocol.frames or FRAMES_PER_VIDEO))
+        check_present([member.checkpoint for member in members])
+        from deepfake.models.precision import choose_device  # torch takes seconds
+        from deepfake.prediction.loading import build_predictor, load_models
+
+        device = choose_device(args.device)
+        self._predictor = build_predictor(
+            load_models(members, device, ALIGNING.get(args.face_detector)),
+            device=device,
+            precision=args.precision,
+            weights_dir=args.weights_dir,
+            workers=args.workers,
+            videos=list(self._videos.values()),
+            begun=None if args.overwrite else begun_run(args.out / DETAILS_JSON),
+        )
+
+    def predict(self, perturbation: Perturbation | None = None) -> Path:
+        """Score all videos, continuing a stopped run and taking over a finished one; return the details' file."""
+        from deepfake.prediction.precision_check import with_checks
+        from deepfake.prediction.run import PredictionRun
+
+        predictor, details = self._predictor, self._args.out / DETAILS_JSON
+        if perturbation is not None:
+            predictor = predictor.perturbed(perturbation)
+            details = self._args.out / "perturbed" / file_name(f"{perturbation.name}_{perturbation.level}.json")
+            details.parent.mkdir(exist_ok=True)
+        if not self._args.overwrite and is_finished(details, predictor.run, self._videos):
+            return details
+        run = PredictionRun(predictor, list(self._videos.values()), details)
+        done = 0 if self._args.overwrite else run.resume()
+        with contextlib.closing(run.predict()) as stream:
+            for _ in tqdm(stream, total=len(self._videos), initial=done, unit="video", smoothing=0):
+                pass
+        results = {name: run.results[path] for name, path in self._videos.items()}
+        described = {**with_checks(predictor.run, results), "training": training_facts(predictor)}
+        write_details(details, results, described)
+        run.finish()
+        return details
 
 
 def compare_runs(args: argparse.Namespace) -> int:

@@ -8,6 +8,7 @@ from sklearn.metrics import roc_auc_score
 
 import evaluate
 from deepfake.evaluation.evaluating import read_evaluation
+from deepfake.evaluation.robustness import read_robustness
 from deepfake.scoring.results import NO_FACE, OK, PersonScore, ScoredFace, VideoResult
 from deepfake.scoring.tables import write_details
 from tests.data.predicting import tiny_checkpoint
@@ -164,6 +165,11 @@ def test_wrong_uses_are_one_line(data, run):
     assert code == 2 and "nowhere" in err
 
 
+def test_perturbations_take_networks(data, run):
+    code, _, err = run(data / "set.csv", "--predictions", data / "details.json", "--perturb", "GNC")
+    assert code == 2 and "--perturb goes with --models" in err
+
+
 @pytest.mark.slow
 def test_a_network_is_evaluated_on_real_clips(mini_dfdc, tmp_path, run_main):
     tiny_checkpoint(tmp_path / "weights" / "tiny_last")
@@ -172,9 +178,19 @@ def test_a_network_is_evaluated_on_real_clips(mini_dfdc, tmp_path, run_main):
     (root / "dfdc_train_part_0").symlink_to(mini_dfdc / "dfdc_train_part_0")
     words = [str(root), "--models", "tiny_last", "--weights-dir", str(tmp_path / "weights"), "--bootstrap", "20"]
     words += ["--out", str(tmp_path / "out"), "--workers", "1", "--protocol", "gend", "--precision", "float32"]
-    code, _, err = run_main(evaluate.main, *words)
+    code, out, err = run_main(evaluate.main, *words, "--perturb", "GB:1", "GB:5")
     assert code == 0, err
     found = read_evaluation(tmp_path / "out" / "evaluation.json")
     assert len(found.videos) == 4 and 0 <= found.cells[0].metrics["auc"][0] <= 1
     assert "tiny_last" in found.protocol["checkpoints"] and found.protocol["detector"] != "unknown"
-    assert json.loads((tmp_path / "out" / "details.json").read_text())["videos"]
+    rows = read_robustness(tmp_path / "out" / "robustness.json").rows
+    assert [(row.perturbation, row.level) for row in rows] == [("GB", "1"), ("GB", "5")]
+    clean, *perturbed = (
+        {video["filename"]: video["score"] for video in json.loads(path.read_text())["videos"]}
+        for path in (tmp_path / "out" / name for name in ("details.json", "perturbed/GB_1.json", "perturbed/GB_5.json"))
+    )
+    assert clean != perturbed[0] != perturbed[1]
+    assert "Under perturbations" in (tmp_path / "out" / "index.html").read_text() and "GB:5" in out
+    written = (tmp_path / "out" / "details.json").stat().st_mtime_ns
+    assert run_main(evaluate.main, *words)[0] == 0  # finished: nothing is scored again
+    assert (tmp_path / "out" / "details.json").stat().st_mtime_ns == written

@@ -11,6 +11,7 @@ import numpy as np
 
 from deepfake.evaluation.evaluating import FRAME_AUC, OVERALL, EvaluatedVideo, Evaluation
 from deepfake.evaluation.reporting import FEW, NAMES, ORDER, bracketed, most_wrong, number, shown_metrics
+from deepfake.evaluation.robustness import Robustness, curves
 from deepfake.scoring.detection_metrics import LabeledScores
 from deepfake.scoring.reliability import BINS, reliability_bins
 from deepfake.storage.names import escape, file_name
@@ -29,12 +30,15 @@ _ROOM = len(".partial-.json (99999)")
 _MOST_BYTES = 255 - _ROOM
 
 
-def render_evaluation(evaluation: Evaluation, out: Path, reports: Path | None = None) -> str:
+def render_evaluation(
+    evaluation: Evaluation, out: Path, reports: Path | None = None, robustness: Robustness | None = None
+) -> str:
     """Return the page. Names are escaped.
 
     Args:
         out: the folder that the page is for: links are relative to it.
         reports: the folder of the videos' reports, to link to those that are there.
+        robustness: what perturbations cost, if it was measured.
     """
     overall = evaluation.cells[0]
     of = evaluation.labeled_scores()
@@ -55,6 +59,8 @@ def render_evaluation(evaluation: Evaluation, out: Path, reports: Path | None = 
         with_interval=WITH_INTERVAL,
         few=FEW,
         plots=_plots(of),
+        robustness=robustness,
+        curves=None if robustness is None else _plot(lambda axes: _draw_robustness(axes, robustness), (8.4, 4.2)),
         wrong=[(video, report_link(video, out, reports)) for video in most_wrong(evaluation, MOST_WRONG)],
         shown=escape,
     )
@@ -75,10 +81,10 @@ def _plots(of: LabeledScores) -> dict[str, str]:
     return plots
 
 
-def _plot(draw: Callable[[Axes], None]) -> str:
+def _plot(draw: Callable[[Axes], None], size: tuple[float, float] = (4.2, 3.8)) -> str:
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(4.2, 3.8), layout="constrained")
+    figure = Figure(figsize=size, layout="constrained")
     axes = figure.add_subplot()
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(alpha=0.25)
@@ -111,3 +117,17 @@ def _draw_bins(axes: Axes, of: LabeledScores) -> None:
     axes.plot([0, 1], [0, 1], "--", color=DIM, lw=1)
     axes.plot(bins.predicted, bins.observed, "o-", color=LINE_COLOR, lw=1.6, markersize=5)
     axes.set(xlabel="mean probability of a bin", ylabel="share of fakes", xlim=(0, 1), ylim=(-0.03, 1.03))
+
+
+def _draw_robustness(axes: Axes, found: Robustness) -> None:
+    axes.axhline(found.clean[0], color=DIM, lw=1, ls="--", label="clean")
+    most = 1
+    for name, rows in curves(found).items():
+        places = np.arange(1, len(rows) + 1)
+        most = max(most, len(rows))
+        (line,) = axes.plot(places, [row.auc[0] for row in rows], "o-", lw=1.6, markersize=4, label=name)
+        axes.fill_between(
+            places, [row.auc[1] for row in rows], [row.auc[2] for row in rows], color=line.get_color(), alpha=0.08
+        )
+    axes.set(xlabel="level", ylabel="AUC, shaded: 95 % interval", xticks=range(1, most + 1))
+    axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))

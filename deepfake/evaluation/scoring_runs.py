@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import importlib
+import json
 import math
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deepfake.evaluation.recorded import RecordedRun, ScoredVideo
 from deepfake.storage.journal import Journal
+from deepfake.storage.json_files import read_mapping
 
 if TYPE_CHECKING:
     from deepfake.prediction.predictor import Predictor
@@ -77,6 +79,22 @@ class DetectorRun:
         """Return all scores, and remove the journal."""
         self._journal.remove()
         return RecordedRun(self.videos, {"detector": self._name})
+
+
+def is_finished(details: Path, run: Mapping[str, Any], videos: Collection[str]) -> bool:
+    """Return whether a details file holds these videos, scored by a run of this description."""
+    if not details.is_file():
+        return False
+    content = read_mapping(details, "details")
+    try:
+        names = {video["filename"] for video in content["videos"]}
+        found = {key: content[key] for key in ("models", "crop_recipes", "settings")}
+    except (KeyError, TypeError):  # not the details of a prediction
+        return False
+    wanted = json.loads(json.dumps({key: run[key] for key in found}))
+    for described in (found, wanted):  # what was found of precision counts the videos of each run
+        described["settings"] = {k: v for k, v in described["settings"].items() if k != "precision_check"}
+    return names == set(videos) and found == wanted
 
 
 def training_facts(predictor: Predictor) -> dict[str, str]:
