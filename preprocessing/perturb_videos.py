@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from deepfake.cli.reading_options import add_limits, chosen_limits
-from deepfake.media.encode import CRF_RANGE
+from deepfake.media.encode import CRF_RANGE, NEARLY_LOSSLESS
 from deepfake.media.files import FoundVideos, find_videos
 from deepfake.media.video import LIMITS, ReadLimits
 from deepfake.parallel.workers import Task
@@ -20,7 +20,7 @@ from deepfake.storage.locks import writing_folder
 from deepfake.storage.own_folders import METADATA_NAME
 from deepfake.synthesis.perturbations.kinds import PERTURBATIONS
 from deepfake.synthesis.perturbations.perturbation import SEED, SUITES, Perturbation, parse_perturbations
-from deepfake.synthesis.perturbations.perturbed_video import NEARLY_LOSSLESS, write_perturbed
+from deepfake.synthesis.perturbations.perturbed_video import write_perturbed
 from preprocessing.pipeline.arguments import (
     add_cluster_options,
     add_mix_settings,

@@ -23,6 +23,9 @@ from deepfake.storage.atomic import atomic_file
 CRF_RANGE = range(52)
 """x264's constant rate factors: 0 is lossless, 51 the worst."""
 
+NEARLY_LOSSLESS = 10
+"""x264's rate factor at which no difference can be seen."""
+
 H264 = "h264"
 
 _FPS_DENOMINATOR = 1001

@@ -15,12 +15,9 @@ from pathlib import Path
 import numpy as np
 
 from deepfake.media.containers import container_of
-from deepfake.media.encode import Encoding, transcode, write_video
+from deepfake.media.encode import NEARLY_LOSSLESS, Encoding, transcode, write_video
 from deepfake.media.video import LIMITS, Frame, ReadLimits, Video, VideoInfo, open_video
 from deepfake.synthesis.perturbations.perturbation import Perturbation, VideoPlan
-
-NEARLY_LOSSLESS = 10
-"""The constant rate factor of H.264 where encoding is no part of the perturbation: no difference can be seen."""
 
 _LOSSLESS = 0
 _PICTURE_FPS = 25.0

@@ -2,14 +2,17 @@
 
 import contextlib
 import sys
+import tempfile
 import threading
 
 import psutil
 import pytest
 
-from deepfake.media.video import ReadLimits, SpreadFrames, VideoError, iter_spread
+from deepfake.media.video import ReadLimits, SpreadFrames, VideoError, chosen_frames, iter_spread
 from deepfake.prediction import face_stream
 from deepfake.prediction.face_collector import FaceCollector, FaceSource, FaceView
+from deepfake.synthesis.perturbations.perturbation import parse_perturbations
+from deepfake.synthesis.perturbations.perturbed_video import open_perturbed
 from serving.upload_options import UPLOAD_MEMORY
 from tests.data.clips import draw, gradient
 
@@ -27,6 +30,29 @@ def test_detecting_beside_the_decoding_processes_finds_the_same(face_clips):
     assert outcomes[face_clips / "a.mp4"].found == direct.found
     assert (outcomes[face_clips / "a.mp4"].images[view] == direct.images[view]).all()
     assert outcomes[face_clips / "faceless.mp4"].found == {source: []}
+
+
+@pytest.mark.parametrize("word", ["CS:5", "VC:5"])
+def test_a_perturbed_finder_sees_perturbed_videos(word, face_clips, tmp_path, monkeypatch):
+    """Frame by frame or through the encoder, detected in the reading processes or beside them."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    (perturbation,) = parse_perturbations(word)
+    view = FaceView(FaceSource(frames=SpreadFrames(3)), 64)
+    finder = face_stream.FaceFinder([view], workers=2)
+    clip = face_clips / "a.mp4"
+    plain = dict(finder.stream([clip]))[clip]
+    outcomes = dict(finder.perturbed(perturbation).stream([clip, face_clips / "broken.mp4"]))
+    assert isinstance(outcomes[face_clips / "broken.mp4"], VideoError)
+    with open_perturbed(clip, perturbation) as video:
+        expected = finder.collector.collect(chosen_frames(video, finder.collector.choices))
+    beside = dict(face_stream._faces_on_cuda([clip], finder.collector.perturbed(perturbation), 1))
+    for faces in (outcomes[clip], beside[clip]):
+        assert faces.found == expected.found and len(faces.images[view]) == 3
+        assert (faces.images[view] == expected.images[view]).all()
+        assert (faces.images[view] != plain.images[view]).any()
+    again = dict(finder.stream([clip]))[clip]
+    assert (again.images[view] == plain.images[view]).all(), "the finder itself is as it was"
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="GNU's C library keeps freed blocks")

@@ -6,6 +6,7 @@ import pytest
 
 from deepfake.prediction.loading import build_predictor
 from deepfake.prediction.run import PredictionRun
+from deepfake.synthesis.perturbations.perturbation import Perturbation
 from tests.data.predicting import on_frames
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -44,3 +45,17 @@ def test_a_run_that_does_not_resume_starts_over(predictor, videos, tmp_path):
     output = tmp_path / "scores.csv"
     dict(PredictionRun(predictor, videos[:2], output).predict())
     assert dict(PredictionRun(predictor, videos[:2], output).predict()).keys() == set(videos[:2])
+
+
+def test_results_of_perturbed_videos_are_none_of_the_others(predictor, videos, tmp_path):
+    output = tmp_path / "scores.csv"
+    noisy = predictor.perturbed(Perturbation("GNC", "5"))
+    assert noisy.run["settings"]["perturbation"] == {"name": "GNC", "level": "5", "seed": 777}
+    assert "perturbation" not in predictor.run["settings"]
+    run = PredictionRun(noisy, videos[:2], output)
+    with contextlib.closing(run.predict()) as stream:
+        path, perturbed = next(stream)
+    clean = predictor.predict(path)
+    assert clean.score is not None and perturbed.score != clean.score
+    assert PredictionRun(predictor, videos[:2], output).resume() == 0
+    PredictionRun(noisy, videos[:2], output).finish()

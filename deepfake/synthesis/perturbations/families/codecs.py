@@ -6,13 +6,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from deepfake.media.encode import Encoding
+from deepfake.media.encode import NEARLY_LOSSLESS, Encoding
 from deepfake.synthesis.perturbations.kinds import named, videowise
 
 PLATFORM_SIDE = 720
 """Pixels of the shorter side to which platforms reduce what is larger."""
-
-_NEARLY_LOSSLESS = 10
 
 
 @videowise("h264", named(18, 23, 28, 33, 40))
@@ -42,7 +40,7 @@ def av1(crf: int, video: np.random.Generator) -> Sequence[Encoding]:
 @videowise("fps", named(24, 15, 10, 5))
 def frame_rate(fps: int, video: np.random.Generator) -> Sequence[Encoding]:
     """At most the level's frames a second: others are left out, none is doubled (a ladder in AugLy's range)."""
-    return [Encoding(_NEARLY_LOSSLESS, fps=fps)]
+    return [Encoding(NEARLY_LOSSLESS, fps=fps)]
 
 
 @videowise("social", named(23, 28, 33))
