@@ -18,17 +18,21 @@ from deepfake.datasets.folds import (
     SEED,
     FoldRow,
     check_leaks,
+    describe_split_leaks,
     describe_unattributed,
     describe_uneven,
     families,
+    folds_by_official,
     folds_by_original,
     folds_by_part,
     write_folds,
 )
+from deepfake.datasets.label_words import TRAIN
 from deepfake.datasets.records import Dataset, VideoRecord
 from deepfake.storage.locks import writing_table
 from deepfake.storage.names import escape
 from preprocessing.pipeline.arguments import (
+    USUAL_LAYOUT,
     add_crops_dir,
     add_dataset_options,
     chosen_dataset,
@@ -40,7 +44,9 @@ from preprocessing.pipeline.arguments import (
 STEP = Path(__file__).stem
 
 EVEN_SPLITS = 5
-"""What is proposed where the split by parts is uneven."""
+"""What is proposed where the split by parts is uneven, and the usual number for other data sets than DFDC."""
+
+SPLITTERS = (PART, ORIGINAL, OFFICIAL) = ("part", "original", "official")
 
 
 def parse_args() -> argparse.Namespace:
@@ -55,11 +61,15 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument(
         "--split-by",
-        choices=["part", "original"],
-        default="part",
-        help="part: DFDC's part folders, 50 / N of them a fold; original: any data set (default: %(default)s)",
+        choices=SPLITTERS,
+        help="part: DFDC's part folders, 50 / N of them a fold; original: each original with its fakes, or what else "
+        "the data set groups; official: val is fold 0 and train fold 1 (train dealt out by original where there is no "
+        "val), test is left out (default: part for DFDC, official where train and val or test are there, else "
+        "original)",
     )
-    parser.add_argument("--n-splits", type=positive_int, default=N_SPLITS, metavar="N", help="default: %(default)s")
+    parser.add_argument(
+        "--n-splits", type=positive_int, metavar="N", help=f"default: {N_SPLITS} for DFDC, else {EVEN_SPLITS}"
+    )
     parser.add_argument(
         "--parts",
         type=positive_int,
@@ -71,7 +81,9 @@ def parse_args() -> argparse.Namespace:
         "--seed", type=int, default=SEED, help="of the split and the rows' order (default: %(default)s)"
     )
     parser.add_argument(
-        "--include-unpaired", action="store_true", help="also reals of which there is no fake (published: left out)"
+        "--include-unpaired",
+        action="store_true",
+        help="also DFDC's reals of which there is no fake (published: left out); of other data sets all are taken",
     )
     parser.add_argument(
         "--check", action="store_true", help="only check, by the metadata, that the videos can be split; write nothing"
@@ -83,12 +95,14 @@ def main() -> int:
     args = parse_args()
     layout = chosen_root(args)
     dataset = chosen_dataset(args)
-    videos = chosen_videos(dataset, args.include_unpaired)
+    videos = chosen_videos(dataset, args.include_unpaired or dataset.layout != USUAL_LAYOUT)
+    choose_split(dataset, videos, args)
     folds = split(dataset, videos, args)
     for oddity in find_oddities(dataset, videos, folds, args):
         print(f"{STEP}: warning: {oddity}", file=sys.stderr)
     if args.check:
         return 0
+    videos = [video for video in videos if video.video_id in folds]
     out = args.out or layout.folds_csv
     with writing_table(out, layout.root):
         rows = [row for video in videos for row in video_rows(video, layout, folds[video.video_id])]
@@ -99,9 +113,27 @@ def main() -> int:
     left_out = len(dataset.videos) - len(videos)
     print(
         f"{STEP}: {len(rows)} crops of {len(videos) - without} videos in {len({row.fold for row in rows})} folds: {out}"
-        f" ({without} videos without crops, {left_out} reals or fakes without a counterpart left out)"
+        f" ({without} videos without crops, {left_out} {left_out_kinds(args)} left out)"
     )
     return 0
+
+
+def left_out_kinds(args: argparse.Namespace) -> str:
+    kinds = "reals or fakes without a counterpart"
+    return f"{kinds}, videos of test or of no split" if args.split_by == OFFICIAL else kinds
+
+
+def choose_split(dataset: Dataset, videos: Sequence[VideoRecord], args: argparse.Namespace) -> None:
+    """Set how videos are split, where the command line leaves it open; print it, if it is not DFDC's way."""
+    is_dfdc = dataset.layout == USUAL_LAYOUT
+    if args.split_by is None:
+        has_official = TRAIN in dataset.splits and len(dataset.splits) > 1
+        args.split_by = PART if is_dfdc else OFFICIAL if has_official else ORIGINAL
+        if not is_dfdc:
+            print(f"{STEP}: split by {args.split_by} (--split-by chooses)", file=sys.stderr)
+    if args.n_splits is None:
+        dealt = [video for video in videos if args.split_by != OFFICIAL or video.split == TRAIN]
+        args.n_splits = N_SPLITS if is_dfdc else max(1, min(EVEN_SPLITS, len(set(families(dealt).values()))))
 
 
 def split(dataset: Dataset, videos: Sequence[VideoRecord], args: argparse.Namespace) -> dict[str, int]:
@@ -115,7 +147,9 @@ def split(dataset: Dataset, videos: Sequence[VideoRecord], args: argparse.Namesp
             f"{args.root_dir}: its metadata names no real video with a fake of it; --include-unpaired takes reals "
             'alone (preprocess_data.sh: FOLDS_ARGS="--include-unpaired")'
         )
-    if args.split_by == "part":
+    if args.split_by == OFFICIAL:
+        return folds_by_official(videos, args.n_splits, args.seed)  # kept as published, leaks are warned of
+    if args.split_by == PART:
         folds = folds_by_part(videos, args.n_splits, args.parts)
     else:
         folds = folds_by_original(videos, args.n_splits, args.seed)
@@ -134,7 +168,10 @@ def find_oddities(
             f"{len(orphans)} of {len(dataset.fakes)} fakes are left out: their originals (e.g. {example}) are no real "
             "videos of the data set"
         )
-    if args.split_by == "original" and dataset.unattributed:
+    if args.split_by == OFFICIAL:
+        leaks = describe_split_leaks(dataset)
+        return found + ([leaks] if leaks else [])
+    if args.split_by == ORIGINAL and dataset.unattributed:
         found.append(describe_unattributed(dataset))
     if uneven := describe_uneven(videos, folds, args.n_splits):
         originals = len(set(families(videos).values()))

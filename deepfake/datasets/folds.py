@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from deepfake.datasets.data_root import DataRoot, diff_name, landmark_name, parse_crop_name
+from deepfake.datasets.label_words import TRAIN, VAL
 from deepfake.datasets.records import SPLIT_BY_ORIGINAL, Dataset, VideoRecord, families_of
 from deepfake.storage.names import is_plain_name
 from deepfake.storage.tables import read_table, write_table
@@ -87,8 +88,8 @@ def folds_by_part(videos: Iterable[VideoRecord], n_splits: int = N_SPLITS, parts
 
 
 def families(videos: Iterable[VideoRecord]) -> dict[str, str]:
-    """Video id -> its family: the id of the first original, which its fakes and fakes of these share."""
-    return families_of({video.video_id: video.identity for video in videos})
+    """Video id -> its family: the first original or the group that it, its fakes and fakes of these share."""
+    return families_of({video.video_id: video.group for video in videos})
 
 
 def folds_by_original(videos: Iterable[VideoRecord], n_splits: int = N_SPLITS, seed: int = SEED) -> dict[str, int]:
@@ -104,6 +105,25 @@ def folds_by_original(videos: Iterable[VideoRecord], n_splits: int = N_SPLITS, s
     random.Random(seed).shuffle(originals)
     dealt = {original: i % n_splits for i, original in enumerate(originals)}
     return {video_id: dealt[family] for video_id, family in family_of.items()}
+
+
+def folds_by_official(videos: Iterable[VideoRecord], n_splits: int = N_SPLITS, seed: int = SEED) -> dict[str, int]:
+    """Video id -> fold, for the official splits: val is fold 0 and train fold 1.
+
+    Training validates on one fold and learns from all others, so test videos are in none, nor videos without a split.
+    Without an official val, the videos of train are dealt out as `folds_by_original` does.
+
+    Raises:
+        FoldError: no video of train, or fewer originals than splits.
+    """
+    by_split: dict[str | None, list[VideoRecord]] = {}
+    for video in videos:
+        by_split.setdefault(video.split, []).append(video)
+    if TRAIN not in by_split:
+        raise FoldError("no video of the official split train; split by original instead")
+    if VAL not in by_split:
+        return folds_by_original(by_split[TRAIN], n_splits, seed)
+    return {video.video_id: fold for fold, split in enumerate((VAL, TRAIN)) for video in by_split[split]}
 
 
 def draw_share(families: Iterable[str], share: float, seed: int = SEED) -> set[str]:
@@ -138,6 +158,22 @@ def describe_uneven(videos: Iterable[VideoRecord], folds: Mapping[str, int], n_s
     if sizes[most] > MOST_UNEVEN * sizes[least]:
         return f"fold {most} gets {sizes[most]} videos, fold {least} only {sizes[least]}"
     return None
+
+
+def describe_split_leaks(dataset: Dataset) -> str | None:
+    """Say which groups have videos in several official splits; None if none has."""
+    splits: dict[str, set[str]] = {}
+    for video in dataset.videos.values():
+        if video.split is not None:
+            splits.setdefault(video.group, set()).add(video.split)
+    leaks = sorted(group for group, there in splits.items() if len(there) > 1)
+    if not leaks:
+        return None
+    there = " and ".join(sorted(splits[leaks[0]]))
+    return (
+        f"{len(leaks)} of {len(splits)} groups (originals with their fakes, or persons) have videos in several "
+        f"official splits, e.g. {leaks[0]!r:.100} in {there}; they are kept as published"
+    )
 
 
 def describe_unattributed(dataset: Dataset) -> str:

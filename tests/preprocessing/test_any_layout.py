@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 
 from deepfake.datasets.data_root import DataRoot
+from deepfake.datasets.folds import read_folds
 from deepfake.media.images import write_image
 from deepfake.synthesis.portraits import PERSONS, read_portrait
 from preprocessing import generate_folds, preprocess_videos, status
 from tests.data.clips import draw
-from tests.data.dataset_trees import Write, make_ffpp
+from tests.data.dataset_trees import Write, make_celeb_df, make_celeb_df_pp, make_ffiw, make_ffpp, make_ffpp_kaggle
 
 SIDE = 256
 
@@ -69,3 +70,26 @@ def test_outputs_go_elsewhere_where_the_set_stays_as_it_is(tmp_path, write, run,
     assert DataRoot(out).folds_csv.is_file()
     assert run(status, root, *chosen) == 0
     assert run(status, root, "--out-root", str(out)) == 3  # all of the data set, most of it not done
+
+
+@pytest.mark.parametrize(
+    ("make", "arguments", "taken", "warned"),
+    [(make_ffiw, [], "split by official", ""), (make_celeb_df_pp, [], "split by official", "in test and train"),
+     (make_celeb_df, ["--split-by", "original"], "", ""), (make_ffpp_kaggle, [], "split by original", "")],
+)  # fmt: skip
+def test_how_a_data_set_is_split_is_said(tmp_path, run, capsys, make, arguments, taken, warned):
+    make(tmp_path)
+    assert run(generate_folds, tmp_path, "--check", *arguments) == 0
+    said = capsys.readouterr().err
+    assert taken in said and warned in said
+    assert bool(taken) == ("split by " in said)
+
+
+def test_official_folds_have_crops_of_train_and_val_alone(tmp_path, write, run):
+    make_ffiw(tmp_path, write)
+    assert run(preprocess_videos, tmp_path, "--workers", "1") == 0
+    assert run(generate_folds, tmp_path) == 0
+    table = read_folds(tmp_path / "folds.csv")
+    folds = dict(zip(table["video"], table["fold"]))
+    assert folds == {"source_train_0001": 1, "target_train_0001": 1, "source_val_0001": 0, "target_val_0001": 0}
+    assert set(table["label"]) == {0, 1}

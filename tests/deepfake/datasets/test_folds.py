@@ -12,15 +12,17 @@ from deepfake.datasets.folds import (
     FoldError,
     FoldRow,
     check_leaks,
+    describe_split_leaks,
     describe_uneven,
     draw_share,
     families,
+    folds_by_official,
     folds_by_original,
     folds_by_part,
     read_folds,
     write_folds,
 )
-from deepfake.datasets.records import VideoRecord
+from deepfake.datasets.records import Dataset, VideoRecord
 from deepfake.storage.tables import TableError
 
 
@@ -123,6 +125,38 @@ def test_parts_are_consecutive_and_every_fold_is_used(parts, data):
     assert ordered == sorted(ordered)
     assert set(ordered) == set(range(n_splits))
     assert all(ordered.count(fold) == parts // n_splits for fold in range(n_splits - 1))
+
+
+def in_split(name: str, split: str | None, group: str = "") -> VideoRecord:
+    return VideoRecord(name, Path(f"{name}.mp4"), 0, split=split, group=group)
+
+
+def test_what_a_data_set_groups_shares_a_fold():
+    videos = [VideoRecord(f"{n}{k}", Path("v"), k, group=f"person {n}") for n in range(5) for k in range(2)]
+    folds = folds_by_original(videos, 5)
+    assert all(folds[f"{n}0"] == folds[f"{n}1"] for n in range(5)) and len(set(folds.values())) == 5
+
+
+def test_official_splits_are_folds_and_nobody_trains_on_test():
+    videos = [in_split("a", "train"), in_split("b", "val"), in_split("c", "test"), in_split("d", None)]
+    assert folds_by_official(videos) == {"a": 1, "b": 0}
+
+
+def test_without_an_official_val_train_is_dealt_out():
+    videos = [in_split(name, "train", name[0]) for name in ("a1", "a2", "b1", "b2")] + [in_split("c", "test")]
+    folds = folds_by_official(videos, 2)
+    assert set(folds) == {"a1", "a2", "b1", "b2"}
+    assert folds["a1"] == folds["a2"] != folds["b1"] == folds["b2"]
+    with pytest.raises(FoldError, match="split train"):
+        folds_by_official([in_split("c", "test")])
+
+
+def test_groups_in_two_official_splits_are_described():
+    videos = [in_split("a1", "train", "a"), in_split("a2", "test", "a"), in_split("b", "val"), in_split("c", None)]
+    described = describe_split_leaks(Dataset({video.video_id: video for video in videos}))
+    assert described is not None
+    assert "1 of 2 groups" in described and "'a' in test and train" in described
+    assert describe_split_leaks(Dataset({video.video_id: video for video in videos[1:]})) is None
 
 
 def test_parts_that_the_rule_does_not_know():
