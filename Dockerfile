@@ -11,7 +11,7 @@ ARG TZ=UTC
 ENV TZ=${TZ} \
     LANG=C.UTF-8 \
     PYTHONUNBUFFERED=1
-# The compiler and Python's headers: for networks in bf16 on a CPU (deepfake/models/inference/_bf16.c), and for --compile.
+# The compiler and Python's headers: for --compile.
 RUN apt-get update && \
     DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends g++ python3-dev tzdata && \
     rm -rf /var/lib/apt/lists/* && \

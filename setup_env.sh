@@ -28,7 +28,7 @@ find_python() {
 # What the environment was made from: it is made anew when this changes, and when the checkout has moved.
 environment_facts() {
     echo "$project_root"
-    cat "$project_root"/{requirements.txt,constraints.txt,pyproject.toml} "$project_root"/deepfake/models/inference/*.c
+    cat "$project_root"/{requirements.txt,constraints.txt,pyproject.toml}
 }
 
 # made_from STAMP: whether what the stamp is for was installed from the facts of today.

@@ -133,11 +133,7 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> int:
     args = parse_args()
-    import torch
-
-    from deepfake.models.inference.silu import can_run_silu
     from deepfake.models.precision import choose_device
-    from deepfake.parallel.threads import share
 
     device = choose_device(args.device)
     with tempfile.TemporaryDirectory(prefix="bench_predict_") as scratch:
@@ -146,9 +142,6 @@ def main() -> int:
         job = Job(list(name_videos(find_videos(args.videos)).values()), members, device, args.workers)
         print(f"{len(job.videos)} videos, {args.frames} frames each; {', '.join(path.name for path in checkpoints)}")
         print(f"{processor()}, {default_workers()} cores; {device}; {job.workers} workers")
-        if device == "cpu":
-            built = can_run_silu(torch.bfloat16, share(torch.get_num_threads())[1])
-            print(f"SiLU in bf16 (torch): {'deepfake/models/inference/_bf16.c' if built else 'oneDNN'}")
         if args.batches:
             print_batches(job, choose_ways(args, device))
         else:

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 NEEDED = ["setup_env.sh", "signals.sh", "requirements.txt", "constraints.txt", "pyproject.toml"]
-NEEDED += ["deepfake/models/inference/_bf16.c"]
 
 # In the place of Python, whose real installation takes minutes and gigabytes: writes down what it is asked to do.
 PROGRAM = """#!/bin/bash

@@ -14,8 +14,6 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.hooks import RemovableHandle
 from torch.utils.weak import WeakTensorKeyDictionary
 
-from deepfake.models.inference.squeeze_excite import FastSqueezeExcite
-
 
 @dataclass(frozen=True)
 class Folded:
@@ -23,13 +21,11 @@ class Folded:
 
     Attributes:
         activations: a convolution -> what has taken the place of its batch norm.
-        squeeze_excites: such an activation -> the FastSqueezeExcite that alone reads what it puts out.
         shapes: a convolution -> the (n, c, h, w) that it was given.
     """
 
     network: nn.Module
     activations: dict[str, str]
-    squeeze_excites: dict[str, str]
     shapes: dict[str, torch.Size]
 
 
@@ -55,7 +51,7 @@ def fold_batch_norms(network: nn.Module, batch: torch.Tensor) -> Folded:
         )
         conv.register_parameter("bias", bias)
         replace_module(network, norm_name, _activation_of(norm))
-    return Folded(network, fed, look.readers_of(nn.BatchNorm2d, FastSqueezeExcite), look.shapes)
+    return Folded(network, fed, look.shapes)
 
 
 def replace_module(network: nn.Module, name: str, module: nn.Module) -> None:
@@ -79,8 +75,7 @@ class _Seen:
 
 
 class _Look:
-    """Which convolutions, batch norms with running statistics, and FastSqueezeExcites of a network read each
-    other's outputs.
+    """Which convolutions and batch norms with running statistics of a network read each other's outputs.
 
     Attributes:
         shapes: a convolution -> its input's shape.
@@ -135,7 +130,7 @@ class _Look:
 def _is_watched(module: nn.Module) -> bool:
     if isinstance(module, nn.BatchNorm2d):
         return module.track_running_stats and module.affine
-    return isinstance(module, nn.Conv2d | FastSqueezeExcite)
+    return isinstance(module, nn.Conv2d)
 
 
 class _Reads(TorchDispatchMode):

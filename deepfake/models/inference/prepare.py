@@ -1,8 +1,8 @@
 """The form of a network that scores: the same function of its pictures, cheaper.
 
 Batch norms are folded into the convolutions before them (in float32, before anything is rounded), weights are kept in
-the type that the convolutions compute in, layers in channels-last order; on x86 processors convolutions are packed, and
-what lies between them is C of our own in bfloat16; compiled on demand.
+the type that the convolutions compute in, layers in channels-last order; on x86 processors convolutions are packed;
+compiled on demand.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ from torch import nn
 from deepfake.models.inference.folding import fold_batch_norms
 from deepfake.models.inference.packing import can_pack, pack_convolutions
 from deepfake.models.inference.rectifiers import replace_rectifiers
-from deepfake.models.inference.silu import can_run_silu, replace_silu
 from deepfake.models.inference.squeeze_excite import replace_squeeze_excite
 from deepfake.models.precision import PRECISIONS
 
@@ -50,8 +49,6 @@ def for_inference(network: nn.Module, precision: str, batch: torch.Tensor, compi
         folded = fold_batch_norms(network, batch.to(own))
         if reduced:
             _cast(network, dtype)
-        if weights.device.type == "cpu" and can_run_silu(dtype, torch.get_num_threads()):
-            replace_silu(folded)
         if packs and not compiled:
             network = pack_convolutions(folded)
         elif packs:  # the compiler packs, too, and fuses rectifiers

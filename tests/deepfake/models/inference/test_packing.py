@@ -108,7 +108,7 @@ def test_what_is_no_plain_convolution_stays():
     x = torch.randn(1, 3, 8, 8)
     expected = network(x)
     shapes = {name: torch.Size((1, 8, 8, 8)) for name in "01235"} | {"0": x.shape}
-    packed = pack_convolutions(Folded(network, {"3": "4", "5": "6"}, {}, shapes))
+    packed = pack_convolutions(Folded(network, {"3": "4", "5": "6"}, shapes))
     kinds = [type(module) for module in packed]
     assert kinds == [Own, nn.Conv2d, nn.Conv2d, PackedProduct, nn.Identity, PackedConv2d, nn.Tanh]
     assert packed(x) == pytest.approx(expected, abs=1e-5)
