@@ -8,7 +8,6 @@ import deepfake.parallel.interrupts
 import argparse
 import subprocess
 import sys
-from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 
@@ -26,6 +25,7 @@ from preprocessing.pipeline.arguments import (
     root_arguments,
     run_main,
 )
+from preprocessing.pipeline.text_table import format_table
 
 COLUMNS = ("step", "videos", "done", "missing", "failed", "videos/s", "time left", "disk used", "disk expected")
 _UNKNOWN = "-"
@@ -67,7 +67,7 @@ def main() -> int:
             retry(stage, layout, args)
     states = [look_at(stage, layout, dataset, stage.runs(layout)) for stage in STAGES]
     states = [state for state in states if state.is_shown]
-    print_table([COLUMNS, *map(table_row, states)])
+    print(format_table([COLUMNS, *map(table_row, states)]))
     for state in states:
         for video, reason in list(state.failed.items())[:_MANY]:
             print(one_line(f"failed: {state.stage.name}: {video}: {reason}"))
@@ -111,12 +111,6 @@ def retry(stage: Stage, layout: DataRoot, args: argparse.Namespace) -> None:
         raise KeyboardInterrupt
     if code not in (0, EXIT_SOME_FAILED):
         raise ValueError(f"{stage.name}: the step stopped with exit code {code}")
-
-
-def print_table(rows: Sequence[Sequence[str]]) -> None:
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    for name, *cells in rows:
-        print("  ".join([name.ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(cells, widths[1:]))]))
 
 
 if __name__ == "__main__":
