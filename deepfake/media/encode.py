@@ -106,6 +106,8 @@ class Encoding:
             # -2: as the aspect ratio says, to an even number.
             even = f"trunc(min({side},{{}})/2)*2"
             filters.append(f"scale=w='if(gt(iw,ih),-2,{even.format('iw')})':h='if(gt(iw,ih),{even.format('ih')},-2)'")
+        if self.codec != H264:  # the others have half-size chroma, which needs an even width and height
+            filters.append("crop=trunc(iw/2)*2:trunc(ih/2)*2:0:0")
         return ",".join(filters)
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
+from deepfake.media.encode import write_video
 from deepfake.media.video import count_frames, iter_every, open_video
 from deepfake.parallel.pool import stream
 from deepfake.storage.registry import UnknownName
@@ -232,6 +233,15 @@ def test_codecs_encode_and_each_level_takes_fewer_bytes(name, decoder, clip, tmp
     assert all(codec_of(path) == (decoder, 1) and count_frames(path) == 12 for _, path in found)
     again = size(f"{name}:{levels[1]}", clip, tmp_path)[1].read_bytes()
     assert again == found[0][1].read_bytes()
+
+
+@pytest.mark.parametrize("name", ["h264", "h265", "vp9", "av1", "fps", "social"])
+def test_frames_of_odd_sizes_are_encoded_too(name, image, tmp_path):
+    write_video(tmp_path / "odd.mp4", iter([image[:47, :63]] * 3), 25)
+    with open_perturbed(tmp_path / "odd.mp4", parse_perturbations(name)[0]) as video:
+        (frame,) = video.exactly([0])
+    assert frame.image.shape in ((47, 63, 3), (46, 62, 3))
+    assert np.abs(frame.image.astype(int) - image[:47, :63][: frame.image.shape[0], : frame.image.shape[1]]).mean() < 12
 
 
 def test_frames_are_left_out_and_never_doubled(clip, tmp_path):
