@@ -14,7 +14,7 @@ from deepfake.datasets.aligned_faces import TRAIN, VALIDATION, FaceListRow, read
 from deepfake.datasets.records import Dataset, VideoRecord
 from preprocessing.generate_face_lists import check_sets, make_rows
 from tests.data.clips import write_metadata
-from tests.data.steps import tree
+from tests.data.steps import run_here, tree
 
 pytestmark = pytest.mark.slow
 
@@ -76,14 +76,9 @@ def test_a_set_of_one_kind_is_refused(missing):
 
 
 @pytest.fixture
-def lists(project_root):
+def lists():
     """`lists(FACES, VIDEOS, ...)` runs the command."""
-
-    def run(faces: Path, videos: Path, *arguments) -> subprocess.CompletedProcess:
-        line = [sys.executable, "preprocessing/generate_face_lists.py", faces, "--metadata", videos, *arguments]
-        return subprocess.run(list(map(str, line)), cwd=project_root, capture_output=True, text=True)
-
-    return run
+    return lambda faces, videos, *more: run_here("generate_face_lists", faces, "--metadata", videos, *more)
 
 
 @pytest.fixture

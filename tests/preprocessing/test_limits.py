@@ -2,7 +2,6 @@
 
 import argparse
 import csv
-import subprocess
 import sys
 
 import pytest
@@ -16,6 +15,7 @@ from deepfake.media.video import LIMITS, ReadLimits, VideoError
 from preprocessing import preprocess_videos
 from preprocessing.pipeline.one_pass import step_arguments
 from tests.data.clips import draw, gradient, write_metadata
+from tests.data.steps import run_here
 
 pytestmark = pytest.mark.slow
 
@@ -76,12 +76,12 @@ def test_more_pixels_are_an_option(root, run_step):
     assert run_step("extract_images", root, "--max-pixels", str(HEIGHT * WIDTH)).returncode == 0
 
 
-def test_aligned_faces_have_the_options_too(root, project_root, tmp_path):
-    line = [sys.executable, "preprocessing/extract_aligned_faces.py", root, tmp_path / "faces", "--detector", "mtcnn"]
-    first = subprocess.run([*line, "--max-frames", "4"], cwd=project_root, capture_output=True, text=True)
+def test_aligned_faces_have_the_options_too(root, tmp_path):
+    line = ["extract_aligned_faces", root, tmp_path / "faces", "--detector", "mtcnn"]
+    first = run_here(*line, "--max-frames", 4)
     assert first.returncode == 3
     assert "long.mp4: more than 4 frames, the limit for one video (--max-frames raises the limit)" in first.stderr
-    second = subprocess.run([*line, "--max-frames", "9"], cwd=project_root, capture_output=True, text=True)
+    second = run_here(*line, "--max-frames", 9)
     assert second.returncode == 0 and "1 done, 1 skipped" in second.stdout, second.stderr
 
 

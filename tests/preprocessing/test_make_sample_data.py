@@ -1,8 +1,6 @@
 """preprocessing/make_sample_data.py: a small data set that the pipeline takes for a real one, and single fakes."""
 
 import csv
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -12,7 +10,7 @@ from deepfake.datasets.reading import read_dataset
 from deepfake.media.files import find_videos
 from deepfake.media.video import iter_every, probe
 from tests.data.clips import cut, draw, gradient
-from tests.data.steps import tree
+from tests.data.steps import run_here, tree
 
 pytestmark = pytest.mark.slow
 
@@ -21,20 +19,15 @@ ARTIFACTS = 3.0
 """Mean difference in gray levels that compression alone stays below."""
 
 
-def _run(project_root, *arguments) -> subprocess.CompletedProcess:
-    command = [sys.executable, "preprocessing/make_sample_data.py", *map(str, arguments)]
-    return subprocess.run(command, cwd=project_root, capture_output=True, text=True)
-
-
 def _frames(path):
     return np.stack([frame.image for frame in iter_every(path, 1)]).astype(int)
 
 
 @pytest.fixture(scope="module")
-def sample(project_root, tmp_path_factory):
+def sample(tmp_path_factory):
     """A data set of 8 clips and 4 test clips, 6 frames each; tests put back what they take."""
     root = tmp_path_factory.mktemp("sample") / "data"
-    done = _run(project_root, "--out", root, *OPTIONS, "--workers", "2")
+    done = run_here("make_sample_data", "--out", root, *OPTIONS, "--workers", "2")
     assert done.returncode == 0, done.stderr
     return root
 
@@ -94,12 +87,12 @@ def test_clips_differ_and_move(sample):
         assert np.abs(first[0] - first[-1]).mean() > ARTIFACTS
 
 
-def test_only_what_is_missing_is_made_again_and_equally(sample, project_root):
+def test_only_what_is_missing_is_made_again_and_equally(sample):
     before = {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in find_videos([sample]).videos}
     missing = [sample / "dfdc_train_part_1" / "hopper_0.mp4", sample / "test_videos" / "collins_test_hopper_test.mp4"]
     for path in missing:
         path.unlink()
-    done = _run(project_root, "--out", sample, *OPTIONS, "--workers", "1")
+    done = run_here("make_sample_data", "--out", sample, *OPTIONS, "--workers", "1")
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("1 done, 5 skipped") == 2
     for path, (content, stamp) in before.items():
@@ -107,19 +100,19 @@ def test_only_what_is_missing_is_made_again_and_equally(sample, project_root):
         assert (path.stat().st_mtime_ns == stamp) == (path not in missing)
 
 
-def test_other_settings_do_not_mix_into_a_folder(sample, project_root):
+def test_other_settings_do_not_mix_into_a_folder(sample):
     before = tree(sample)
-    done = _run(project_root, "--out", sample, *OPTIONS, "--seed", "5")
+    done = run_here("make_sample_data", "--out", sample, *OPTIONS, "--seed", "5")
     assert done.returncode == 2
     assert "was made with" in done.stderr and "--overwrite" in done.stderr and "Traceback" not in done.stderr
     assert tree(sample) == before
 
 
-def test_a_fake_of_two_clips_that_a_user_names(mini_dfdc, project_root, tmp_path):
+def test_a_fake_of_two_clips_that_a_user_names(mini_dfdc, tmp_path):
     target, source, fake = tmp_path / "ein Ziel.mp4", tmp_path / "quelle.mp4", tmp_path / "fälschung.mp4"
     cut(mini_dfdc / "dfdc_train_part_1" / "d0.mp4", target, 7)
     cut(mini_dfdc / "dfdc_train_part_3" / "d19.mp4", source, 4)
-    done = _run(project_root, "--swap", target, source, "--out", fake)
+    done = run_here("make_sample_data", "--swap", target, source, "--out", fake)
     assert done.returncode == 0, done.stderr
     assert "face replaced in 7 of 7 frames" in done.stdout
     assert probe(fake) == probe(target)
@@ -127,14 +120,14 @@ def test_a_fake_of_two_clips_that_a_user_names(mini_dfdc, project_root, tmp_path
     assert changed.max() > 20 and np.median(changed) < ARTIFACTS
 
 
-def test_what_a_swap_cannot_do_is_said(sample, project_root, tmp_path):
+def test_what_a_swap_cannot_do_is_said(sample, tmp_path):
     clip, blank = sample / "test_videos" / "collins_test.mp4", tmp_path / "blank.mp4"
     draw(blank, gradient(4))
     fake = tmp_path / "fake.mp4"
-    done = _run(project_root, "--swap", clip, blank, "--out", fake)
+    done = run_here("make_sample_data", "--swap", clip, blank, "--out", fake)
     assert done.returncode == 2 and "blank.mp4: no face found" in done.stderr and not fake.exists()
-    done = _run(project_root, "--swap", clip, blank, "--out", blank)
+    done = run_here("make_sample_data", "--swap", clip, blank, "--out", blank)
     assert done.returncode == 2 and "is there already" in done.stderr
-    done = _run(project_root, "--swap", clip, blank, "--out", clip, "--overwrite")
+    done = run_here("make_sample_data", "--swap", clip, blank, "--out", clip, "--overwrite")
     assert done.returncode == 2 and "one of the clips" in done.stderr
     assert "Traceback" not in done.stderr
