@@ -30,6 +30,7 @@ from deepfake.media.containers import (
     stream_at,
 )
 from deepfake.media.timeline import Timeline
+from deepfake.media.vp8_check import Vp8Check
 
 UNUSED_CAN_BE_SKIPPED = frozenset({"h264", "mpeg1video", "mpeg2video", "mpeg4"})
 """Decoders that know from the stream itself that no other frame refers to one, whatever the container says. (HEVC's
@@ -132,6 +133,8 @@ class Decoding:
         self._positions = {rank: n for n, rank in enumerate(self._timeline.ranks) if rank is not None}
         self._waiting: deque[DecodedFrame] = deque()
         self._bad_from: int | None = None
+        self._check: Vp8Check | None = None
+        self._differing: set[int] = set()
         self._is_interlaced = False
         self._depth = 0
         self.damage = Damage()
@@ -165,6 +168,9 @@ class Decoding:
         decoder.options = decoder_options(self._source.limits)
         decoder.thread_count = self._source.threads
         decoder.thread_type = ThreadType.AUTO
+        if Vp8Check.is_needed(decoder):
+            self._check = Vp8Check(decoder_options(self._source.limits))
+            decoder.thread_count = 1  # several hand frames on later than their packets
         return decoder
 
     def _packets(self, packets: Iterator[Packet]) -> Iterator[tuple[int, Packet]]:
@@ -219,6 +225,9 @@ class Decoding:
         for frame in frames:
             check_pixels(self._source.path, frame.width, frame.height, self._source.limits)
             self._is_interlaced |= frame.interlaced_frame
+        if self._check is not None and packet is not None and not self._check.agrees(packet, frames):
+            self._differing.add(position)
+            self._spoil(position)
         return frames
 
     def _take(self, frame: VideoFrame) -> None:
@@ -240,7 +249,7 @@ class Decoding:
         taken = DecodedFrame(rank, position, frame)
         damage.last = rank
         self._waiting.append(taken)
-        if frame.is_corrupt:
+        if frame.is_corrupt or position in self._differing:
             self._spoil(position)
         elif self._bad_from is not None and frame.key_frame and position > self._bad_from:
             self._bad_from = None
