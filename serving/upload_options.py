@@ -17,8 +17,8 @@ from deepfake.media.video import ReadLimits
 
 LOOPBACK = "127.0.0.1"
 
-UPLOAD_MEMORY = 600 << 20
-"""Bytes that reading one upload may take, more for more than the usual pixels; 4K with 10 bits takes 564 MiB."""
+UPLOAD_MEMORY = 480 << 20
+"""Bytes that reading one upload may take, more for more than the usual pixels; 4K with 10 bits takes some 440 MiB."""
 
 
 @dataclass(frozen=True)
