@@ -21,6 +21,7 @@ from deepfake.datasets.records import Dataset, VideoRecord
 from deepfake.faces.boxes import BoxFile, Face, read_boxes, write_boxes
 from deepfake.parallel.workers import Failure, write_failures
 from tests.data.clips import cut, draw, gradient, write_metadata
+from tests.data.steps import run_here
 from visualize import data_sheets
 from visualize.dataset import dataset_facts, sheets
 from visualize.dataset.augmentation_sheet import make_augmentation_sheet
@@ -37,7 +38,7 @@ ALERT = "<script>alert(1)"
 
 
 @pytest.fixture(scope="module")
-def prepared(mini_dfdc, tmp_path_factory, project_root) -> Path:
+def prepared(mini_dfdc, tmp_path_factory) -> Path:
     """Two originals and their fakes through all steps; only to be read."""
     root = tmp_path_factory.mktemp("sheets") / "data"
     for part, (real, fake) in PARTS.items():
@@ -47,8 +48,7 @@ def prepared(mini_dfdc, tmp_path_factory, project_root) -> Path:
             cut(mini_dfdc / folder.name / f"{name}.mp4", folder / f"{name}.mp4", FRAMES)
         write_metadata(folder, [f"{real}.mp4"], {f"{fake}.mp4": f"{real}.mp4"})
     for step, *arguments in STEPS:
-        command = [sys.executable, f"preprocessing/{step}.py", "--root-dir", str(root), "--workers", "1", *arguments]
-        subprocess.run(command, cwd=project_root, capture_output=True, check=True)
+        run_here(step, "--root-dir", root, "--workers", 1, *arguments).check_returncode()
     return root
 
 
