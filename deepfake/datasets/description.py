@@ -103,7 +103,8 @@ class Description:
 
 def describe(root: Path, dataset: Dataset) -> Description:
     """Return what is in a data set. Files of equal size are read to the end, others are not opened."""
-    named = {root / name for name in dataset.missing}
+    folder = root if root.is_dir() else root.parent
+    named = {folder / name for name in dataset.missing}
     videos = [video for video in dataset.videos.values() if video.path not in named]
     sizes, unreadable = _measure(videos)
     there = [video for video in videos if video.video_id in sizes]
@@ -113,14 +114,19 @@ def describe(root: Path, dataset: Dataset) -> Description:
         *_split_pairs(there, dataset),
         *_split_groups(there),
         *copies,
-        *(Finding(MISSING, name, f"named by {file}") for name, file in dataset.missing.items()),
+        *(Finding(MISSING, name, f"named by {_below(folder, file)}") for name, file in dataset.missing.items()),
         *(Finding(REJECTED, name, reason) for name, reason in dataset.rejected.items()),
         *unreadable,
         *unread,
-        *(Finding(EMPTY, video.video_id, str(video.path)) for video in there if sizes[video.video_id] == 0),
+        *(Finding(EMPTY, video.video_id, _below(folder, video.path)) for video in there if sizes[video.video_id] == 0),
         *(Finding(UNPAIRED, fake, f"of {original}") for fake, original in unpaired.items() if fake in dataset.videos),
     ]
     return Description(dataset, _parts(there, sizes), len({video.group for video in there}), findings)
+
+
+def _below(folder: Path, path: Path | str) -> str:
+    """The path as seen from the data set's folder, if it is below it."""
+    return str(Path(path).relative_to(folder)) if Path(path).is_relative_to(folder) else str(path)
 
 
 def _measure(videos: Iterable[VideoRecord]) -> tuple[dict[str, int | None], list[Finding]]:

@@ -157,7 +157,8 @@ def test_missing_and_unpaired_videos_of_dfdc(tmp_path):
     metadata.write_text(metadata.read_text().replace('"bbb.mp4": {"label"', '"../bbb.mp4": {"label"'))
     description = described(tmp_path)
     assert (description.count("real"), description.count("fake")) == (0, 2)
-    assert names(description, MISSING) == ["dfdc_train_part_0/aaa.mp4"]
+    missing = [(finding.name, finding.detail) for finding in description.by_kind[MISSING]]
+    assert missing == [("dfdc_train_part_0/aaa.mp4", "named by dfdc_train_part_0/metadata.json")]
     assert names(description, REJECTED) == ["../bbb.mp4"]
     assert names(description, UNPAIRED) == ["bbb_x"]
     assert names(description, UNREADABLE) == []
