@@ -78,6 +78,11 @@ class VideoRecord:
         return int(match[1])
 
     @property
+    def is_cut_out(self) -> bool:
+        """Whether its pictures are finished face crops: nothing is to be detected in them."""
+        return self.content == CROPS
+
+    @property
     def identity(self) -> str:
         """The original's id: what a real video and all its fakes share."""
         return self.original if self.original is not None else self.video_id

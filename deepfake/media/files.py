@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from deepfake.media.image_files import image_format
+from deepfake.media.image_files import PICTURE_SUFFIXES, image_format
 from deepfake.media.images import ImageError
 from deepfake.media.video import VideoError, begins_as_video
 from deepfake.storage.names import one_line
@@ -18,11 +18,6 @@ VIDEO_SUFFIXES = (
     *(".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v", ".qt", ".3gp", ".3g2", ".mpg", ".mpeg", ".m2v", ".vob"),
     *(".ts", ".mts", ".m2ts", ".wmv", ".asf", ".flv", ".f4v", ".ogv", ".mxf", ".dv"),
 )
-PICTURE_SUFFIXES = (
-    *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".webp", ".bmp", ".dib", ".tif", ".tiff", ".gif"),
-    *(".avif", ".avifs", ".heic", ".heif", ".hif"),
-)
-"""Of pictures that may stand where a video does."""
 
 AMBIGUOUS_SUFFIXES = ("", ".ts", ".mts")
 """Of files whose first bytes decide: those without a suffix, and names that TypeScript's files have too."""

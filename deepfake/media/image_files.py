@@ -95,6 +95,13 @@ _TIFF_SUBFILE, _TIFF_BITS, _TIFF_PHOTOMETRIC = 254, 258, 262
 ToRgb = Callable[[Image.Image], Image.Image]
 
 
+PICTURE_SUFFIXES = (
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".webp", ".bmp", ".dib", ".tif", ".tiff", ".gif"),
+    *(".avif", ".avifs", ".heic", ".heif", ".hif"),
+)
+"""Of pictures that may stand where a video does."""
+
+
 class TooManyPixels(ImageError):
     """A picture has more pixels than the limit."""
 

@@ -7,6 +7,7 @@ decoding where no other frame needs them.
 
 from __future__ import annotations
 
+import re
 import time
 from bisect import bisect_right
 from collections import deque
@@ -36,7 +37,7 @@ from deepfake.media.containers import (
 from deepfake.media.decoding import Damage, DecodedFrame, Decoding, StreamSource
 from deepfake.media.display import Display, DisplayError
 from deepfake.media.frames import EveryFrames, Frame, FrameChoice, SpreadFrames, chunked, spread_indices
-from deepfake.media.image_files import TooManyPixels, iter_image, probe_image, sniff_image
+from deepfake.media.image_files import PICTURE_SUFFIXES, TooManyPixels, iter_image, probe_image, read_still, sniff_image
 from deepfake.media.image_headers import is_web_page
 from deepfake.media.images import ImageError
 from deepfake.media.timeline import read_timeline
@@ -118,7 +119,7 @@ class Video(Protocol):
 
 
 def open_video(path: Path, threads: int = 1, limits: ReadLimits = LIMITS) -> Video:
-    """Open a video or picture by its content, whatever its name.
+    """Open a video or picture by its content, whatever its name, or a folder of pictures, which are its frames.
 
     Args:
         threads: of the decoder, 0 for its own choice. More than one make other pictures of damaged data, and fewer.
@@ -127,6 +128,8 @@ def open_video(path: Path, threads: int = 1, limits: ReadLimits = LIMITS) -> Vid
         VideoError: missing, empty, no video or picture, no decoder for it, or over a limit.
     """
     path = Path(path)
+    if path.is_dir():
+        return _PictureFolder(path, limits)
     head = read_head(path)
     if sniff_image(head) is not None:
         return _Picture(path, limits)
@@ -277,6 +280,54 @@ class _Picture:
                     yield Frame(index, image, seconds=seconds), frozenset({index})
         except ImageError as error:
             raise VideoError(str(error)) from error
+
+
+class _PictureFolder:
+    """A folder of pictures as a video: they are its frames, in the order of the numbers in their names."""
+
+    def __init__(self, path: Path, limits: ReadLimits) -> None:
+        self._limits = limits
+        named = [file for file in path.iterdir() if file.name.lower().endswith(PICTURE_SUFFIXES)]
+        self._files = sorted((file for file in named if not file.name.startswith(".")), key=_by_number)
+        if not self._files:
+            raise VideoError(f"{path}: not a regular file, nor a folder with pictures")
+        self.frames = len(self._files)
+        check_frames(path, self.frames, limits)
+        self._damage: list[str] = []
+
+    @property
+    def doubts(self) -> list[str]:
+        return list(self._damage)
+
+    def info(self) -> VideoInfo:
+        height, width = next(self.exactly([0])).image.shape[:2]
+        return VideoInfo(self.frames, width, height, fps=0)
+
+    def length(self) -> float:
+        return 0.0
+
+    def times(self) -> list[float]:
+        return [0.0] * self.frames
+
+    def exactly(self, indices: Collection[int]) -> Iterator[Frame]:
+        for frame, _ in self.nearest(indices):
+            yield frame
+
+    def nearest(self, indices: Collection[int], thorough: bool = False) -> Iterator[tuple[Frame, frozenset[int]]]:
+        deadline = time.monotonic() + self._limits.seconds
+        for index in sorted(index for index in set(indices) if index < self.frames):
+            check_deadline(self._files[index], deadline, self._limits)
+            try:
+                image = read_still(self._files[index], self._limits.pixels, self._damage)
+            except TooManyPixels as error:
+                raise VideoError(f"{error}{self._limits.cure('pixels')}") from error
+            except ImageError as error:
+                raise VideoError(str(error)) from error
+            yield Frame(index, image), frozenset({index})
+
+
+def _by_number(file: Path) -> tuple[list[int], str]:
+    return [int(digits) for digits in re.findall(r"[0-9]+", file.stem)], file.name
 
 
 class _Film:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +22,12 @@ from deepfake.faces.boxes import MARGIN, BoxFile, write_boxes
 from deepfake.faces.detectors import PRESETS, FaceDetector, get_preset
 from deepfake.faces.detectors.portable import PortableDetector
 from deepfake.faces.detectors.stream import detect_videos
-from deepfake.media.video import LIMITS, ReadLimits, iter_every
+from deepfake.media.video import LIMITS, ReadLimits, VideoError
 from deepfake.parallel.workers import Cost, Outcome, Task, output_bytes
 from deepfake.storage.locks import writing_folder
 from preprocessing.pipeline.arguments import chosen_dataset, chosen_device, root_arguments
 from preprocessing.pipeline.families import Family, FamilyJob, families, output_path
-from preprocessing.pipeline.video_steps import compare_crops, cut_crops, detect_boxes, find_landmarks
+from preprocessing.pipeline.video_steps import compare_crops, cut_crops, detect_boxes, find_landmarks, frames_to_look_at
 from preprocessing.pipeline.work import (
     Output,
     OutputResult,
@@ -165,9 +166,16 @@ def detect_on_cuda(
 
     Yields what came of each video.
     """
-    for found in detect_videos(
-        videos, lambda video: iter_every(video.path, facts["every"], limits=limits), detector, workers
-    ):
+    for video in filter(attrgetter("is_cut_out"), videos):
+        try:
+            detect_boxes(video, detector, layout, facts, limits=limits)
+        except VideoError as error:
+            yield Outcome(video, str(error))
+        else:
+            yield Outcome(video, None)
+    in_frames = [video for video in videos if not video.is_cut_out]
+    looked_at = partial(frames_to_look_at, every=facts["every"], limits=limits)
+    for found in detect_videos(in_frames, looked_at, detector, workers):
         if found.error is None:
             write_boxes(layout.boxes_file(found.item.video_id), BoxFile(found.frames, found.size, facts))
         yield Outcome(found.item, None if found.error is None else str(found.error))

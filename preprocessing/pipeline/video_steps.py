@@ -12,13 +12,13 @@ import numpy as np
 
 from deepfake.datasets.crops import CropFolder, CropName, Crops, KeptCrops, cut_out
 from deepfake.datasets.data_root import DataRoot, crop_name, diff_name, landmark_name
-from deepfake.datasets.records import VideoRecord
+from deepfake.datasets.records import VIDEO, VideoRecord
 from deepfake.faces.boxes import BoxFile, Face, as_stored, read_boxes, write_boxes
 from deepfake.faces.detectors import FaceDetector
 from deepfake.faces.landmarks import write_landmarks
 from deepfake.faces.ssim_mask import difference_mask
 from deepfake.media.images import as_written, encode_image, write_image
-from deepfake.media.video import LIMITS, ReadLimits, VideoError, chunked, iter_every, iter_frames
+from deepfake.media.video import LIMITS, Frame, ReadLimits, VideoError, chunked, iter_every, iter_frames
 from deepfake.storage import atomic
 
 
@@ -46,7 +46,10 @@ def detect_boxes(
     found: dict[int, list[Face]] = {}
     size = None
     kept = KeptCrops()
-    for batch in chunked(iter_every(video.path, facts["every"], limits=limits)):
+    if video.is_cut_out:
+        _take_finished_crops(video, layout, facts, limits)
+        return None
+    for batch in chunked(frames_to_look_at(video, facts["every"], limits)):
         for frame, faces in zip(batch, detector.detect([frame.image for frame in batch])):
             found[frame.index] = faces
             if size not in (None, frame.image.shape[:2]):
@@ -56,6 +59,20 @@ def detect_boxes(
                 kept.add(name, crop)
     write_boxes(layout.boxes_file(video.video_id), BoxFile(found, size, facts))
     return kept.crops if keep else None
+
+
+def frames_to_look_at(video: VideoRecord, every: int, limits: ReadLimits) -> Iterator[Frame]:
+    """Return every Nth frame of a video, and all pictures of a folder: somebody has chosen them already."""
+    return iter_every(video.path, every if video.content == VIDEO else 1, limits=limits)
+
+
+def _take_finished_crops(video: VideoRecord, layout: DataRoot, facts: dict[str, Any], limits: ReadLimits) -> None:
+    """Write a box around each picture; they may have any sizes."""
+    found = {}
+    for frame in frames_to_look_at(video, 1, limits):
+        height, width = frame.image.shape[:2]
+        found[frame.index] = [Face((0.0, 0.0, float(width), float(height)))]
+    write_boxes(layout.boxes_file(video.video_id), BoxFile(found, None, {**facts, "detector": "none"}))
 
 
 def cut_crops(
@@ -132,6 +149,9 @@ def compare_crops(fake: VideoRecord, layout: DataRoot, theirs: Crops | None = No
 def _cut_out_of_video(
     video: VideoRecord, layout: DataRoot, limits: ReadLimits
 ) -> Iterator[tuple[CropName, np.ndarray]]:
+    if video.is_cut_out:
+        yield from (((frame.index, 0), frame.image) for frame in frames_to_look_at(video, 1, limits))
+        return
     boxes_file = layout.boxes_file(video.identity)
     if not boxes_file.exists():
         raise ValueError(f"{boxes_file}: no boxes of {video.identity}; run detect_original_faces.py first")

@@ -10,11 +10,20 @@ import pytest
 
 from deepfake.datasets.data_root import DataRoot
 from deepfake.datasets.folds import read_folds
-from deepfake.media.images import write_image
+from deepfake.datasets.reading import read_dataset
+from deepfake.media.images import read_image, write_image
 from deepfake.synthesis.portraits import PERSONS, read_portrait
 from preprocessing import generate_folds, preprocess_videos, status
 from tests.data.clips import draw
-from tests.data.dataset_trees import Write, make_celeb_df, make_celeb_df_pp, make_ffiw, make_ffpp, make_ffpp_kaggle
+from tests.data.dataset_trees import (
+    Write,
+    make_celeb_df,
+    make_celeb_df_pp,
+    make_ffiw,
+    make_ffpp,
+    make_ffpp_kaggle,
+    make_wilddeepfake,
+)
 
 SIDE = 256
 
@@ -93,3 +102,29 @@ def test_official_folds_have_crops_of_train_and_val_alone(tmp_path, write, run):
     folds = dict(zip(table["video"], table["fold"]))
     assert folds == {"source_train_0001": 1, "target_train_0001": 1, "source_val_0001": 0, "target_val_0001": 0}
     assert set(table["label"]) == {0, 1}
+
+
+def test_faces_are_found_in_folders_of_frames(tmp_path, write, run):
+    for name, label in (("real/a", 0), ("fake/b", 1)):
+        for index in (2, 10):
+            write(tmp_path / name / f"{index}.png", label)
+    assert run(preprocess_videos, tmp_path, "--workers", "1") == 0
+    root = DataRoot(tmp_path)
+    crops = {folder.name: sorted(crop.name for crop in folder.iterdir()) for folder in root.crops.iterdir()}
+    assert crops == {"real_a": ["0_0.png", "1_0.png"], "fake_b": ["0_0.png", "1_0.png"]}
+    assert read_image(root.crops / "real_a" / "0_0.png").shape[0] < SIDE
+
+
+def test_finished_crops_are_taken_as_they_are(tmp_path, write, run):
+    make_wilddeepfake(tmp_path, write)
+    blank = tmp_path / "real_train" / "1" / "real" / "10" / "0.png"
+    picture = np.zeros((40, 30, 3), np.uint8)  # nothing would be found in it
+    write_image(blank, picture)
+    assert run(preprocess_videos, tmp_path, "--workers", "1") == 0
+    dataset, root = read_dataset(tmp_path), DataRoot(tmp_path)
+    assert {folder.name for folder in root.crops.iterdir()} == set(dataset.videos)
+    for video in dataset.videos.values():
+        count = len(list(video.path.iterdir()))
+        names = sorted(crop.name for crop in (root.crops / video.video_id).iterdir())
+        assert names == [f"{index}_0.png" for index in range(count)]
+        assert video.path != blank.parent or (read_image(root.crops / video.video_id / names[0]) == picture).all()
