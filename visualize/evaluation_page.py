@@ -15,6 +15,7 @@ from deepfake.evaluation.robustness import Robustness, curves
 from deepfake.scoring.detection_metrics import LabeledScores
 from deepfake.scoring.reliability import BINS, reliability_bins
 from deepfake.storage.names import escape, file_name
+from deepfake.synthesis.perturbations.kinds import PERTURBATIONS
 from visualize import colors
 from visualize.page import plot, render
 
@@ -123,8 +124,9 @@ def _draw_robustness(axes: Axes, found: Robustness) -> None:
     axes.axhline(found.clean[0], color=DIM, lw=1, ls="--", label="clean")
     most = 1
     for name, rows in curves(found).items():
-        places = np.arange(1, len(rows) + 1)
-        most = max(most, len(rows))
+        levels = [*PERTURBATIONS[name].levels]
+        places = [levels.index(row.level) + 1 for row in rows]
+        most = max(most, *places)
         (line,) = axes.plot(places, [row.auc[0] for row in rows], "o-", lw=1.6, markersize=4, label=name)
         axes.fill_between(
             places, [row.auc[1] for row in rows], [row.auc[2] for row in rows], color=line.get_color(), alpha=0.08

@@ -68,7 +68,7 @@ def measure_robustness(
         if "auc" not in against.differences:
             raise ValueError(f"{name}:{level}: real and fake videos with a score are needed for an AUC")
         change = against.differences["auc"]
-        loss = (-change.value, -change.high, -change.low)
+        loss = (0.0 - change.value, 0.0 - change.high, 0.0 - change.low)
         rows.append(PerturbedFigures(name, level, evaluation.cells[0].metrics["auc"], loss, videos))
     return Robustness(clean.name, clean.protocol, clean.cells[0].metrics["auc"], rows)
 
