@@ -1,4 +1,4 @@
-"""Which videos are fake: labels to judge scores by, from a data set in DFDC layout, a metadata.json or a table.
+"""Which videos are fake: labels to judge scores by, from a data set of any layout, a metadata.json or a table.
 
 Labels and predictions name videos in their own ways: with a folder or without, with suffix or without. `match_labels`
 brings them together.
@@ -6,6 +6,7 @@ brings them together.
 
 from __future__ import annotations
 
+import os
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,6 +15,7 @@ from pathlib import Path
 
 from deepfake.datasets.label_tables import TABLE_SUFFIXES, LabelRow, read_label_table
 from deepfake.datasets.layouts.dfdc import Entry, metadata_files, read_entries
+from deepfake.datasets.reading import read_dataset
 from deepfake.storage.names import escape
 from deepfake.storage.own_folders import METADATA_NAME
 
@@ -58,7 +60,7 @@ class MatchedLabels:
 
 
 def read_labels(path: Path) -> Labels:
-    """Read a folder in DFDC layout, a metadata.json, or a table with a column of names and one of labels.
+    """Read a data set of any layout, a metadata.json, or a table with a column of names and one of labels.
 
     Tables are separated by comma, semicolon or tab; their columns are found by NAME_KEYS and LABEL_KEYS in any case.
     Without a column `original`, each of a table's videos has an identity of its own.
@@ -67,6 +69,10 @@ def read_labels(path: Path) -> Labels:
         ValueError: missing, of another kind, malformed, an unknown label, or one name twice.
     """
     if path.is_dir():
+        if (dataset := read_dataset(path)).layout != "dfdc":
+            return Labels(
+                {os.path.relpath(v.path, path): VideoLabel(v.label, v.group) for v in dataset.videos.values()}, [path]
+            )
         files = metadata_files(path)
         entries = {
             f"{file.parent.relative_to(path) / entry.name}": entry for file in files for entry in read_entries(file)

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from deepfake.datasets.labels import LabelError, Labels, VideoLabel, match_labels, read_labels
+from tests.data.dataset_trees import make_celeb_df
 
 META = {"r.mp4": {"label": "REAL"}, "f.mp4": {"label": "FAKE", "original": "r.mp4"}}
 KNOWN = {"r.mp4": VideoLabel(0, "r"), "f.mp4": VideoLabel(1, "r")}
@@ -190,3 +191,11 @@ def test_other_folders_are_another_video_where_any_path_agrees():
 def test_nothing_matched_shows_one_of_each():
     with pytest.raises(LabelError, match=r"the labels know e\.g\. 'a/b\.mp4', the predictions e\.g\. 'c\.mp4'"):
         match_labels(["c.mp4"], labels_of("a/b.mp4"))
+
+
+def test_a_data_set_of_another_layout_has_labels(tmp_path):
+    make_celeb_df(tmp_path)
+    labels = read_labels(tmp_path)
+    real, fake = "Youtube-real/videos/00170.mp4", "Celeb-synthesis/videos/id0_id1_0000.mp4"
+    assert (labels.videos[real].label, labels.videos[fake].label) == (0, 1)
+    assert labels.videos[fake].identity == labels.videos["Celeb-real/videos/id0_0001.mp4"].identity
