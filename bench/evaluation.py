@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import deepfake.parallel.idle_threads
+import deepfake.parallel.interrupts
+
 import argparse
 import resource
 import time

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from deepfake.cli.commandline import run_guarded
 from tests.data.clips import cut, draw, gradient
@@ -17,6 +18,10 @@ from tests.data.clips import cut, draw, gradient
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared"
 REQUIRE_SHARED = "DEEPFAKE_REQUIRE_SHARED"
+
+# No deadline: a busy machine is no failure. The same examples in every run: a change fails by its own fault.
+settings.register_profile("project", deadline=None, derandomize=True)
+settings.load_profile("project")
 
 
 @pytest.fixture(scope="session")

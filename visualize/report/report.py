@@ -22,6 +22,7 @@ from deepfake.faces.tracking import can_judge
 from deepfake.media.images import fit_square
 from deepfake.media.video import LIMITS, Frame, ReadLimits, VideoInfo, iter_frames, probe
 from deepfake.parallel.pool import WorkerDied, portable, run_in_subprocess, stream
+from deepfake.prediction.bounded_memory import bounded_memory
 from deepfake.prediction.precision_check import PrecisionCheck
 from deepfake.scoring.aggregation import MAX_PERSON, ensemble_score
 from deepfake.scoring.calibration import DecisionRule
@@ -286,11 +287,12 @@ class Reporter:
         return {"real_below": rule.real_below, "fake_above": rule.fake_above, "source": rule.source}
 
     def _look(self, job: _Job) -> _Look:
-        """Reads the frames with faces once more."""
+        """Reads the frames with faces once more, in a process of its own."""
         if job.result.score is None:
             return _Look()
         try:
-            return _Look(self._pictures(job.path, job.result), probe(job.path, self._limits))
+            with bounded_memory(job.path, self._limits):
+                return _Look(self._pictures(job.path, job.result), probe(job.path, self._limits))
         except (ValueError, OSError, RuntimeError, cv2.error) as error:  # the rest of the report needs no pictures
             return _Look(failure=str(portable(error)))
 
