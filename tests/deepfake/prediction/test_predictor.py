@@ -11,12 +11,12 @@ from torch import nn
 from deepfake.checkpoints.checkpoint import load_model
 from deepfake.media.video import iter_spread
 from deepfake.parallel.pool import stream
-from deepfake.prediction import face_collector as faces
 from deepfake.prediction.face_collector import MAX_FACES, FaceCollector, FaceSource, FaceView
 from deepfake.prediction.face_scorer import FaceScorer
 from deepfake.prediction.loading import build_predictor
 from deepfake.prediction.scoring_model import ScoringModel
 from deepfake.scoring.aggregation import confident_score
+from deepfake.synthesis.perturbations import perturbed_video
 from tests.data.predicting import on_frames
 
 pytestmark = [pytest.mark.usefixtures("one_thread"), pytest.mark.slow]
@@ -96,14 +96,14 @@ def test_a_score_that_is_not_a_number_is_a_status(face_clips, tiny_model):
 
 
 def test_a_reader_that_dies_costs_its_video_only(face_clips, tiny_model, monkeypatch):
-    read = faces.open_video
+    read = perturbed_video.open_video
 
     def crash(path, threads, limits):
         if path.name == "broken.mp4":
             os.kill(os.getpid(), signal.SIGKILL)  # as a crash in a decoder does; in the worker process
         return read(path, threads, limits)
 
-    monkeypatch.setattr(faces, "open_video", crash)
+    monkeypatch.setattr(perturbed_video, "open_video", crash)
     videos = [face_clips / name for name in ("broken.mp4", "a.mp4", "faceless.mp4", "b.mp4")]
     results = {path.name: result for path, result in build_predictor([on_frames(tiny_model, 3)]).predict_all(videos)}
     assert {name: result.status for name, result in results.items()} == {
