@@ -25,6 +25,7 @@ from deepfake.datasets.folds import (
     folds_by_official,
     folds_by_original,
     folds_by_part,
+    most_even_splits,
     write_folds,
 )
 from deepfake.datasets.label_words import TRAIN
@@ -174,13 +175,22 @@ def find_oddities(
     if args.split_by == ORIGINAL and dataset.unattributed:
         found.append(describe_unattributed(dataset))
     if uneven := describe_uneven(videos, folds, args.n_splits):
-        originals = len(set(families(videos).values()))
-        options = f"--split-by original --n-splits {min(EVEN_SPLITS, originals)}"
-        found.append(
-            f"{uneven}; {options} deals the {originals} originals out evenly (preprocess_data.sh: "
-            f'FOLDS_ARGS="{options}")'
-        )
+        found.append(f"{uneven}; {propose_split(videos, args)}")
     return found
+
+
+def propose_split(videos: Sequence[VideoRecord], args: argparse.Namespace) -> str:
+    """Return the options that make the most folds that are even; or say that none do."""
+    originals = len(set(families(videos).values()))
+    n_splits = most_even_splits(videos, EVEN_SPLITS, args.seed)
+    if n_splits is None:
+        return (
+            f"no 2 to {EVEN_SPLITS} folds of these {originals} originals with their fakes are even: add videos, or try "
+            "another --seed"
+        )
+    options = f"--split-by original --n-splits {n_splits}"
+    options += f" --seed {args.seed}" * (args.seed != SEED) + " --include-unpaired" * args.include_unpaired
+    return f'{options} deals the {originals} originals out evenly (preprocess_data.sh: FOLDS_ARGS="{options}")'
 
 
 def chosen_videos(dataset: Dataset, include_unpaired: bool) -> list[VideoRecord]:

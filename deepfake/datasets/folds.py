@@ -160,6 +160,14 @@ def describe_uneven(videos: Iterable[VideoRecord], folds: Mapping[str, int], n_s
     return None
 
 
+def most_even_splits(videos: Sequence[VideoRecord], most: int, seed: int = SEED) -> int | None:
+    """Return into how many folds, 2 to `most`, `folds_by_original` deals the videos evenly; None if into no number."""
+    for n_splits in range(min(most, len(set(families(videos).values()))), 1, -1):
+        if describe_uneven(videos, folds_by_original(videos, n_splits, seed), n_splits) is None:
+            return n_splits
+    return None
+
+
 def describe_split_leaks(dataset: Dataset) -> str | None:
     """Say which groups have videos in several official splits; None if none has."""
     splits: dict[str, set[str]] = {}

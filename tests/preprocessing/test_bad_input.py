@@ -202,6 +202,18 @@ def test_uneven_folds_are_reported_with_the_option(run_step, data_root):
     assert not (data_root / "folds.csv").exists()
 
 
+def test_a_split_that_is_uneven_itself_is_not_proposed(run_step, tmp_path):
+    """Of two originals only one has fakes: no split by original has fakes in each fold."""
+    part = tmp_path / "dfdc_train_part_0"
+    part.mkdir()
+    content = {"a.mp4": {"label": "REAL"}, "b.mp4": {"label": "REAL"}}
+    fakes = {f"f{i}.mp4": {"label": "FAKE", "original": "a.mp4"} for i in range(2)}
+    (part / "metadata.json").write_text(json.dumps(content | fakes))
+    options = ("--check", "--include-unpaired", "--split-by", "original", "--n-splits", "2")
+    err = run_step("generate_folds", tmp_path, *options).stderr
+    assert "gets no fake video; no 2 to 5 folds of these 2 originals" in err and "FOLDS_ARGS" not in err
+
+
 def test_a_missing_folder_is_named(run_step, tmp_path):
     done = run_step("generate_folds", tmp_path / "nowhere")
     assert done.returncode == 2

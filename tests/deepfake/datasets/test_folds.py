@@ -19,6 +19,7 @@ from deepfake.datasets.folds import (
     folds_by_official,
     folds_by_original,
     folds_by_part,
+    most_even_splits,
     read_folds,
     write_folds,
 )
@@ -184,6 +185,14 @@ def test_uneven_folds_are_described():
     assert described({0: (2, 3), 1: (0, 4)}, 2) == "fold 1 gets no real video"
     assert described({0: (2, 3), 1: (5, 0)}, 2) == "fold 1 gets no fake video"
     assert described({0: (1, 1), 1: (1, 8)}, 2) == "fold 1 gets 9 videos, fold 0 only 2"
+
+
+def test_the_most_folds_that_are_even():
+    paired = [v for i in range(4) for v in (video(f"v{i}"), video(f"f{i}", original=f"v{i}"))]
+    assert most_even_splits(paired, 5) == 4 and most_even_splits(paired, 3) == 3
+    many = [video(f"w{k}", original="v0") for k in range(9)]  # with v0: 11 videos, more than 4 times another fold's 2
+    assert most_even_splits([*paired, *many], 5) == 2
+    assert most_even_splits([video("a"), video("b"), video("f", original="a")], 5) is None
 
 
 def test_a_leak_names_both_videos_and_folds():
