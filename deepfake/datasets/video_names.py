@@ -1,7 +1,7 @@
 """What names of videos say in FaceForensics++, DFD and Celeb-DF, and in the many sets that are made of them.
 
 name                            original        group
-000_003                         000             000, and what pairs link it to
+000_003, 00000_00003            000, 00000      the original, and what pairs link it to
 01_02__talking__YVGY8LOK        01__talking     01
 id0_id1_0000                    id0_0000        id0
 """
@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-_FFPP_FAKE = re.compile(r"(\d{3})_(\d{3})")
+_FFPP_FAKE = re.compile(r"(\d{3}|\d{5})_(\d{3}|\d{5})")
 _DFD_FAKE = re.compile(r"(\d+)_\d+__(.+)__[^_]+")
 _DFD = re.compile(r"(\d+)(_\d+)?__.+")
 _CELEB_FAKE = re.compile(r"(id\d+)_(?:id\d+_)?(\d+)(?:\D.*)?")

@@ -12,6 +12,9 @@ FRAMES_AT_ONCE = 4
 
 _FULL_HD_BYTES = 3 * 2**21
 
+MIN_READABLE_SHARE = 0.1
+"""A video of which a smaller share of the frames can be decoded is unreadable: too little to judge it by."""
+
 
 @dataclass(frozen=True)
 class SpreadFrames:
@@ -46,7 +49,8 @@ class Frame:
     """One frame as a player shows it.
 
     Attributes:
-        index: its place among the frames that the video shows, from 0.
+        index: its place among the frames that the video shows, from 0; of a picture in a folder the number in its
+            name (see `PictureFolder`).
         image: (H, W, 3) uint8 RGB, upright, with square pixels.
         chosen_by: where several choices read a video together, which of them want it.
         seconds: when it is shown, counted from the file's start.
@@ -56,6 +60,24 @@ class Frame:
     image: np.ndarray
     chosen_by: frozenset[FrameChoice] = frozenset()
     seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class VideoInfo:
+    """What a video shows.
+
+    Attributes:
+        frames: how many.
+        width, height: of the first one, upright and with square pixels.
+        fps: frames a second, on average where the rate varies; 0 for a picture.
+        duration: from the first frame's time to the end of the last one's, in seconds; 0 for a picture.
+    """
+
+    frames: int
+    width: int
+    height: int
+    fps: float
+    duration: float = 0.0
 
 
 def spread_indices(frames: int, count: int) -> list[int]:

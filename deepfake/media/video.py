@@ -7,12 +7,10 @@ decoding where no other frame needs them.
 
 from __future__ import annotations
 
-import re
 import time
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Collection, Generator, Iterable, Iterator
-from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Protocol
@@ -36,10 +34,20 @@ from deepfake.media.containers import (
 )
 from deepfake.media.decoding import Damage, DecodedFrame, Decoding, StreamSource
 from deepfake.media.display import Display, DisplayError
-from deepfake.media.frames import EveryFrames, Frame, FrameChoice, SpreadFrames, chunked, spread_indices
-from deepfake.media.image_files import PICTURE_SUFFIXES, TooManyPixels, iter_image, probe_image, read_still, sniff_image
+from deepfake.media.frames import (
+    MIN_READABLE_SHARE,
+    EveryFrames,
+    Frame,
+    FrameChoice,
+    SpreadFrames,
+    VideoInfo,
+    chunked,
+    spread_indices,
+)
+from deepfake.media.image_files import TooManyPixels, iter_image, probe_image, sniff_image
 from deepfake.media.image_headers import is_web_page
 from deepfake.media.images import ImageError
+from deepfake.media.picture_folder import PictureFolder
 from deepfake.media.timeline import read_timeline
 
 __all__ = [
@@ -56,31 +64,10 @@ __all__ = [
     "spread_indices",
 ]
 
-MIN_READABLE_SHARE = 0.1
-"""A video of which a smaller share of the frames can be decoded is unreadable: too little to judge it by."""
-
 _RATE_TOLERANCE = 0.01
 
 Neighbors = tuple[VideoFrame | None, VideoFrame | None]
 """The frames before and behind one."""
-
-
-@dataclass(frozen=True)
-class VideoInfo:
-    """What a video shows.
-
-    Attributes:
-        frames: how many.
-        width, height: of the first one, upright and with square pixels.
-        fps: frames a second, on average where the rate varies; 0 for a picture.
-        duration: from the first frame's time to the end of the last one's, in seconds; 0 for a picture.
-    """
-
-    frames: int
-    width: int
-    height: int
-    fps: float
-    duration: float = 0.0
 
 
 class Video(Protocol):
@@ -103,10 +90,10 @@ class Video(Protocol):
         """Return when each frame is shown, in seconds from the file's start."""
 
     def exactly(self, indices: Collection[int]) -> Iterator[Frame]:
-        """Yield the frames of these indices in ascending order; those that are lost or beyond the end are left out."""
+        """Yield the frames of these indices in ascending order; those that are lost or not there are left out."""
 
     def nearest(self, indices: Collection[int], thorough: bool = False) -> Iterator[tuple[Frame, frozenset[int]]]:
-        """Yield frames in ascending order with the wanted indices that each stands for.
+        """Yield frames in ascending order with the wanted indices that each stands for, which count from 0.
 
         In place of a lost frame comes the next one that can be decoded, in place of lost ones at the end the last one.
 
@@ -129,7 +116,7 @@ def open_video(path: Path, threads: int = 1, limits: ReadLimits = LIMITS) -> Vid
     """
     path = Path(path)
     if path.is_dir():
-        return _PictureFolder(path, limits)
+        return PictureFolder(path, limits)
     head = read_head(path)
     if sniff_image(head) is not None:
         return _Picture(path, limits)
@@ -280,54 +267,6 @@ class _Picture:
                     yield Frame(index, image, seconds=seconds), frozenset({index})
         except ImageError as error:
             raise VideoError(str(error)) from error
-
-
-class _PictureFolder:
-    """A folder of pictures as a video: they are its frames, in the order of the numbers in their names."""
-
-    def __init__(self, path: Path, limits: ReadLimits) -> None:
-        self._limits = limits
-        named = [file for file in path.iterdir() if file.name.lower().endswith(PICTURE_SUFFIXES)]
-        self._files = sorted((file for file in named if not file.name.startswith(".")), key=_by_number)
-        if not self._files:
-            raise VideoError(f"{path}: not a regular file, nor a folder with pictures")
-        self.frames = len(self._files)
-        check_frames(path, self.frames, limits)
-        self._damage: list[str] = []
-
-    @property
-    def doubts(self) -> list[str]:
-        return list(self._damage)
-
-    def info(self) -> VideoInfo:
-        height, width = next(self.exactly([0])).image.shape[:2]
-        return VideoInfo(self.frames, width, height, fps=0)
-
-    def length(self) -> float:
-        return 0.0
-
-    def times(self) -> list[float]:
-        return [0.0] * self.frames
-
-    def exactly(self, indices: Collection[int]) -> Iterator[Frame]:
-        for frame, _ in self.nearest(indices):
-            yield frame
-
-    def nearest(self, indices: Collection[int], thorough: bool = False) -> Iterator[tuple[Frame, frozenset[int]]]:
-        deadline = time.monotonic() + self._limits.seconds
-        for index in sorted(index for index in set(indices) if index < self.frames):
-            check_deadline(self._files[index], deadline, self._limits)
-            try:
-                image = read_still(self._files[index], self._limits.pixels, self._damage)
-            except TooManyPixels as error:
-                raise VideoError(f"{error}{self._limits.cure('pixels')}") from error
-            except ImageError as error:
-                raise VideoError(str(error)) from error
-            yield Frame(index, image), frozenset({index})
-
-
-def _by_number(file: Path) -> tuple[list[int], str]:
-    return [int(digits) for digits in re.findall(r"[0-9]+", file.stem)], file.name
 
 
 class _Film:

@@ -12,7 +12,8 @@ from deepfake.datasets.video_names import group_of, linked_groups, original_of
     [("000_003", "000", "000"), ("01_02__talking__YVGY8LOK", "01__talking", "01"), ("01__talking", None, "01"),
      ("01_02__walk_down__hall__YVGY8LOK", "01__walk_down__hall", "01"), ("id0_id1_0000", "id0_0000", "id0"),
      ("id10_id1_0007", "id10_0007", "id10"), ("id0_0000", "id0_0000", "id0"), ("00170", None, "00170"),
-     ("000", None, "000"), ("holiday", None, "holiday"), ("0000_0003", None, "0000_0003"), ("", None, "")],
+     ("00012_00345", "00012", "00012"), ("000", None, "000"), ("holiday", None, "holiday"),
+     ("0000_0003", None, "0000_0003"), ("", None, "")],
 )  # fmt: skip
 def test_what_a_name_says(name, original, group):
     assert (original_of(name), group_of(name)) == (original, group)
