@@ -22,7 +22,7 @@ from deepfake.parallel.allocator import keep_freed_memory
 from deepfake.prediction.ensemble import listed_ensembles, read_ensemble, weighted_members
 from deepfake.published import WeightsError, check_present
 from deepfake.scoring.calibration import read_calibration
-from serving.run_folder import delete_older, run_folder, sweep
+from deepfake.storage.run_folder import delete_older, run_folder, sweep
 from serving.server import address_of, bind, listen
 from serving.upload_options import add_host, add_upload_options, chosen_uploads
 

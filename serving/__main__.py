@@ -21,8 +21,8 @@ from deepfake.parallel.allocator import keep_freed_memory
 from deepfake.prediction.ensemble import Member
 from deepfake.published import check_present
 from deepfake.scoring.calibration import read_calibration
+from deepfake.storage.run_folder import run_folder, sweep
 from deepfake.version import package_version
-from serving.run_folder import run_folder, sweep
 from serving.server import address_of, bind, listen
 from serving.upload_options import add_host, add_upload_options, chosen_uploads
 

@@ -7,7 +7,6 @@ to a temporary file, which is read in place of the video.
 from __future__ import annotations
 
 import contextlib
-import tempfile
 from collections.abc import Collection, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +16,11 @@ import numpy as np
 from deepfake.media.containers import container_of
 from deepfake.media.encode import NEARLY_LOSSLESS, Encoding, transcode, write_video
 from deepfake.media.video import LIMITS, Frame, ReadLimits, Video, VideoInfo, open_video
+from deepfake.storage.run_folder import run_folder
 from deepfake.synthesis.perturbations.perturbation import Perturbation, VideoPlan
+
+FOLDER_PREFIX = "deepfake-perturbed-"
+"""Of temporary folders."""
 
 _LOSSLESS = 0
 _PICTURE_FPS = 25.0
@@ -70,8 +73,8 @@ def open_perturbed(path: Path, perturbation: Perturbation | None, limits: ReadLi
         video = open_video(path, 1, limits)
         yield PerturbedVideo(video, plan) if plan.steps else video
         return
-    with tempfile.TemporaryDirectory(prefix="perturbed-") as folder:
-        copy = Path(folder) / f"{path.stem}.mp4"
+    with run_folder(FOLDER_PREFIX) as folder:
+        copy = folder / f"{path.stem}.mp4"
         write_perturbed(path, copy, replace(plan, keeps_sound=False), limits)
         yield open_video(copy, 1, limits)
 
@@ -79,7 +82,7 @@ def open_perturbed(path: Path, perturbation: Perturbation | None, limits: ReadLi
 def write_perturbed(
     source: Path, path: Path, plan: VideoPlan, limits: ReadLimits = LIMITS, crf: int = NEARLY_LOSSLESS
 ) -> None:
-    """Write a video as a plan leaves it. Its sound is copied unless the plan removes it.
+    """Write a video, picture or folder of pictures as a plan leaves it. Its sound is copied unless the plan removes it.
 
     Args:
         path: the suffix names the container.
@@ -90,12 +93,12 @@ def write_perturbed(
         EncodeError: the encoder refuses it, or the container cannot hold the sound.
         OSError: the disk is full.
     """
-    is_picture = container_of(source) is None
+    is_picture = source.is_dir() or container_of(source) is None
     sound = source if plan.keeps_sound and not is_picture else None
-    with tempfile.TemporaryDirectory(prefix="perturbed-") as folder:
+    with run_folder(FOLDER_PREFIX) as folder:
         encodings = list(plan.encodings)
         if plan.steps or is_picture:
-            target = Path(folder) / f"frames{path.suffix}" if encodings else path
+            target = folder / f"frames{path.suffix}" if encodings else path
             video = PerturbedVideo(open_video(source, 1, limits), plan)
             frame_rate = video.info().fps or _PICTURE_FPS
             write_video(target, _every_image(video), frame_rate, _LOSSLESS if encodings else crf, sound)
@@ -103,7 +106,7 @@ def write_perturbed(
         elif not encodings:
             encodings = [Encoding(crf)]
         for number, encoding in enumerate(encodings, 1):
-            target = path if number == len(encodings) else Path(folder) / f"{number}{path.suffix}"
+            target = path if number == len(encodings) else folder / f"{number}{path.suffix}"
             transcode(source, target, encoding, limits, keeps_sound=sound is not None)
             source = target
 

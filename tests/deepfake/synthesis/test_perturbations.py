@@ -2,6 +2,7 @@
 
 import itertools
 import pickle
+import tempfile
 
 import av
 import cv2
@@ -10,13 +11,14 @@ import pytest
 from scipy import ndimage
 
 from deepfake.media.encode import write_video
+from deepfake.media.images import write_image
 from deepfake.media.video import count_frames, iter_every, open_video
 from deepfake.parallel.pool import stream
 from deepfake.storage.registry import UnknownName
 from deepfake.synthesis.perturbations.families.dfdc_augmenters import AUGMENTERS, DISTRACTORS
 from deepfake.synthesis.perturbations.kinds import PERTURBATIONS, FrameKind, MixtureKind, VideoKind
 from deepfake.synthesis.perturbations.perturbation import SUITES, Perturbation, generator_of, parse_perturbations
-from deepfake.synthesis.perturbations.perturbed_video import open_perturbed, write_perturbed
+from deepfake.synthesis.perturbations.perturbed_video import FOLDER_PREFIX, open_perturbed, write_perturbed
 from deepfake.synthesis.portraits import read_portrait
 from tests.data.clips import draw, ffmpeg, gradient
 
@@ -244,6 +246,13 @@ def test_frames_of_odd_sizes_are_encoded_too(name, image, tmp_path):
     assert np.abs(frame.image.astype(int) - image[:47, :63][: frame.image.shape[0], : frame.image.shape[1]]).mean() < 12
 
 
+def test_a_folder_of_pictures_goes_through_the_encoder_too(image, tmp_path):
+    for number in (3, 7, 9):
+        write_image(tmp_path / "frames" / f"{number}.png", image)
+    with open_perturbed(tmp_path / "frames", parse_perturbations("VC:1")[0]) as video:
+        assert video.frames == 3
+
+
 def test_frames_are_left_out_and_never_doubled(clip, tmp_path):
     assert count_frames(size("fps:5", clip, tmp_path)[1]) in (2, 3)  # of 0.48 s
     assert count_frames(size("fps:24", clip, tmp_path)[1]) in (11, 12)
@@ -273,6 +282,18 @@ def test_what_is_written_is_what_a_prediction_sees(clip, tmp_path):
     written = [frame.image for frame in iter_every(tmp_path / "copy.mp4", 1)]
     assert np.abs(np.array(seen, int) - written).mean() < 1.5
     assert codec_of(tmp_path / "copy.mp4") == ("h264", 1)
+
+
+def test_folders_of_killed_readers_are_deleted(clip, tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    left = tmp_path / f"{FOLDER_PREFIX}left"
+    left.mkdir()
+    (left / ".lock").touch()
+    (left / "1.mp4").write_bytes(b"a copy")
+    with open_perturbed(clip, parse_perturbations("fps:5")[0]) as video:
+        assert video.frames and not left.exists()
+        assert len(list(tmp_path.iterdir())) == 1
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_sound_goes_where_it_is_to_go(clip, tmp_path):

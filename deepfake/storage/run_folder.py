@@ -1,4 +1,4 @@
-"""A folder for the files of one run of a server; what killed runs have left is deleted by later ones.
+"""A folder for the temporary files of one run; what killed runs have left is deleted by later ones.
 
 A run holds a lock on its folder as long as its process lives, however that ends. Folders without a lock file, of other
 users, or with a lock that is held are left alone.
@@ -24,7 +24,7 @@ def run_folder(prefix: str, parent: Path | None = None) -> Iterator[Path]:
     """Yield a new folder that nobody else can read, and delete it in the end. Sweeps first.
 
     Args:
-        prefix: what the names of the folders of this kind of server begin with.
+        prefix: what the names of the folders of this kind of run begin with.
         parent: where the folder is made (default: the system's folder for temporary files).
     """
     parent = (parent or Path(tempfile.gettempdir())).resolve()

@@ -7,13 +7,13 @@ import time
 
 import pytest
 
-from serving.run_folder import delete_older, run_folder, sweep
+from deepfake.storage.run_folder import delete_older, run_folder, sweep
 
 PREFIX = "deepfake-test-"
 _HOLD = """
 import sys, time
 from pathlib import Path
-from serving.run_folder import run_folder
+from deepfake.storage.run_folder import run_folder
 with run_folder(sys.argv[1], Path(sys.argv[2])) as folder:
     (folder / "sub").mkdir()
     (folder / "sub" / "private.mp4").write_bytes(b"x")
