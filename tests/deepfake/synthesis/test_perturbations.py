@@ -247,6 +247,7 @@ def test_frames_of_odd_sizes_are_encoded_too(name, image, tmp_path):
 
 
 def test_a_folder_of_pictures_goes_through_the_encoder_too(image, tmp_path):
+    (tmp_path / "frames").mkdir()
     for number in (3, 7, 9):
         write_image(tmp_path / "frames" / f"{number}.png", image)
     with open_perturbed(tmp_path / "frames", parse_perturbations("VC:1")[0]) as video:
