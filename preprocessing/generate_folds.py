@@ -6,8 +6,10 @@ import deepfake.parallel.idle_threads
 import deepfake.parallel.interrupts
 
 import argparse
+import math
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from deepfake.cli.commandline import positive_int
@@ -28,7 +30,7 @@ from deepfake.datasets.folds import (
     most_even_splits,
     write_folds,
 )
-from deepfake.datasets.label_words import TRAIN
+from deepfake.datasets.label_words import TEST, TRAIN, VAL
 from deepfake.datasets.records import Dataset, VideoRecord
 from deepfake.storage.locks import writing_table
 from deepfake.storage.names import escape
@@ -95,15 +97,17 @@ def parse_args() -> argparse.Namespace:
 def main() -> int:
     args = parse_args()
     layout = chosen_root(args)
-    dataset = chosen_dataset(args)
+    whole = chosen_dataset(args)
+    choose_way(whole, args)
+    dataset = without_test(whole) if args.split_by == PART else whole
     videos = chosen_videos(dataset, args.include_unpaired or dataset.layout != USUAL_LAYOUT)
-    choose_split(dataset, videos, args)
+    choose_n_splits(dataset, videos, args)
     folds = split(dataset, videos, args)
+    videos = [video for video in videos if video.video_id in folds]
     for oddity in find_oddities(dataset, videos, folds, args):
         print(f"{STEP}: warning: {oddity}", file=sys.stderr)
     if args.check:
         return 0
-    videos = [video for video in videos if video.video_id in folds]
     out = args.out or layout.folds_csv
     with writing_table(out, layout.root):
         rows = [row for video in videos for row in video_rows(video, layout, folds[video.video_id])]
@@ -111,30 +115,43 @@ def main() -> int:
             raise ValueError(f"{layout.crops}: no crops of the data set's videos; run extract_crops.py first")
         write_folds(out, rows, args.seed)
     without = len(videos) - len({row.video for row in rows})
-    left_out = len(dataset.videos) - len(videos)
+    left_out = len(whole.videos) - len(videos)
+    kinds = "reals or fakes without a counterpart"
+    if args.split_by == OFFICIAL or dataset is not whole:
+        kinds += ", videos of test or of no split"
     print(
         f"{STEP}: {len(rows)} crops of {len(videos) - without} videos in {len({row.fold for row in rows})} folds: {out}"
-        f" ({without} videos without crops, {left_out} {left_out_kinds(args)} left out)"
+        f" ({without} videos without crops, {left_out} {kinds} left out)"
     )
     return 0
 
 
-def left_out_kinds(args: argparse.Namespace) -> str:
-    kinds = "reals or fakes without a counterpart"
-    return f"{kinds}, videos of test or of no split" if args.split_by == OFFICIAL else kinds
-
-
-def choose_split(dataset: Dataset, videos: Sequence[VideoRecord], args: argparse.Namespace) -> None:
-    """Set how videos are split, where the command line leaves it open; print it, if it is not DFDC's way."""
+def choose_way(dataset: Dataset, args: argparse.Namespace) -> None:
+    """Set what videos are split by, where the command line leaves it open; print it, if it is not DFDC's way."""
+    if args.split_by is not None:
+        return
     is_dfdc = dataset.layout == USUAL_LAYOUT
-    if args.split_by is None:
-        has_official = TRAIN in dataset.splits and len(dataset.splits) > 1
-        args.split_by = PART if is_dfdc else OFFICIAL if has_official else ORIGINAL
-        if not is_dfdc:
-            print(f"{STEP}: split by {args.split_by} (--split-by chooses)", file=sys.stderr)
+    has_official = TRAIN in dataset.splits and len(dataset.splits) > 1
+    args.split_by = PART if is_dfdc else OFFICIAL if has_official else ORIGINAL
+    if not is_dfdc:
+        print(f"{STEP}: split by {args.split_by} (--split-by chooses)", file=sys.stderr)
+
+
+def without_test(dataset: Dataset) -> Dataset:
+    """The data set without its official test videos, which are in no part folder; all, if it has no train."""
+    if TRAIN not in dataset.splits or TEST not in dataset.splits:
+        return dataset
+    return replace(dataset, videos={k: video for k, video in dataset.videos.items() if video.split != TEST})
+
+
+def choose_n_splits(dataset: Dataset, videos: Sequence[VideoRecord], args: argparse.Namespace) -> None:
+    """Set the number of folds, where the command line leaves it open."""
+    if args.n_splits is None and dataset.layout == USUAL_LAYOUT:
+        args.n_splits = N_SPLITS
     if args.n_splits is None:
         dealt = [video for video in videos if args.split_by != OFFICIAL or video.split == TRAIN]
-        args.n_splits = N_SPLITS if is_dfdc else max(1, min(EVEN_SPLITS, len(set(families(dealt).values()))))
+        most = max(1, min(EVEN_SPLITS, len(set(families(dealt).values()))))
+        args.n_splits = most_even_splits(dealt, EVEN_SPLITS, args.seed) or most
 
 
 def split(dataset: Dataset, videos: Sequence[VideoRecord], args: argparse.Namespace) -> dict[str, int]:
@@ -161,7 +178,7 @@ def split(dataset: Dataset, videos: Sequence[VideoRecord], args: argparse.Namesp
 def find_oddities(
     dataset: Dataset, videos: Sequence[VideoRecord], folds: Mapping[str, int], args: argparse.Namespace
 ) -> list[str]:
-    """What a user should know of a split before hours of work, with the cure."""
+    """What a user should know of a split before hours of work, with the cure. `videos` are those in folds."""
     found = []
     if orphans := dataset.orphans:
         example = f"'{escape(str(orphans[0].original))}' of '{escape(orphans[0].video_id)}'"
@@ -169,14 +186,25 @@ def find_oddities(
             f"{len(orphans)} of {len(dataset.fakes)} fakes are left out: their originals (e.g. {example}) are no real "
             "videos of the data set"
         )
-    if args.split_by == OFFICIAL:
-        leaks = describe_split_leaks(dataset)
-        return found + ([leaks] if leaks else [])
+    if args.split_by == OFFICIAL and (leaks := describe_split_leaks(dataset)):
+        found.append(leaks)
     if args.split_by == ORIGINAL and dataset.unattributed:
         found.append(describe_unattributed(dataset))
-    if uneven := describe_uneven(videos, folds, args.n_splits):
-        found.append(f"{uneven}; {propose_split(videos, args)}")
+    if in_test := sum(video.split == TEST for video in videos):
+        others = " ".join(split for split in dataset.splits if split != TEST)
+        cure = f"; --split {others} leaves them out" if others else ""
+        found.append(f"{in_test} videos of the official split test are in folds, and will be trained on{cure}")
+    if uneven := find_uneven(videos, folds, args):
+        found.append(uneven)
     return found
+
+
+def find_uneven(videos: Sequence[VideoRecord], folds: Mapping[str, int], args: argparse.Namespace) -> str | None:
+    """Why training and validation cannot be done with each fold held out, with the cure; None if they can."""
+    has_val = args.split_by == OFFICIAL and any(video.split == VAL for video in videos)
+    # An official val is small on purpose.
+    uneven = describe_uneven(videos, folds, 2, math.inf) if has_val else describe_uneven(videos, folds, args.n_splits)
+    return None if uneven is None else f"{uneven}; {propose_split(videos, args)}"
 
 
 def propose_split(videos: Sequence[VideoRecord], args: argparse.Namespace) -> str:

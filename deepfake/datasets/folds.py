@@ -93,18 +93,32 @@ def families(videos: Iterable[VideoRecord]) -> dict[str, str]:
 
 
 def folds_by_original(videos: Iterable[VideoRecord], n_splits: int = N_SPLITS, seed: int = SEED) -> dict[str, int]:
-    """Video id -> fold: originals are shuffled and dealt out, each with all its fakes. Fold sizes differ by one.
+    """Video id -> fold: originals are shuffled and dealt out, each with all its fakes.
+
+    Folds differ by one original at most, also counting only those with real videos, or only those with fakes.
 
     Raises:
         FoldError: fewer originals than splits.
     """
+    videos = list(videos)
     family_of = families(videos)
-    originals = sorted(set(family_of.values()))
+    labels = _labels_of(videos, family_of)
+    originals = sorted(labels)
     if not 1 <= n_splits <= len(originals):
         raise FoldError(f"{n_splits} splits of {len(originals)} originals: expected 1 to {len(originals)}")
     random.Random(seed).shuffle(originals)
+    # Reals alone, then reals with fakes, then fakes alone: what has a label stands in a row, so it is dealt out evenly.
+    originals.sort(key=lambda original: min(labels[original]) + max(labels[original]))
     dealt = {original: i % n_splits for i, original in enumerate(originals)}
     return {video_id: dealt[family] for video_id, family in family_of.items()}
+
+
+def _labels_of(videos: Iterable[VideoRecord], family_of: Mapping[str, str]) -> dict[str, set[int]]:
+    """Return family -> the labels of its videos."""
+    labels: dict[str, set[int]] = {}
+    for video in videos:
+        labels.setdefault(family_of[video.video_id], set()).add(video.label)
+    return labels
 
 
 def folds_by_official(videos: Iterable[VideoRecord], n_splits: int = N_SPLITS, seed: int = SEED) -> dict[str, int]:
@@ -141,8 +155,16 @@ def draw_share(families: Iterable[str], share: float, seed: int = SEED) -> set[s
     return set(drawn[: min(max(round(share * len(drawn)), 1), len(drawn) - 1)])
 
 
-def describe_uneven(videos: Iterable[VideoRecord], folds: Mapping[str, int], n_splits: int) -> str | None:
-    """Say in what the folds are too uneven to train and validate on each; None if they are not."""
+def describe_uneven(
+    videos: Iterable[VideoRecord], folds: Mapping[str, int], n_splits: int, most_uneven: float = MOST_UNEVEN
+) -> str | None:
+    """Say in what the folds are too uneven to train and validate on each; None if they are not.
+
+    Args:
+        most_uneven: the largest fold may have this many times the videos of the smallest.
+    """
+    if n_splits == 1:
+        return "with its only fold held out, no video is left to train on"
     counts = np.zeros((n_splits, 2), np.int64)
     for video in videos:
         counts[folds[video.video_id], video.label] += 1
@@ -155,7 +177,7 @@ def describe_uneven(videos: Iterable[VideoRecord], folds: Mapping[str, int], n_s
         if counts[:, label].min() == 0:
             return f"fold {counts[:, label].argmin()} gets no {name} video"
     least, most = sizes.argmin(), sizes.argmax()
-    if sizes[most] > MOST_UNEVEN * sizes[least]:
+    if sizes[most] > most_uneven * sizes[least]:
         return f"fold {most} gets {sizes[most]} videos, fold {least} only {sizes[least]}"
     return None
 

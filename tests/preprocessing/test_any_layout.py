@@ -19,6 +19,8 @@ from tests.data.dataset_trees import (
     Write,
     make_celeb_df,
     make_celeb_df_pp,
+    make_deeperforensics,
+    make_dfdc_full,
     make_ffiw,
     make_ffpp,
     make_ffpp_kaggle,
@@ -84,7 +86,9 @@ def test_outputs_go_elsewhere_where_the_set_stays_as_it_is(tmp_path, write, run,
 @pytest.mark.parametrize(
     ("make", "arguments", "taken", "warned"),
     [(make_ffiw, [], "split by official", ""), (make_celeb_df_pp, [], "split by official", "in test and train"),
-     (make_celeb_df, ["--split-by", "original"], "", ""), (make_ffpp_kaggle, [], "split by original", "")],
+     (make_celeb_df, ["--split-by", "original"], "", "2 videos of the official split test are in folds, and will be "
+      "trained on; --split train leaves them out"), (make_ffpp_kaggle, [], "split by original", ""),
+     (make_deeperforensics, [], "split by official", "with its only fold held out, no video is left to train on")],
 )  # fmt: skip
 def test_how_a_data_set_is_split_is_said(tmp_path, run, capsys, make, arguments, taken, warned):
     make(tmp_path)
@@ -92,6 +96,16 @@ def test_how_a_data_set_is_split_is_said(tmp_path, run, capsys, make, arguments,
     said = capsys.readouterr().err
     assert taken in said and warned in said
     assert bool(taken) == ("split by " in said)
+
+
+def test_the_test_videos_of_the_full_dfdc_are_in_no_fold(tmp_path, write, run, capsys):
+    make_dfdc_full(tmp_path, write)
+    assert run(preprocess_videos, tmp_path, "--workers", "1") == 0
+    assert run(generate_folds, tmp_path, "--parts", "2", "--n-splits", "2") == 0
+    out, err = capsys.readouterr()
+    table = read_folds(tmp_path / "folds.csv")
+    assert dict(zip(table["video"], table["fold"])) == {"aaa": 0, "aaa_x": 0, "bbb": 1, "bbb_x": 1}
+    assert "2 reals or fakes without a counterpart, videos of test or of no split left out" in out and "warning" not in err
 
 
 def test_official_folds_have_crops_of_train_and_val_alone(tmp_path, write, run):

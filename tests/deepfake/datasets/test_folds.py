@@ -51,6 +51,10 @@ def test_an_original_and_all_its_fakes_share_a_fold(videos, n_splits, seed):
     assert all(len(found) == 1 for found in of_identity.values())
     sizes = [sum(found == {fold} for found in of_identity.values()) for fold in range(n_splits)]
     assert sum(sizes) == len(identities) and max(sizes) - min(sizes) <= 1
+    for label in (0, 1):  # so that each fold has both labels wherever that can be
+        having = {v.identity for v in videos if v.label == label}
+        counts = [sum(of_identity[identity] == {fold} for identity in having) for fold in range(n_splits)]
+        assert max(counts) - min(counts) <= 1
 
 
 @given(data_sets(), st.randoms(use_true_random=False))
@@ -185,6 +189,7 @@ def test_uneven_folds_are_described():
     assert described({0: (2, 3), 1: (0, 4)}, 2) == "fold 1 gets no real video"
     assert described({0: (2, 3), 1: (5, 0)}, 2) == "fold 1 gets no fake video"
     assert described({0: (1, 1), 1: (1, 8)}, 2) == "fold 1 gets 9 videos, fold 0 only 2"
+    assert described({0: (4, 4)}, 1) == "with its only fold held out, no video is left to train on"
 
 
 def test_the_most_folds_that_are_even():
