@@ -13,6 +13,7 @@ from preprocessing.pipeline.arguments import (
     add_dataset_options,
     add_detection,
     add_format,
+    add_masks,
     chosen_root,
     make_parser,
     run_main,
@@ -34,6 +35,7 @@ def parse_args() -> argparse.Namespace:
     add_detection(parser)
     add_crops_dir(parser)
     add_format(parser)
+    add_masks(parser)
     add_dataset_options(parser)
     return parser.parse_args()
 

@@ -28,6 +28,9 @@ _MOST_PIXELS = 1 << 24
 _Pixels = Annotated[float, Interval(ge=-_MOST_PIXELS, le=_MOST_PIXELS)]
 _Box = tuple[_Pixels, _Pixels, _Pixels, _Pixels]
 
+NO_MARGIN = 4 * _MOST_PIXELS
+"""For `crop_window`: the box itself."""
+
 FRAME_SPACE = "frame"
 BOX_FILE_FORMAT = 1
 

@@ -171,6 +171,16 @@ def add_detection(parser: argparse.ArgumentParser) -> None:
     add_limits(parser.add_argument)
 
 
+def add_masks(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--masks",
+        choices=["ssim", "dataset"],
+        default="ssim",
+        help="ssim: where a fake's crops differ from its original's; dataset: the data set's own masks of what is "
+        "manipulated, and ssim for fakes without one (default: %(default)s)",
+    )
+
+
 def add_format(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--format",

@@ -120,10 +120,12 @@ class _Pass:
     def _do_original(self) -> Crops | None:
         """Return its crops if they are in memory."""
         original = self.family.original
-        of_use = self._wants(LANDMARKS, original) or any(self._wants(DIFFS, fake) for fake in self.family.fakes)
+        masked = any(self._wants(DIFFS, video) for video in (original, *self.family.fakes))
+        of_use = masked or self._wants(LANDMARKS, original)
         cut = self._make(DETECT, original, keep=self._wants(CROPS, original))
         crops = self._make(CROPS, original, crops=cut, keep=of_use)
         self._make(LANDMARKS, original, crops=crops)
+        self._make(DIFFS, original, own=crops)  # a fake that stands for itself, with a mask of the data set's
         return crops
 
     def _do_fake(self, fake: VideoRecord, theirs: Crops | None) -> None:

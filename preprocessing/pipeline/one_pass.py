@@ -141,9 +141,14 @@ def _landmarks(layout: DataRoot, dataset: Dataset, args: argparse.Namespace) -> 
 
 
 def _diffs(layout: DataRoot, dataset: Dataset, args: argparse.Namespace) -> Maker:
-    alone = len(dataset.unattributed)
-    note = f"{alone} fakes name no original: their faces are looked for in themselves, they get no masks"
-    return partial(compare_crops, layout=layout), {"crops": layout.crops_name}, {"note": note} if alone else {}
+    compare = partial(compare_crops, layout=layout, masks=args.masks, limits=chosen_limits(args))
+    alone = dataset.unattributed
+    own = [fake for fake in alone if fake.mask is not None] if args.masks == "dataset" else []
+    more: dict[str, Any] = {"items": longest_first([*DIFFS.videos(dataset), *own])} if own else {}
+    if without := len(alone) - len(own):
+        reason = "name no original: their faces are looked for in themselves, they get no masks"
+        more["note"] = f"{without} fakes {reason}"
+    return compare, {"crops": layout.crops_name, "masks": args.masks}, more
 
 
 _MAKERS = {DETECT: _detection, CROPS: _crops, LANDMARKS: _landmarks, DIFFS: _diffs}
@@ -239,13 +244,14 @@ def step_arguments(step: str, args: argparse.Namespace) -> list[str]:
         given += ["--scheduler", args.scheduler]
     if args.mix_settings:
         given += ["--mix-settings"]
-    if step in (DETECT.name, CROPS.name):
+    if step != LANDMARKS.name:
         given += limit_arguments(args)
     if step == DETECT.name:
         given += ["--every", str(args.every), "--preset", args.preset, "--device", args.device]
         return given if args.scale is None else [*given, "--scale", str(args.scale)]
     given += ["--crops-dir", args.crops_dir]
-    return [*given, "--format", args.format] if step == CROPS.name else given
+    further = {CROPS.name: ["--format", args.format], DIFFS.name: ["--masks", args.masks]}
+    return given + further.get(step, [])
 
 
 def _family_size(family: Family) -> int:

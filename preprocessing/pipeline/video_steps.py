@@ -6,20 +6,24 @@ A step reads what the one before it wrote. Where that is still in memory it is t
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from deepfake.datasets.crops import CropFolder, CropName, Crops, KeptCrops, cut_out
 from deepfake.datasets.data_root import DataRoot, crop_name, diff_name, landmark_name
+from deepfake.datasets.manipulation_masks import iter_masks, manipulated, resized, with_masks
 from deepfake.datasets.records import VIDEO, VideoRecord
-from deepfake.faces.boxes import BoxFile, Face, as_stored, read_boxes, write_boxes
+from deepfake.faces.boxes import BoxFile, Face, as_stored, crop_face, read_boxes, write_boxes
 from deepfake.faces.detectors import FaceDetector
 from deepfake.faces.landmarks import write_landmarks
 from deepfake.faces.ssim_mask import difference_mask
 from deepfake.media.images import as_written, encode_image, write_image
 from deepfake.media.video import LIMITS, Frame, ReadLimits, VideoError, chunked, iter_every, iter_frames
 from deepfake.storage import atomic
+
+Masks = Literal["ssim", "dataset"]
+"""Where masks come from: a fake's crops against its original's, or the data set's own where a fake has one."""
 
 
 def detect_boxes(
@@ -38,7 +42,8 @@ def detect_boxes(
         limits: of reading the video.
 
     Returns:
-        The crops that `cut_crops` would cut out of the video; None if they were not wanted, or are not to be kept.
+        The crops that `cut_crops` would cut out of the video; None if they were not wanted, are not to be kept, or if
+        a mask is to choose among them.
 
     Raises:
         VideoError: unreadable, or over a limit.
@@ -46,6 +51,7 @@ def detect_boxes(
     found: dict[int, list[Face]] = {}
     size = None
     kept = KeptCrops()
+    keep = keep and video.mask is None
     if video.is_cut_out:
         _take_finished_crops(video, layout, facts, limits)
         return None
@@ -83,7 +89,7 @@ def cut_crops(
     keep: bool = False,
     limits: ReadLimits = LIMITS,
 ) -> Crops | None:
-    """Write all crops of one video.
+    """Write the crops of one video: of all faces, or where there are several and a mask of those that are manipulated.
 
     Args:
         suffix: of the pictures.
@@ -128,22 +134,48 @@ def find_landmarks(
                 write_landmarks(folder / landmark_name(*name), points)
 
 
-def compare_crops(fake: VideoRecord, layout: DataRoot, theirs: Crops | None = None, own: Crops | None = None) -> None:
-    """Write the masks of one fake, for every crop that its original has too.
+def compare_crops(
+    fake: VideoRecord,
+    layout: DataRoot,
+    theirs: Crops | None = None,
+    own: Crops | None = None,
+    masks: Masks = "ssim",
+    limits: ReadLimits = LIMITS,
+) -> None:
+    """Write the masks of one fake, for every crop that its original, or the data set's own mask, has too.
 
     Args:
         theirs: the original's crops; their files are read unless given.
         own: the fake's, likewise.
+        masks: where they come from.
+        limits: of reading the data set's own.
 
     Raises:
-        ValueError: no crops, a damaged one, or two that cannot be compared.
+        ValueError: no crops, a damaged one, two that cannot be compared, or an unreadable mask.
     """
+    if masks == "dataset" and fake.mask is not None:
+        _write_own_masks(fake, layout, _read_crops(layout, fake.video_id) if own is None else own, limits)
+        return
     theirs = _read_crops(layout, fake.identity) if theirs is None else theirs
     own = _read_crops(layout, fake.video_id) if own is None else own
     with atomic.atomic_folder(layout.diffs / fake.video_id) as folder:
         for name, crop in own.items():
             if name in theirs:
                 write_image(folder / diff_name(*name), difference_mask(theirs[name], crop))
+
+
+def _write_own_masks(fake: VideoRecord, layout: DataRoot, crops: Crops, limits: ReadLimits) -> None:
+    """Write the parts of a fake's masks that its crops show."""
+    boxes = read_boxes(layout.boxes_file(fake.identity))
+    faces: dict[int, list[int]] = {}
+    for frame, face in crops:
+        faces.setdefault(frame, []).append(face)
+    with atomic.atomic_folder(layout.diffs / fake.video_id) as folder:
+        for frame, mask in iter_masks(fake, faces, limits):
+            whole = mask if boxes.size is None else resized(mask, boxes.size)
+            for face in faces[frame]:
+                part = whole if fake.is_cut_out else crop_face(whole, boxes.frames[frame][face].box)
+                write_image(folder / diff_name(frame, face), resized(part, crops[frame, face].shape[:2]))
 
 
 def _cut_out_of_video(
@@ -157,9 +189,13 @@ def _cut_out_of_video(
         raise ValueError(f"{boxes_file}: no boxes of {video.identity}; run detect_original_faces.py first")
     boxes = read_boxes(boxes_file)
     wanted = [index for index, faces in boxes.frames.items() if faces]
-    for frame in iter_frames(video.path, wanted, limits=limits):
+    several = [index for index in wanted if len(boxes.frames[index]) > 1]
+    frames = iter_frames(video.path, wanted, limits=limits)
+    for frame, mask in with_masks(frames, iter_masks(video, several, limits)):
         _check_size(video, frame.image.shape[:2], boxes)
-        yield from cut_out(frame, boxes.frames[frame.index])
+        faces = boxes.frames[frame.index]
+        meant = range(len(faces)) if mask is None else manipulated(faces, mask)
+        yield from ((name, crop) for name, crop in cut_out(frame, faces) if name[1] in meant)
 
 
 def _check_size(video: VideoRecord, size: tuple[int, ...], boxes: BoxFile) -> None:

@@ -8,12 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from deepfake.datasets.data_root import DataRoot
+from deepfake.datasets.data_root import DataRoot, parse_crop_name
 from deepfake.datasets.folds import read_folds
 from deepfake.datasets.reading import read_dataset
-from deepfake.media.images import read_image, write_image
+from deepfake.faces.boxes import crop_face, read_boxes
+from deepfake.media.images import read_gray, read_image, write_image
 from deepfake.synthesis.portraits import PERSONS, read_portrait
-from preprocessing import generate_folds, preprocess_videos, status
+from preprocessing import generate_diffs, generate_folds, preprocess_videos, status
 from tests.data.clips import draw
 from tests.data.dataset_trees import (
     Write,
@@ -142,3 +143,62 @@ def test_finished_crops_are_taken_as_they_are(tmp_path, write, run):
         names = sorted(crop.name for crop in (root.crops / video.video_id).iterdir())
         assert names == [f"{index}_0.png" for index in range(count)]
         assert video.path != blank.parent or (read_image(root.crops / video.video_id / names[0]) == picture).all()
+
+
+@pytest.fixture(scope="module")
+def two_persons() -> np.ndarray:
+    """A frame with a face in its left half, and its mirror image in the right half."""
+    portrait = read_portrait(PERSONS[0])[:SIDE, 96 : 96 + SIDE]
+    return np.concatenate([portrait, portrait[:, ::-1]], axis=1)
+
+
+@pytest.fixture
+def masked_fake(tmp_path, two_persons) -> Path:
+    """FaceForensics++ of one fake without its original: two frames, in whose masks the right half is white."""
+    fakes = tmp_path / "manipulated_sequences" / "Deepfakes"
+    for folder in (fakes / "c23" / "videos", fakes / "masks" / "videos"):
+        folder.mkdir(parents=True)
+    mask = np.zeros((SIDE, 2 * SIDE, 3), np.uint8)
+    mask[:, SIDE:] = 255
+    draw(fakes / "c23" / "videos" / "000_003.mp4", np.stack([two_persons] * 2))
+    draw(fakes / "masks" / "videos" / "000_003.mp4", np.stack([mask] * 2))
+    return tmp_path
+
+
+def test_masks_choose_the_face_and_replace_those_of_ssim(masked_fake, two_persons, run, capsys):
+    root, fake = DataRoot(masked_fake), "Deepfakes_c23_000_003"
+    assert run(preprocess_videos, root.root, "--workers", "1", "--masks", "dataset") == 0
+    assert len(read_boxes(root.boxes_file(fake)).frames[0]) == 2
+    (crop,) = (root.crops / fake).iterdir()
+    picture, face = read_image(crop), read_boxes(root.boxes_file(fake)).frames[0][parse_crop_name(crop.name)[1]]
+    assert face.box[0] > SIDE
+    assert np.abs(crop_face(two_persons, face.box).astype(int) - picture).mean() < 12
+    (mask,) = (root.diffs / fake).iterdir()
+    assert mask.name == f"{crop.stem}_diff.png"
+    made = read_gray(mask)
+    assert made.shape == picture.shape[:2] and (made[:, SIDE // 4 :] > 240).all()
+    before = mask.read_bytes()
+    assert run(generate_diffs, root.root, "--workers", "1", "--masks", "dataset", "--overwrite") == 0
+    assert mask.read_bytes() == before
+    assert "no masks" not in capsys.readouterr().out
+
+
+def test_without_masks_of_the_data_set_a_fake_alone_has_none(masked_fake, run, capsys):
+    assert run(preprocess_videos, masked_fake, "--workers", "1") == 0
+    assert not DataRoot(masked_fake).diffs.exists()
+    assert "1 fakes name no original" in capsys.readouterr().out
+
+
+def test_masks_belong_to_the_pictures_of_their_number(tmp_path, write, run):
+    """WildDeepfake's kind of crops, by a table with masks; picture 7 has none."""
+    for number in (2, 7, 30):
+        write(tmp_path / "faces" / f"{number}.png", 1)
+        if number != 7:
+            (tmp_path / "masks").mkdir(exist_ok=True)
+            write_image(tmp_path / "masks" / f"{number}.png", np.full((SIDE // 2, SIDE // 2, 3), 8 * number, np.uint8))
+    (tmp_path / "videos.csv").write_text("path,label,mask\nfaces,1,masks\n")
+    arguments = ["--workers", "1", "--masks", "dataset", "--pictures", "crops"]
+    assert run(preprocess_videos, tmp_path, *arguments) == 0
+    made = {mask.name: read_gray(mask) for mask in (DataRoot(tmp_path).diffs / "faces").iterdir()}
+    assert {name: mask.mean() for name, mask in made.items()} == {"2_0_diff.png": 16, "30_0_diff.png": 240}
+    assert {mask.shape for mask in made.values()} == {(SIDE, SIDE)}
