@@ -1,4 +1,4 @@
-"""Measures a detector on a data set: scores + labels -> AUC, EER, AP and more, with intervals, tables and a page."""
+"""Measures a detector on a data set: AUC, EER, AP and more with intervals, tables, plots, a page."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from deepfake.cli.dataset_options import add_dataset, read_chosen
 from deepfake.cli.options import add_options, values_of
 from deepfake.cli.prediction_options import add_precision, chosen_members
 from deepfake.datasets.records import CROPS, Dataset
-from deepfake.evaluation.comparing import compare
+from deepfake.evaluation.comparing import compare, shared_scores, write_comparison
 from deepfake.evaluation.evaluating import (
     Evaluation,
     MeasureOptions,
@@ -29,24 +29,20 @@ from deepfake.evaluation.evaluating import (
     trained_groups,
     write_evaluation,
 )
-from deepfake.evaluation.protocols import AGGREGATIONS, NO_FACE_RULES, PROTOCOLS, RECORDED, Protocol
+from deepfake.evaluation.protocols import AGGREGATIONS, DROP, NO_FACE_RULES, PROTOCOLS, RECORDED, Protocol
 from deepfake.evaluation.recorded import RecordedRun, match_run, read_other, read_recorded
 from deepfake.evaluation.reporting import (
     cells_csv,
     compared_lines,
     compared_markdown,
     markdown,
+    robustness_csv,
+    robustness_lines,
     summary_lines,
     text_lines,
     videos_csv,
 )
-from deepfake.evaluation.robustness import (
-    Robustness,
-    measure_robustness,
-    robustness_csv,
-    robustness_lines,
-    write_robustness,
-)
+from deepfake.evaluation.robustness import Robustness, measure_robustness, write_robustness
 from deepfake.evaluation.scoring_runs import DetectorRun, is_finished, load_detector, training_facts
 from deepfake.faces.detectors.base import ALIGNING
 from deepfake.media.video import SpreadFrames
@@ -63,26 +59,34 @@ from deepfake.storage.locks import writing_folder
 from deepfake.storage.names import escape, file_name
 from deepfake.synthesis.perturbations.perturbation import Perturbation, parse_perturbations
 from deepfake.version import code_version
+from visualize.comparison_page import render_comparison
 from visualize.evaluation_page import render_evaluation
+from visualize.evaluation_plots import draw_robustness
+from visualize.page import svg
 
-EVALUATION_JSON, DETAILS_JSON = "evaluation.json", "details.json"
+EVALUATION_JSON, DETAILS_JSON, COMPARISON_JSON, ROBUSTNESS_JSON = (
+    f"{name}.json" for name in ("evaluation", "details", "comparison", "robustness")
+)
+PAGE, ROBUSTNESS_SVG = "index.html", "robustness.svg"
 
-EPILOG = f"""Written into --out: {EVALUATION_JSON}, evaluation.md, cells.csv, videos.csv (most wrong first), index.html,
-and details.json with --models. Fakes of each method are measured against all reals. Intervals are 95 %, from resamples
-of groups (an original with its fakes); cells with fewer than {MIN_GROUPS} groups with reals or with fakes bear a star.
+USAGE = """%(prog)s ROOT (--predictions DETAILS | --scores CSV | --detector MODULE:FUNCTION |
+                         --models NAME ... | --ensemble NAME) [--out DIR] [options]
+       %(prog)s --compare RUN RUN ... [--out DIR] [options]"""
+
+EPILOG = f"""written into --out: {EVALUATION_JSON}, evaluation.md, cells.csv, videos.csv (most wrong first),
+{PAGE}, with networks {DETAILS_JSON}, with --perturb robustness.*; by --compare: comparison.*,
+{PAGE}. Intervals are 95 %, from resamples of groups, an original with its fakes; a star marks cells
+with fewer than {MIN_GROUPS} groups with reals, or with fakes.
 
 protocols (frames, aggregation and --no-face together):
 {chr(10).join(f"  {name:14}{protocol.meaning}" for name, protocol in PROTOCOLS.items())}
 
-exit codes:
-  0    the evaluation is written
-  {EXIT_USAGE}    the data set, scores or options cannot be used
+exit codes: 0 it is written; {EXIT_USAGE} the data set, scores or options cannot be used
 
 example:
   python evaluate.py celeb_df --predictions details.json --protocol sbi --out celeb_df_sbi
   python evaluate.py videos --scores other.csv --out other
   python evaluate.py videos --detector my_package.detector:score --out mine
-  python evaluate.py videos --ensemble first_place --out first_place
   python evaluate.py videos --models MY_B5_last --perturb deeperforensics --out robust
   python evaluate.py --compare celeb_df_sbi other --out compared
 """
@@ -90,7 +94,7 @@ example:
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
+        usage=USAGE, description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add = parser.add_argument
     add("root", nargs="?", type=Path, metavar="ROOT", help="the data set: a folder, or a table path,label,...")
@@ -100,15 +104,15 @@ def parse_args() -> argparse.Namespace:
         "--scores",
         type=Path,
         metavar="CSV",
-        help="any detector's table: a name (path, file name or id) and a probability of fake, a row a video or a frame",
+        help="any detector's table: name (path, file name or id), probability of fake; a row a video or a frame",
     )
     scores.add_argument(
-        "--detector", metavar="MODULE:FUNCTION", help="any function from a path to a probability, or None without face"
+        "--detector", metavar="MODULE:FUNCTION", help="any function from a path to a probability, None without a face"
     )
     scores.add_argument("--models", nargs="+", metavar="NAME", help="checkpoints in the weights folder")
     scores.add_argument("--ensemble", metavar="NAME", help="an ensemble of checkpoints, as for predict_folder.py")
     scores.add_argument(
-        "--compare", nargs="+", type=Path, metavar="RUN", help="folders that this command wrote, the first the baseline"
+        "--compare", nargs="+", type=Path, metavar="RUN", help="folders written here, the first the baseline"
     )
     add("--out", type=Path, default=Path("evaluation"), metavar="DIR", help="default: %(default)s")
     add("--name", help="the run's name (default: the name of --out)")
@@ -127,22 +131,14 @@ def parse_args() -> argparse.Namespace:
 def add_reading(parser: argparse.ArgumentParser) -> None:
     """Add the options that say how scores are read."""
     add = parser.add_argument_group("scores").add_argument
-    add("--protocol", choices=list(PROTOCOLS), help="a convention: see below")
-    add(
-        "--aggregate",
-        choices=list(AGGREGATIONS),
-        help="; ".join(f"{name}: {meaning}" for name, meaning in AGGREGATIONS.items()) + f" (default: {RECORDED})",
-    )
-    add(
-        "--no-face",
-        choices=list(NO_FACE_RULES),
-        help="a video without a score: " + "; ".join(f"{n} {meaning}" for n, meaning in NO_FACE_RULES.items())
-        + " (default: drop)",
-    )  # fmt: skip
-    add("--calibration", type=Path, metavar="FILE", help="made by calibrate.py, for the accuracy at its threshold")
+    add("--protocol", choices=list(PROTOCOLS), metavar="NAME", help="a convention that numbers follow, see below")
+    for option, rules, default in (("--aggregate", AGGREGATIONS, RECORDED), ("--no-face", NO_FACE_RULES, DROP)):
+        meanings = "; ".join(f"{name}: {meaning}" for name, meaning in rules.items())
+        add(option, choices=list(rules), metavar="RULE", help=f"{meanings} (default: {default})")
+    add("--calibration", type=Path, metavar="FILE", help="of calibrate.py: accuracy at its threshold, too")
     add("--trained-on", type=Path, metavar="CSV", help="folds.csv of the training: warns if its originals are here")
     add("--held-out-fold", type=int, metavar="N", help="of --trained-on: the fold that was not trained on")
-    add("--reports", type=Path, metavar="DIR", help="what predict_folder.py --report wrote: the page links to it")
+    add("--reports", type=Path, metavar="DIR", help="of predict_folder.py --report, for links on the page")
     add_options(add, MeasureOptions, ("bootstrap", "seed"))
 
 
@@ -157,8 +153,8 @@ def add_scoring(parser: argparse.ArgumentParser) -> None:
         "--perturb",
         nargs="+",
         metavar="NAME",
-        help="then the same videos perturbed: a suite (deeperforensics, dfdc-each, codecs, ...), a perturbation at all "
-        "its levels (GNC), or at one (GNC:3); AUC by type and level, loss against clean",
+        help="score them perturbed, too: by a suite (deeperforensics, dfdc-each, codecs, ...), a perturbation at all "
+        "levels (GNC) or at one (GNC:3); see docs/perturbations.md",
     )
     add("--workers", type=positive_int, default=default_workers(), metavar="N", help="processes that read ahead")
     add("--overwrite", action="store_true", help="start over instead of continuing a stopped run")
@@ -197,7 +193,7 @@ def evaluate_run(args: argparse.Namespace) -> int:
     networks = None if args.models is None and args.ensemble is None else Networks(args, dataset, protocol)
     evaluation = measure(args, dataset, protocol, score(args, dataset, protocol, networks))
     write_outputs(args, evaluation)
-    print(*text_lines(evaluation), "", *summary_lines(evaluation), f"page: {args.out / 'index.html'}", sep="\n")
+    print(*text_lines(evaluation), "", *summary_lines(evaluation), f"page: {args.out / PAGE}", sep="\n")
     if networks is None or not perturbations:
         return 0
     perturbed = {}
@@ -208,8 +204,9 @@ def evaluate_run(args: argparse.Namespace) -> int:
             args, dataset, protocol, read_recorded(details, protocol)
         )
     found = measure_robustness(evaluation, perturbed, MeasureOptions(**values_of(MeasureOptions, args)))
-    write_robustness(args.out / "robustness.json", found)
+    write_robustness(args.out / ROBUSTNESS_JSON, found)
     atomic.write_text(args.out / "robustness.csv", robustness_csv(found))
+    atomic.write_bytes(args.out / ROBUSTNESS_SVG, svg(draw_robustness(found)))
     write_outputs(args, evaluation, found)
     print("", *robustness_lines(found), sep="\n")
     return 0
@@ -243,10 +240,10 @@ def measure(args: argparse.Namespace, dataset: Dataset, protocol: Protocol, run:
 def write_outputs(args: argparse.Namespace, evaluation: Evaluation, robustness: Robustness | None = None) -> None:
     """Write all files of an evaluation."""
     write_evaluation(args.out / EVALUATION_JSON, evaluation)
-    atomic.write_text(args.out / "evaluation.md", markdown(evaluation))
+    atomic.write_text(args.out / "evaluation.md", markdown(evaluation, robustness, ROBUSTNESS_SVG))
     atomic.write_text(args.out / "cells.csv", cells_csv(evaluation))
     atomic.write_text(args.out / "videos.csv", videos_csv(evaluation))
-    atomic.write_text(args.out / "index.html", render_evaluation(evaluation, args.out, args.reports, robustness))
+    atomic.write_text(args.out / PAGE, render_evaluation(evaluation, args.out, args.reports, robustness))
 
 
 def described_protocol(
@@ -361,9 +358,11 @@ class Networks:
 def compare_runs(args: argparse.Namespace) -> int:
     """Compare runs, print and write it."""
     runs = [read_evaluation(path / EVALUATION_JSON if path.is_dir() else path) for path in args.compare]
-    shared, compared = compare(runs, MeasureOptions(**values_of(MeasureOptions, args)))
-    atomic.write_text(args.out / "comparison.md", compared_markdown(shared, compared, runs))
-    print(*compared_lines(shared, compared), f"table: {args.out / 'comparison.md'}", sep="\n")
+    found = compare(runs, MeasureOptions(**values_of(MeasureOptions, args)))
+    write_comparison(args.out / COMPARISON_JSON, found)
+    atomic.write_text(args.out / "comparison.md", compared_markdown(found))
+    atomic.write_text(args.out / PAGE, render_comparison(found, shared_scores(runs)))
+    print(*compared_lines(found), f"page: {args.out / PAGE}", sep="\n")
     return 0
 
 

@@ -1,6 +1,7 @@
 """Every command a user runs: quick, complete help with an example, usage on missing arguments, no stack traces."""
 
 import functools
+import os
 import re
 import shlex
 import subprocess
@@ -15,6 +16,7 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 MODULES = ("-m export", "-m serving")
 ALIAS = "-m export.serve"
 """Of the last one, whose help it gives."""
+COLUMNS, TWO_SCREENS = 100, 96
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,8 @@ def _programs() -> list[str]:
 
 
 def _run(*command: str) -> subprocess.CompletedProcess:
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    environment = {**os.environ, "COLUMNS": str(COLUMNS)}
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, stdin=subprocess.DEVNULL, env=environment)
 
 
 @functools.cache
@@ -64,6 +67,11 @@ def test_help_explains_every_option_and_gives_an_example(program):
     for match in re.finditer(r"^  (-[^\n]*)\n(?=(.*))", options, re.MULTILINE):
         explained = "  " in match[1].strip() or match[2].startswith("      ")
         assert explained, f"{program}: {match[1]} has no help"
+
+
+@pytest.mark.parametrize("program", [*_programs(), *MODULES])
+def test_help_fits_two_screens(program):
+    assert len(_help(program).text.splitlines()) <= TWO_SCREENS
 
 
 @pytest.mark.parametrize("program", [*_programs(), *MODULES, ALIAS])

@@ -7,6 +7,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 import evaluate
+from deepfake.evaluation.comparing import read_comparison
 from deepfake.evaluation.evaluating import read_evaluation
 from deepfake.evaluation.robustness import read_robustness
 from deepfake.scoring.results import NO_FACE, OK, PersonScore, ScoredFace, VideoResult
@@ -142,12 +143,33 @@ def test_training_groups_are_a_warning(data, run):
 
 
 def test_runs_are_compared(data, run):
-    run(data / "set.csv", "--predictions", data / "details.json", out="a")
+    run(data / "set.csv", "--predictions", data / "details.json", "--name", "first <run>", out="a")
     run(data / "set.csv", "--predictions", data / "details.json", "--aggregate", "mean", out="b")
     code, out, err = run("--compare", data / "a", data / "a", data / "b", out="both")
     assert code == 0, err
     assert "(+0.0000 [+0.000, +0.000])" in out and "(-" in out
-    assert "a" in (data / "both" / "comparison.md").read_text()
+    found = read_comparison(data / "both" / "comparison.json")
+    assert (found.videos, found.groups, [run.name for run in found.runs]) == (89, 30, ["first <run>"] * 2 + ["b"])
+    baseline, _, other = (run.values["auc"] for run in found.runs)
+    change = found.runs[2].differences["auc"]
+    assert change.value == other - baseline < 0 and change.low <= change.value <= change.high
+    table = (data / "both" / "comparison.md").read_text()
+    page = (data / "both" / "index.html").read_text()
+    assert f"({change.value:+.4f} [{change.low:+.3f}, {change.high:+.3f}])" in table and "first &lt;run" in table
+    assert f">{change.value:+.4f}<" in page and "first &lt;run" in page
+    assert page.count('class="number worse"') > 0 and 'alt="Difference in AUC"' in page
+    assert '<td class="differs">mean</td>' in page  # protocols that differ are marked
+
+
+def test_runs_without_both_labels_are_compared(data, run):
+    rows = "\n".join(f"v{i}easy.mp4,0.{i}" for i in range(1, 5))
+    (data / "fakes.csv").write_text(f"path,score\n{rows}\n")
+    for out in ("a", "b"):
+        assert run(data / "set.csv", "--scores", data / "fakes.csv", out=out)[0] == 0
+    code, out, err = run("--compare", data / "a", data / "b", out="both")
+    assert code == 0, err
+    assert "acc 0.5" in out and "AUC" not in out and "4 groups that all runs have (too few for a claim" in out
+    assert "<img" not in (data / "both" / "index.html").read_text()
 
 
 def test_small_cells_are_marked(data, run):
@@ -191,6 +213,9 @@ def test_a_network_is_evaluated_on_real_clips(mini_dfdc, tmp_path, run_main):
     )
     assert clean != perturbed[0] != perturbed[1]
     assert "Under perturbations" in (tmp_path / "out" / "index.html").read_text() and "GB:5" in out
+    table = (tmp_path / "out" / "evaluation.md").read_text().split("## Under perturbations")[1]
+    assert "(robustness.svg)" in table and f"| GB | 5 | {rows[1].auc[0]:.4f} [" in table
+    assert (tmp_path / "out" / "robustness.svg").read_bytes().startswith(b"<?xml")
     written = (tmp_path / "out" / "details.json").stat().st_mtime_ns
     assert run_main(evaluate.main, *words)[0] == 0  # finished: nothing is scored again
     assert (tmp_path / "out" / "details.json").stat().st_mtime_ns == written

@@ -36,12 +36,17 @@ def picture(image: np.ndarray, suffix: str = ".jpg") -> str:
 
 def plot(figure: Figure) -> str:
     """The address that holds a plot itself, as SVG; the same plot gives the same address."""
+    return _data_uri(svg(figure), "image/svg+xml")
+
+
+def svg(figure: Figure) -> bytes:
+    """A plot as a file of SVG; the same plot gives the same bytes."""
     from matplotlib import rc_context
 
     file = io.BytesIO()
     with rc_context({"svg.hashsalt": "plot"}):
         figure.savefig(file, format="svg", bbox_inches="tight", metadata={"Date": None})
-    return _data_uri(file.getvalue(), "image/svg+xml")
+    return file.getvalue()
 
 
 def _data_uri(data: bytes, media_type: str) -> str:

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import numpy as np
 from annotated_types import Ge
@@ -18,9 +18,7 @@ from deepfake.evaluation.recorded import ScoredVideo
 from deepfake.scoring.aggregation import NEUTRAL_SCORE
 from deepfake.scoring.detection_metrics import RESAMPLES, SEED, LabeledScores, measure_with_intervals
 from deepfake.scoring.reliability import Estimate
-from deepfake.storage import atomic
-from deepfake.storage.json_files import read_mapping
-from deepfake.storage.schema import Probability, from_plain, to_plain
+from deepfake.storage.schema import Probability, read_json_as, write_json_as
 
 EVALUATION_FORMAT = 1
 OVERALL = "overall"
@@ -98,13 +96,18 @@ class Evaluation:
 
     @property
     def protocol_line(self) -> str:
-        return "; ".join(f"{key}: {value}" for key, value in self.protocol.items())
+        return protocol_line(self.protocol)
 
     def labeled_scores(self) -> LabeledScores:
         """Return the videos as arrays."""
         groups = np.unique([video.group for video in self.videos], return_inverse=True)[1].reshape(-1)
         labels = np.array([video.label for video in self.videos], np.int64)
         return LabeledScores(labels, np.array([video.score for video in self.videos]), groups, self.threshold)
+
+
+def protocol_line(protocol: Mapping[str, str]) -> str:
+    """Return a protocol in one line."""
+    return "; ".join(f"{key}: {value}" for key, value in protocol.items())
 
 
 @dataclass
@@ -250,13 +253,9 @@ def trained_groups(dataset: Dataset, trained: Iterable[str]) -> list[str]:
 
 def write_evaluation(path: Path, evaluation: Evaluation) -> None:
     """Write an evaluation as JSON, atomically."""
-    import json
-
-    content: dict[str, Any] = {"format": EVALUATION_FORMAT, **to_plain(evaluation)}
-    atomic.write_text(path, json.dumps(content, indent=1, allow_nan=False) + "\n")
+    write_json_as(path, evaluation, EVALUATION_FORMAT, indent=1)
 
 
 def read_evaluation(path: Path) -> Evaluation:
     """Read what `write_evaluation` wrote. Raises ValueError: missing, or of another format."""
-    content = read_mapping(path, "evaluation")
-    return from_plain(Evaluation, content, str(path), file_format=EVALUATION_FORMAT)
+    return read_json_as(path, Evaluation, "evaluation", file_format=EVALUATION_FORMAT)

@@ -15,20 +15,21 @@ from deepfake.scoring.aggregation import FRAMES_PER_VIDEO, confident_score, ense
 
 DROP, NEUTRAL, ERROR = "drop", "neutral", "error"
 NO_FACE_RULES = {
-    DROP: "leaves it out",
-    NEUTRAL: "counts it as 0.5",
-    ERROR: "ends the evaluation",
+    DROP: "leave out a video without a score",
+    NEUTRAL: "count it as 0.5",
+    ERROR: "end with an error",
 }
 """What to do with a video that has no score."""
 
 RECORDED, CONFIDENT, MEAN, LARGEST, HIGHEST = "recorded", "confident", "mean", "largest", "highest-large"
 AGGREGATIONS = {
-    RECORDED: "the video's score as it was recorded",
-    CONFIDENT: "first place's rule over the faces of all frames",
-    MEAN: "the mean over frames of the mean over their faces",
-    LARGEST: "the mean over frames of the largest face",
-    HIGHEST: "the mean over frames of the highest of the faces at least half as large as the largest",
+    RECORDED: "the video's score as it is",
+    CONFIDENT: "first place's rule for all faces",
+    MEAN: "mean over frames of their faces' mean",
+    LARGEST: "of the largest face",
+    HIGHEST: "of the highest of those at least half as large",
 }
+"""How the scores of faces become a video's."""
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,9 @@ import csv
 import io
 from collections.abc import Sequence
 
-from deepfake.evaluation.comparing import Compared
+from deepfake.evaluation.comparing import ComparedRun, Comparison
 from deepfake.evaluation.evaluating import FRAME_AUC, OVERALL, Cell, EvaluatedVideo, Evaluation
+from deepfake.evaluation.robustness import PerturbedFigures, Robustness
 from deepfake.scoring.detection_metrics import METRICS, MIN_GROUPS
 from deepfake.storage.names import escape, one_line, to_cell
 
@@ -60,8 +61,13 @@ def summary_lines(evaluation: Evaluation) -> list[str]:
     ]
 
 
-def markdown(evaluation: Evaluation) -> str:
-    """Return the tables as Markdown."""
+def markdown(evaluation: Evaluation, robustness: Robustness | None = None, curves: str = "") -> str:
+    """Return the tables as Markdown.
+
+    Args:
+        robustness: what perturbations cost, if it was measured.
+        curves: the picture's file, seen from the page.
+    """
     metrics = shown_metrics(evaluation)
     parts = [f"# {_md(evaluation.name)}\n"]
     parts += [f"{_md(line)}\n" for line in summary_lines(evaluation)]
@@ -71,7 +77,10 @@ def markdown(evaluation: Evaluation) -> str:
         values = [bracketed(cell, metric) for metric in metrics]
         name = _md(cell.name) + ("\\*" if cell.too_few else "")
         parts.append(f"| {' | '.join([cell.by, name, str(cell.reals), str(cell.fakes), str(cell.groups), *values])} |")
-    return "\n".join([*parts, "", "\\" + FEW, ""])
+    parts += ["", "\\" + FEW]
+    if robustness is not None:
+        parts += ["", "## Under perturbations", "", *robustness_markdown(robustness, curves)]
+    return "\n".join([*parts, ""])
 
 
 def cells_csv(evaluation: Evaluation) -> str:
@@ -110,7 +119,12 @@ def bracketed(cell: Cell, metric: str) -> str:
     """Return a value with its interval."""
     if metric not in cell.metrics:
         return "-"
-    value, low, high = cell.metrics[metric]
+    return with_interval(cell.metrics[metric])
+
+
+def with_interval(of: tuple[float, float, float]) -> str:
+    """Return a value with its interval."""
+    value, low, high = of
     return f"{value:.4f} [{low:.3f}, {high:.3f}]"
 
 
@@ -126,29 +140,72 @@ def _csv(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     return text.getvalue()
 
 
-def compared_lines(shared: int, compared: Sequence[Compared]) -> list[str]:
+def compared_lines(found: Comparison) -> list[str]:
     """Return runs side by side, with their differences to the first."""
-    lines = [f"{shared} videos that all runs have; differences to {one_line(compared[0].name)}, 95 % intervals"]
-    for run in compared:
+    lines = [_compared_how(found, one_line(found.runs[0].name))]
+    for run in found.runs:
         lines += ["", one_line(run.name)]
         for metric in (metric for metric in METRICS if metric in run.values):
-            lines.append(f"  {NAMES[metric]:10} {run.values[metric]:.4f}  {_difference(run, metric)}".rstrip())
+            lines.append(f"  {NAMES[metric]:10} {run.values[metric]:.4f}  {difference(run, metric)}".rstrip())
     return lines
 
 
-def compared_markdown(shared: int, compared: Sequence[Compared], runs: Sequence[Evaluation]) -> str:
+def compared_markdown(found: Comparison) -> str:
     """Return the same as Markdown, with each run's protocol."""
-    metrics = [metric for metric in METRICS if metric in compared[0].values]
-    lines = [f"{shared} videos that all runs have; differences to {_md(compared[0].name)}, 95 % intervals.", ""]
-    lines += [f"| run | {' | '.join(NAMES[metric] for metric in metrics)} |", f"|{'---|' * (1 + len(metrics))}"]
-    for run in compared:
-        cells = [f"{run.values[m]:.4f} {_difference(run, m)}".strip() if m in run.values else "-" for m in metrics]
+    lines = [_compared_how(found, _md(found.runs[0].name)), ""]
+    lines += [f"| run | {' | '.join(NAMES[m] for m in found.metrics)} |", f"|{'---|' * (1 + len(found.metrics))}"]
+    for run in found.runs:
+        cells = [f"{run.values[m]:.4f} {difference(run, m)}".strip() if m in run.values else "-" for m in found.metrics]
         lines.append(f"| {_md(run.name)} | {' | '.join(cells)} |")
-    return "\n".join([*lines, "", *(f"- {_md(run.name)}: {_md(run.protocol_line)}" for run in runs), ""])
+    return "\n".join([*lines, "", *(f"- {_md(run.name)}: {_md(run.protocol_line)}" for run in found.runs), ""])
 
 
-def _difference(run: Compared, metric: str) -> str:
+def _compared_how(found: Comparison, baseline: str) -> str:
+    few = f" (too few for a claim: {found.too_few})" if found.too_few else ""
+    return (
+        f"{found.videos} videos in {found.groups} groups that all runs have{few}; differences to {baseline}, "
+        "paired 95 % intervals"
+    )
+
+
+def difference(run: ComparedRun, metric: str) -> str:
+    """Return a metric's difference to the first run's with its interval; empty where there is none."""
     if metric not in run.differences:
         return ""
     of = run.differences[metric]
     return f"({of.value:+.4f} [{of.low:+.3f}, {of.high:+.3f}])"
+
+
+def robustness_lines(found: Robustness) -> list[str]:
+    """Return AUC and loss by perturbation and level, for a terminal."""
+    lines = [f"{'':16}{'AUC':>25}{'loss against clean':>28}", f"{'clean':16}{with_interval(found.clean):>25}"]
+    for row in found.rows:
+        name = f"{row.perturbation}:{row.level}"
+        lines.append(f"{name:16}{with_interval(row.auc):>25}{loss(row):>28}")
+    return lines
+
+
+def robustness_markdown(found: Robustness, curves: str) -> list[str]:
+    """Return the same as a table of Markdown, under the picture whose file is named."""
+    lines = [f"![AUC by perturbation and level]({curves})", ""] if curves else []
+    lines += ["| perturbation | level | AUC | loss against clean | videos |", "|---|---|---|---|---|"]
+    lines.append(f"| clean | | {with_interval(found.clean)} | | |")
+    return lines + [
+        f"| {row.perturbation} | {row.level} | {with_interval(row.auc)} | {loss(row)} | {row.videos} |"
+        for row in found.rows
+    ]
+
+
+def robustness_csv(found: Robustness) -> str:
+    """Return a row for each perturbation and level."""
+    header = ["perturbation", "level", *(f"{m}{end}" for m in ("auc", "loss") for end in ("", "_low", "_high"))]
+    rows = [
+        [row.perturbation, row.level, *(f"{v:.6f}" for v in (*row.auc, *row.loss)), row.videos] for row in found.rows
+    ]
+    return _csv([*header, "videos"], rows)
+
+
+def loss(row: PerturbedFigures) -> str:
+    """Return a perturbation's loss with its paired interval, both with their signs."""
+    value, low, high = row.loss
+    return f"{value:+.4f} [{low:+.3f}, {high:+.3f}]"
