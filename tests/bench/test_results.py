@@ -2,10 +2,12 @@
 
 import json
 import shutil
+import sys
 
 import pytest
 
 from bench import results
+from deepfake.evaluation.robustness import PerturbedFigures, Robustness, write_robustness
 
 
 def test_the_page_is_up_to_date():
@@ -26,3 +28,18 @@ def test_a_figure_of_an_unknown_set_is_refused(tmp_path):
     file.write_text(json.dumps(content))
     with pytest.raises(ValueError, match="Elsewhere"):
         results.results_page(tmp_path)
+
+
+def test_robustness_of_a_recorded_run_is_a_table_with_curves(tmp_path, monkeypatch):
+    shutil.copytree(results.DOCS / "results", tmp_path / "results")
+    own = tmp_path / results.OWN
+    shutil.copy(own / "mini_dfdc_demo_network_dfdc.json", own / "run.json")
+    row = PerturbedFigures("GB", "3", (0.5, 0.25, 0.75), (0.125, -0.1, 0.2), 17)
+    write_robustness(own / "run.robustness.json", Robustness("run", {}, (0.625, 0.5, 0.75), [row]))
+    monkeypatch.setattr(results, "DOCS", tmp_path)
+    monkeypatch.setattr(sys, "argv", ["results.py"])
+    assert results.main() == 0
+    text = (tmp_path / results.PAGE).read_text().split("### run\n")[1]
+    assert "| GB | 3 | 0.5000 [0.250, 0.750] | +0.1250 [-0.100, +0.200] | 17 |" in text
+    assert "](results/own/run.robustness.svg)" in text and "run.robustness\n" not in text
+    assert (own / "run.robustness.svg").read_bytes().startswith(b"<?xml")

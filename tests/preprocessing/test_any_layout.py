@@ -106,7 +106,9 @@ def test_the_test_videos_of_the_full_dfdc_are_in_no_fold(tmp_path, write, run, c
     out, err = capsys.readouterr()
     table = read_folds(tmp_path / "folds.csv")
     assert dict(zip(table["video"], table["fold"])) == {"aaa": 0, "aaa_x": 0, "bbb": 1, "bbb_x": 1}
-    assert "2 reals or fakes without a counterpart, videos of test or of no split left out" in out and "warning" not in err
+    assert (
+        "2 reals or fakes without a counterpart, videos of test or of no split left out" in out and "warning" not in err
+    )
 
 
 def test_official_folds_have_crops_of_train_and_val_alone(tmp_path, write, run):
