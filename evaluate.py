@@ -19,7 +19,7 @@ from deepfake.cli.commandline import EXIT_USAGE, positive_int, run_guarded
 from deepfake.cli.dataset_options import add_dataset, read_chosen
 from deepfake.cli.options import add_options, values_of
 from deepfake.cli.prediction_options import add_precision, chosen_members
-from deepfake.datasets.records import CROPS, Dataset
+from deepfake.datasets.records import Dataset
 from deepfake.evaluation.comparing import compare, shared_scores, write_comparison
 from deepfake.evaluation.evaluating import (
     Evaluation,
@@ -43,7 +43,13 @@ from deepfake.evaluation.reporting import (
     videos_csv,
 )
 from deepfake.evaluation.robustness import Robustness, measure_robustness, write_robustness
-from deepfake.evaluation.scoring_runs import DetectorRun, is_finished, load_detector, training_facts
+from deepfake.evaluation.scoring_runs import (
+    DetectorRun,
+    NetworkRuns,
+    are_finished_crops,
+    load_detector,
+    readable_videos,
+)
 from deepfake.faces.detectors.base import ALIGNING
 from deepfake.media.video import SpreadFrames
 from deepfake.parallel.pool import default_workers
@@ -52,12 +58,11 @@ from deepfake.scoring.aggregation import FRAMES_PER_VIDEO
 from deepfake.scoring.calibration import read_calibration, uncalibrate
 from deepfake.scoring.detection_metrics import MIN_GROUPS
 from deepfake.scoring.metrics import DECISION
-from deepfake.scoring.tables import write_details
 from deepfake.storage import atomic
 from deepfake.storage.journal import begun_run
 from deepfake.storage.locks import writing_folder
-from deepfake.storage.names import escape, file_name
-from deepfake.synthesis.perturbations.perturbation import Perturbation, parse_perturbations
+from deepfake.storage.names import escape
+from deepfake.synthesis.perturbations.perturbation import parse_perturbations
 from deepfake.version import code_version
 from visualize.comparison_page import render_comparison
 from visualize.evaluation_page import render_evaluation
@@ -190,7 +195,7 @@ def evaluate_run(args: argparse.Namespace) -> int:
     perturbations = [found for word in args.perturb or () for found in parse_perturbations(word)]
     dataset = read_chosen(args.root, args)
     print(f"{len(dataset.videos)} videos, layout {dataset.layout} ({dataset.because or 'chosen'})", file=sys.stderr)
-    networks = None if args.models is None and args.ensemble is None else Networks(args, dataset, protocol)
+    networks = None if args.models is None and args.ensemble is None else load_networks(args, dataset, protocol)
     evaluation = measure(args, dataset, protocol, score(args, dataset, protocol, networks))
     write_outputs(args, evaluation)
     print(*text_lines(evaluation), "", *summary_lines(evaluation), f"page: {args.out / PAGE}", sep="\n")
@@ -284,7 +289,7 @@ def training_warnings(args: argparse.Namespace, dataset: Dataset) -> list[str]:
     return [f"{len(groups)} groups of the test set were in the training data, e.g. '{escape(groups[0])}'"]
 
 
-def score(args: argparse.Namespace, dataset: Dataset, protocol: Protocol, networks: Networks | None) -> RecordedRun:
+def score(args: argparse.Namespace, dataset: Dataset, protocol: Protocol, networks: NetworkRuns | None) -> RecordedRun:
     """Read the scores, or make them."""
     if args.scores is not None:
         if protocol.aggregation != RECORDED and args.aggregate is not None:
@@ -294,65 +299,42 @@ def score(args: argparse.Namespace, dataset: Dataset, protocol: Protocol, networ
         return read_recorded(networks.predict(), protocol)
     if args.predictions is not None:
         return read_recorded(args.predictions, protocol)
-    videos = readable_videos(args.root, dataset)
-    run = DetectorRun(args.detector, load_detector(args.detector), videos, args.out / EVALUATION_JSON)
+    videos = readable_videos(dataset, args.root)
+    run = DetectorRun(args.detector, load_detector(args.detector), videos, args.out / EVALUATION_JSON, protocol)
     for _ in tqdm(run.score(), total=len(videos), unit="video", smoothing=0):
         pass
     return run.finish()
 
 
-def readable_videos(root: Path, dataset: Dataset) -> dict[str, Path]:
-    """The videos and pictures by their paths below the root. Raises ValueError: none."""
-    paths = [video.path for video in dataset.videos.values() if video.path.is_file() and video.content != CROPS]
-    if not paths:
-        raise ValueError(f"{root}: no video that can be read")
-    return {path.relative_to(root).as_posix() if path.is_relative_to(root) else str(path): path for path in paths}
+def load_networks(args: argparse.Namespace, dataset: Dataset, protocol: Protocol) -> NetworkRuns:
+    """Load the networks that the options name, for a data set's videos.
 
+    Raises:
+        ValueError: one is missing or cannot be used, or the videos cannot.
+    """
+    videos = readable_videos(dataset, args.root)
+    are_crops = are_finished_crops(dataset)
+    if are_crops and args.face_detector is not None:
+        raise ValueError(f"--face-detector {args.face_detector}: nothing is detected in finished face crops")
+    args.weights = None  # of networks that are named: equal
+    members = chosen_members(args, SpreadFrames(protocol.frames or FRAMES_PER_VIDEO))
+    check_present([member.checkpoint for member in members])
+    from deepfake.models.precision import choose_device  # torch takes seconds
+    from deepfake.prediction.loading import build_predictor, load_models
+    from deepfake.prediction.scoring_model import on_finished_crops
 
-class Networks:
-    """Networks that score a data set's videos, as they are and perturbed."""
-
-    def __init__(self, args: argparse.Namespace, dataset: Dataset, protocol: Protocol) -> None:
-        self._args, self._videos = args, readable_videos(args.root, dataset)
-        args.weights = None  # of networks that are named: equal
-        members = chosen_members(args, SpreadFrames(protocol.frames or FRAMES_PER_VIDEO))
-        check_present([member.checkpoint for member in members])
-        from deepfake.models.precision import choose_device  # torch takes seconds
-        from deepfake.prediction.loading import build_predictor, load_models
-
-        device = choose_device(args.device)
-        self._predictor = build_predictor(
-            load_models(members, device, ALIGNING.get(args.face_detector)),
-            device=device,
-            precision=args.precision,
-            weights_dir=args.weights_dir,
-            workers=args.workers,
-            videos=list(self._videos.values()),
-            begun=None if args.overwrite else begun_run(args.out / DETAILS_JSON),
-        )
-
-    def predict(self, perturbation: Perturbation | None = None) -> Path:
-        """Score all videos, continuing a stopped run and taking over a finished one; return the details' file."""
-        from deepfake.prediction.precision_check import with_checks
-        from deepfake.prediction.run import PredictionRun
-
-        predictor, details = self._predictor, self._args.out / DETAILS_JSON
-        if perturbation is not None:
-            predictor = predictor.perturbed(perturbation)
-            details = self._args.out / "perturbed" / file_name(f"{perturbation.name}_{perturbation.level}.json")
-            details.parent.mkdir(exist_ok=True)
-        if not self._args.overwrite and is_finished(details, predictor.run, self._videos):
-            return details
-        run = PredictionRun(predictor, list(self._videos.values()), details)
-        done = 0 if self._args.overwrite else run.resume()
-        with contextlib.closing(run.predict()) as stream:
-            for _ in tqdm(stream, total=len(self._videos), initial=done, unit="video", smoothing=0):
-                pass
-        results = {name: run.results[path] for name, path in self._videos.items()}
-        described = {**with_checks(predictor.run, results), "training": training_facts(predictor)}
-        write_details(details, results, described)
-        run.finish()
-        return details
+    device, details = choose_device(args.device), args.out / DETAILS_JSON
+    models = load_models(members, device, ALIGNING.get(args.face_detector))
+    predictor = build_predictor(
+        [on_finished_crops(model) for model in models] if are_crops else models,
+        device=device,
+        precision=args.precision,
+        weights_dir=args.weights_dir,
+        workers=args.workers,
+        videos=list(videos.values()),
+        begun=None if args.overwrite else begun_run(details),
+    )
+    return NetworkRuns(predictor, videos, details, args.overwrite)
 
 
 def compare_runs(args: argparse.Namespace) -> int:

@@ -10,8 +10,10 @@ import evaluate
 from deepfake.evaluation.comparing import read_comparison
 from deepfake.evaluation.evaluating import read_evaluation
 from deepfake.evaluation.robustness import read_robustness
+from deepfake.media.images import write_image
 from deepfake.scoring.results import NO_FACE, OK, PersonScore, ScoredFace, VideoResult
 from deepfake.scoring.tables import write_details
+from deepfake.synthesis.portraits import PERSONS, read_portrait
 from tests.data.predicting import tiny_checkpoint
 
 MODELS = [{"name": "m", "sha256": "a" * 64, "weight": 1.0, "aggregation": "confident", "crop_recipe": 0}]
@@ -132,6 +134,68 @@ def test_one_failure_of_a_detector_stops_nothing(data, run, monkeypatch):
     assert code == 0, err
     assert "2 videos without a score" in out and "RuntimeError: broken" in out
     assert not list((data / "out").glob("*.journal"))
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    """Real and fake folders of three pictures each, portraits in two colors, and a text beside them."""
+    for label, kind in enumerate(("real", "fake")):
+        for name, person in (("a", PERSONS[0]), ("b", PERSONS[1])):
+            face = (read_portrait(person)[:256, 96:352] * (1 - 0.5 * label)).astype(np.uint8)
+            folder = tmp_path / "set" / kind / name
+            folder.mkdir(parents=True)
+            (folder / "notes.txt").write_text("no picture")
+            for i in range(3):
+                write_image(folder / f"{i}.png", face[: 256 - i])
+    return tmp_path / "set"
+
+
+def test_a_detector_is_given_each_picture_of_a_folder(pictures, tmp_path, run_main, monkeypatch):
+    module = (
+        "def score(path):\n"
+        "    if path.parent.name == 'b' and path.name == '1.png':\n"
+        "        return None\n"
+        "    return int(path.stem) / 10 + 0.5 * (path.parent.parent.name == 'fake')\n"
+    )
+    (tmp_path / "picture_detector.py").write_text(module)
+    monkeypatch.chdir(tmp_path)
+    words = ("set", "--detector", "picture_detector:score", "--bootstrap", "20", "--out", "out")
+    code, _, err = run_main(evaluate.main, *words)
+    assert code == 0, err
+    found = read_evaluation(tmp_path / "out" / "evaluation.json")
+    assert sorted(video.score for video in found.videos) == pytest.approx([0.1, 0.1, 0.6, 0.6])
+    assert (
+        found.cells[0].frames == 10 and found.protocol["recorded frames"] == "at most 32 spread of a folder of pictures"
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["frames", "crops"])
+def test_networks_take_folders_of_pictures(pictures, tmp_path, run_main, kind):
+    tiny_checkpoint(tmp_path / "weights" / "tiny_last")
+    words = [pictures, "--models", "tiny_last", "--weights-dir", tmp_path / "weights", "--bootstrap", "20"]
+    words += ["--workers", "1", "--precision", "float32", "--pictures", kind, "--out", tmp_path / "out"]
+    code, _, err = run_main(evaluate.main, *words)
+    assert code == 0, err
+    content = json.loads((tmp_path / "out" / "details.json").read_text())
+    assert {video["filename"] for video in content["videos"]} == {"real/a", "real/b", "fake/a", "fake/b"}
+    for video in content["videos"]:
+        sizes = [face["crop_size"] for face in video["faces"]]
+        assert video["frames"] == [0, 1, 2] and len(sizes) == 3
+        assert (sizes == [[256, 256], [255, 256], [254, 256]]) == (kind == "crops")
+    found = read_evaluation(tmp_path / "out" / "evaluation.json")
+    assert found.protocol["detector"] == ("none" if kind == "crops" else "mtcnn") and found.cells[0].frames == 12
+
+
+def test_crops_and_whole_frames_are_not_scored_together(pictures, tmp_path, run_main):
+    rows = [f"{label}/{name},{value}" for value, label in enumerate(("real", "fake")) for name in "ab"]
+    (pictures / "video.mp4").write_bytes(b"")
+    (pictures / "set.csv").write_text("\n".join(["path,label", *rows, "video.mp4,1"]))
+    words = (pictures / "set.csv", "--models", "m", "--pictures", "crops", "--out", tmp_path / "out")
+    code, _, err = run_main(evaluate.main, *words)
+    assert code == 2 and "4 of 5 videos are finished face crops" in err
+    code, _, err = run_main(evaluate.main, pictures, "--layout", "folders", *words[1:], "--face-detector", "mtcnn")
+    assert code == 2 and "nothing is detected in finished face crops" in err
 
 
 def test_training_groups_are_a_warning(data, run):

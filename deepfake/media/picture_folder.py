@@ -26,10 +26,7 @@ class PictureFolder:
 
     def __init__(self, path: Path, limits: ReadLimits) -> None:
         self._path, self._limits = path, limits
-        named = [file for file in path.iterdir() if file.name.lower().endswith(PICTURE_SUFFIXES)]
-        self._files = sorted((file for file in named if not file.name.startswith(".")), key=_by_numbers)
-        if not self._files:
-            raise VideoError(f"{path}: not a regular file, nor a folder with pictures")
+        self._files = picture_files(path)
         self._indices = _indices(self._files)
         self.frames = len(self._files)
         check_frames(path, self.frames, limits)
@@ -103,6 +100,14 @@ class PictureFolder:
             raise VideoError(str(next(iter(self._lost.values()))))
         if len(self._read) < least * tried:
             raise VideoError(f"{self._path}: damaged: only {len(self._read)} of {tried} frames could be read")
+
+
+def picture_files(folder: Path) -> list[Path]:
+    """Return a folder's pictures in the order of the numbers in their names. Raises VideoError: none."""
+    named = [file for file in folder.iterdir() if file.name.lower().endswith(PICTURE_SUFFIXES)]
+    if files := sorted((file for file in named if not file.name.startswith(".")), key=_by_numbers):
+        return files
+    raise VideoError(f"{folder}: not a regular file, nor a folder with pictures")
 
 
 def _numbers(file: Path) -> list[int]:

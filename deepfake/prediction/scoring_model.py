@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
 from deepfake.checkpoints.spec import ModelSpec
+from deepfake.faces.detectors.settings.whole_picture import WholePictureSettings
 from deepfake.faces.recipes import recipe_to_dict
 from deepfake.media.images import Normalization
 from deepfake.models.precision import AUTO, FLOAT32
@@ -88,6 +89,12 @@ class ScoringModel:
     @property
     def view(self) -> FaceView:
         return FaceView.of(self.source, self.spec.input_size)
+
+
+def on_finished_crops(model: ScoringModel) -> ScoringModel:
+    """Return the model for pictures that are faces cut out already: nothing is detected in them."""
+    recipe = replace(model.source.recipe, settings=WholePictureSettings())
+    return replace(model, source=replace(model.source, recipe=recipe))
 
 
 def make_scorer(model: ScoringModel, precision: str, compiled: bool = False) -> FaceScorer:
