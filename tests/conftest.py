@@ -9,11 +9,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import settings
 
 from deepfake.cli.commandline import run_guarded
+from deepfake.media.images import write_image
+from deepfake.synthesis.portraits import PERSONS, read_portrait
 from tests.data.clips import cut, draw, gradient
+from tests.data.dataset_trees import Write
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared"
@@ -86,6 +90,22 @@ def face_clips(mini_dfdc: Path, tmp_path_factory) -> Path:
     draw(folder / "faceless.mp4", gradient(3))
     (folder / "broken.mp4").write_bytes((folder / "a.mp4").read_bytes()[:500])
     return folder
+
+
+@pytest.fixture(scope="session")
+def write_faces(tmp_path_factory) -> Write:
+    """Writes a clip of two frames or a picture (`.png`): a real face, or for label 1 the same in other colors."""
+    folder = tmp_path_factory.mktemp("faces")
+    for label, color in enumerate((1.0, 0.8)):
+        picture = (read_portrait(PERSONS[0])[:256, 96:352] * color).astype(np.uint8)
+        draw(folder / f"{label}.mp4", np.stack([picture] * 2))
+        write_image(folder / f"{label}.png", picture)
+
+    def write(path: Path, label: int) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(folder / f"{label}{path.suffix}", path)
+
+    return write
 
 
 @pytest.fixture(scope="session")
