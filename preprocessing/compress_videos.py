@@ -12,16 +12,20 @@ from operator import attrgetter
 from pathlib import Path
 
 from deepfake.cli.reading_options import add_limits, chosen_limits
-from deepfake.datasets.data_root import DataRoot
-from deepfake.datasets.reading import read_dataset
-from deepfake.datasets.records import VideoRecord
+from deepfake.datasets.copies import copy_lists, copy_of
+from deepfake.datasets.records import VIDEO, VideoRecord
 from deepfake.media.encode import Encoding, transcode
 from deepfake.media.video import LIMITS, ReadLimits
 from deepfake.parallel.workers import Task
-from deepfake.storage import atomic
 from deepfake.storage.locks import writing_folder
-from deepfake.storage.own_folders import METADATA_NAME
-from preprocessing.pipeline.arguments import make_parser, run_main, seen_by_all
+from preprocessing.pipeline.arguments import (
+    add_dataset_options,
+    chosen_dataset,
+    chosen_root,
+    make_parser,
+    run_main,
+    seen_by_all,
+)
 from preprocessing.pipeline.work import Work, excluded, run_work
 
 STEP = Path(__file__).stem
@@ -48,18 +52,21 @@ def parse_args() -> argparse.Namespace:
         help="with a video's id it decides the video's CRF, whatever the order of work (default: %(default)s)",
     )
     add_limits(parser.add_argument)
+    add_dataset_options(parser)
     return parser.parse_args()
 
 
 def main() -> int:
     args = parse_args()
-    layout = DataRoot(seen_by_all(args.root_dir, args))
+    layout, root = chosen_root(args), seen_by_all(args.root_dir, args)
+    root = root if root.is_dir() else root.parent
     out = seen_by_all(args.out_dir, args) if args.out_dir else layout.compressed
-    if out.resolve() == layout.root.resolve():
+    if out.resolve() == root.resolve():
         raise ValueError(f"{out}: holds the originals; name another folder for the copies")
-    dataset = read_dataset(layout.root)
-    videos = list(dataset.videos.values())
-    compress = CompressVideo(layout.root, out, args.seed, chosen_limits(args))
+    dataset = chosen_dataset(args)
+    videos = [video for video in dataset.videos.values() if video.content == VIDEO]
+    pictures = len(dataset.videos) - len(videos)
+    compress = CompressVideo(root, out, args.seed, chosen_limits(args))
     work = Work(
         step=STEP,
         root=layout.root,
@@ -69,14 +76,13 @@ def main() -> int:
         folder=out.name if out == layout.compressed else str(out.absolute()),
         settings={"seed": args.seed, "crfs": CRFS},
         failures=excluded(dataset),
+        note=f"{pictures} pictures and folders of pictures are left out" if pictures else "",
     )
     out.mkdir(parents=True, exist_ok=True)
     # The copies are a data root of their own.
     with writing_folder(layout.root), writing_folder(out):
         code = run_work(work, args)
-        for part in sorted({video.path.parent for video in videos}):
-            copy = out / part.relative_to(layout.root) / METADATA_NAME
-            atomic.write_bytes(copy, (part / METADATA_NAME).read_bytes())
+        copy_lists(root, out)
     return code
 
 
@@ -90,7 +96,7 @@ class CompressVideo:
     limits: ReadLimits = LIMITS
 
     def copy_of(self, video: VideoRecord) -> Path:
-        return self.out / video.path.relative_to(self.root)
+        return copy_of(video.path, self.root, self.out)
 
     def __call__(self, video: VideoRecord) -> None:
         encoding = Encoding(draw_crf(video.video_id, self.seed))

@@ -10,14 +10,15 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from deepfake.cli.dataset_options import add_dataset, read_if_dataset
 from deepfake.cli.reading_options import add_limits, chosen_limits
+from deepfake.datasets.copies import copy_lists, copy_of
+from deepfake.datasets.data_root import is_there
+from deepfake.datasets.records import VIDEO
 from deepfake.media.encode import CRF_RANGE, NEARLY_LOSSLESS
-from deepfake.media.files import FoundVideos, find_videos
+from deepfake.media.files import find_videos
 from deepfake.media.video import LIMITS, ReadLimits
 from deepfake.parallel.workers import Task
-from deepfake.storage import atomic
-from deepfake.storage.locks import writing_folder
-from deepfake.storage.own_folders import METADATA_NAME
 from deepfake.synthesis.perturbations.kinds import PERTURBATIONS
 from deepfake.synthesis.perturbations.perturbation import SEED, SUITES, Perturbation, parse_perturbations
 from deepfake.synthesis.perturbations.perturbed_video import write_perturbed
@@ -39,8 +40,8 @@ CONTAINERS = (".mp4", ".m4v", ".mov", ".mkv")
 
 def parse_args() -> argparse.Namespace:
     parser = make_bare_parser(
-        "Writes perturbed copies of videos; the originals stay as they are. A data set in DFDC layout becomes one that "
-        "is a data root itself. evaluate.py needs no copies: it perturbs while it reads.",
+        "Writes perturbed copies of videos; the originals stay as they are. A data set of a known layout becomes "
+        "one of the same. evaluate.py needs no copies: it perturbs while it reads.",
         f"python preprocessing/{STEP}.py DATA_ROOT --perturb GNC:3 --out noisy\n"
         f"  python preprocessing/{STEP}.py clip.mp4 --perturb deeperforensics --out worse",
         "FOLDER",
@@ -80,6 +81,7 @@ def parse_args() -> argparse.Namespace:
     add_run_options(parser)
     add_cluster_options(parser)
     add_mix_settings(parser)
+    add_dataset(add)
     add_limits(add)
     return parser.parse_args()
 
@@ -91,25 +93,32 @@ def main() -> int:
     root = source if source.is_dir() else source.parent
     if out.resolve() == root.resolve():
         raise ValueError(f"{out}: holds the originals; name another folder for the copies")
-    found = find_videos([source], skip=out, pictures=False)
-    if not found.videos:
+    dataset = read_if_dataset(source, args)
+    if dataset is None:
+        videos = find_videos([source], skip=out, pictures=False).videos
+    else:  # without its masks
+        there = (video.path for video in dataset.videos.values() if video.content == VIDEO and is_there(video.path))
+        videos = [path for path in there if not path.is_relative_to(out)]
+    if not videos:
         raise ValueError(f"{source}: no video in it")
     code = 0
     for perturbation in perturbations:
         folder = out if len(perturbations) == 1 else out / f"{perturbation.name}_{perturbation.level}"
-        code = max(code, write_copies(found, root, folder, perturbation, args))
+        code = max(code, write_copies(videos, root, folder, perturbation, args))
+        if dataset is not None:
+            copy_lists(root, folder)
     return code
 
 
 def write_copies(
-    found: FoundVideos, root: Path, out: Path, perturbation: Perturbation, args: argparse.Namespace
+    videos: Sequence[Path], root: Path, out: Path, perturbation: Perturbation, args: argparse.Namespace
 ) -> int:
-    """Write one perturbation's copies of all videos below a root, and copy DFDC's labels; return the exit code."""
+    """Write one perturbation's copies of videos below a root; return the exit code."""
     perturb = PerturbVideo(root, out, perturbation, args.crf, chosen_limits(args))
     work = Work(
         step=STEP,
         root=out,
-        items=longest_first(found.videos, file_size),
+        items=longest_first(videos, file_size),
         task=Task(perturb, perturb.copy_of),
         key=perturb.name_of,
         folder=".",
@@ -117,17 +126,7 @@ def write_copies(
         note=str(perturbation),
     )
     out.mkdir(parents=True, exist_ok=True)
-    with writing_folder(out):
-        code = run_work(work, args)
-        copy_labels(found.videos, root, out)
-    return code
-
-
-def copy_labels(videos: Sequence[Path], root: Path, out: Path) -> None:
-    """Copy the metadata.json that stands beside videos."""
-    for folder in sorted({video.parent for video in videos}):
-        if (labels := folder / METADATA_NAME).is_file():
-            atomic.write_bytes(out / folder.relative_to(root) / METADATA_NAME, labels.read_bytes())
+    return run_work(work, args)
 
 
 @dataclass(frozen=True)
@@ -141,11 +140,11 @@ class PerturbVideo:
     limits: ReadLimits = LIMITS
 
     def name_of(self, video: Path) -> str:
-        return video.relative_to(self.root).as_posix()
+        return copy_of(video, self.root, Path()).as_posix()
 
     def copy_of(self, video: Path) -> Path:
-        name = self.name_of(video)
-        return self.out / (name if video.suffix.lower() in CONTAINERS else f"{name}.mp4")
+        copy = copy_of(video, self.root, self.out)
+        return copy if video.suffix.lower() in CONTAINERS else copy.with_name(f"{copy.name}.mp4")
 
     def __call__(self, video: Path) -> None:
         plan = self.perturbation.plan(video.stem)

@@ -19,10 +19,10 @@ from deepfake.cli.commandline import (
     positive_int,
     run_guarded,
 )
+from deepfake.cli.dataset_options import add_dataset, add_out_root, read_chosen
 from deepfake.cli.reading_options import add_limits, chosen_limits
 from deepfake.datasets.data_root import DataRoot
 from deepfake.datasets.folds import read_folds
-from deepfake.datasets.reading import read_dataset
 from deepfake.datasets.records import Dataset
 from deepfake.media.images import encode_image
 from deepfake.media.video import LIMITS, ReadLimits
@@ -61,7 +61,7 @@ def parse_args() -> argparse.Namespace:
         description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add = parser.add_argument
-    add("--root-dir", type=Path, required=True, metavar="DATA_ROOT", help="data set in DFDC layout, preprocessed")
+    add("--root-dir", type=Path, required=True, metavar="DATA_ROOT", help="data set, preprocessed")
     mode = parser.add_mutually_exclusive_group(required=True)
     mode.add_argument("--video", metavar="ID", help="a fake with its original, or an original with its first fakes")
     mode.add_argument("--sample", type=positive_int, metavar="N", help="N random pairs, a random frame of each")
@@ -74,6 +74,8 @@ def parse_args() -> argparse.Namespace:
     add("--crops-dir", default="crops", metavar="NAME", help="crops' folder below DATA_ROOT (default: %(default)s)")
     add("--folds-csv", type=Path, metavar="CSV", help="fold table (default: DATA_ROOT/folds.csv)")
     add("--out", type=Path, metavar="DIR", help="where the pictures go (default: DATA_ROOT/sheets)")
+    add_dataset(add)
+    add_out_root(add)
     add_limits(add)
     args = parser.parse_args()
     check_combination(parser, args)
@@ -97,9 +99,9 @@ def check_combination(parser: argparse.ArgumentParser, args: argparse.Namespace)
 
 def main() -> int:
     args = parse_args()
-    layout = DataRoot(args.root_dir, args.crops_dir)
+    layout = DataRoot(args.out_root or args.root_dir, args.crops_dir)
     out, folds_csv = args.out or layout.sheets, args.folds_csv or layout.folds_csv
-    dataset = read_dataset(layout.root)
+    dataset = read_chosen(args.root_dir, args)
     if args.stats:
         return write_stats(layout, dataset, folds_csv, out)
     if args.augmentations:
@@ -163,7 +165,7 @@ def draw_augmentations(args: argparse.Namespace, layout: DataRoot, dataset: Data
     # The video's own crops, be it a real or a fake.
     pair = Pair(None, record) if record.label == 1 else Pair(record, None)
     face = args.face or 0
-    crop = Crop(layout, args.video, choose_frame(layout, pair, read_pair_boxes(layout, pair), args.frame), face)
+    crop = Crop(layout, record, choose_frame(layout, pair, read_pair_boxes(layout, pair), args.frame), face)
     sheet = make_augmentation_sheet(crop, args.config or CONFIG, SEED if args.seed is None else args.seed)
     write_sheet(out / f"{args.video}_{crop.frame}_{face}_augmentations.png", sheet)
     return 0

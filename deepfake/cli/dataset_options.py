@@ -11,7 +11,7 @@ from typing_extensions import Doc
 
 from deepfake.cli.options import Adds, add_options, values_of
 from deepfake.datasets.layout_registry import LAYOUTS
-from deepfake.datasets.reading import AUTO, read_dataset
+from deepfake.datasets.reading import AUTO, is_dataset, read_dataset
 from deepfake.datasets.records import FRAMES, Dataset
 
 
@@ -37,6 +37,16 @@ def add_dataset(add: Adds) -> None:
     add_options(add, DatasetOptions, [field.name for field in fields(DatasetOptions)])
 
 
+def add_out_root(add: Adds) -> None:
+    """Add `--out-root`, for a data set that stays as it is."""
+    add(
+        "--out-root",
+        type=Path,
+        metavar="DIR",
+        help="where boxes, crops and all else goes, for a data set that stays as it is (default: DATA_ROOT)",
+    )
+
+
 def read_chosen(root: Path, args: Namespace) -> Dataset:
     """Return the videos of a data set that the options of `add_dataset` choose.
 
@@ -45,6 +55,15 @@ def read_chosen(root: Path, args: Namespace) -> Dataset:
     """
     chosen = DatasetOptions(**values_of(DatasetOptions, args))
     return read_dataset(root, chosen.layout, chosen.methods, chosen.compression, chosen.split, chosen.pictures)
+
+
+def read_if_dataset(root: Path, args: Namespace) -> Dataset | None:
+    """Return what `read_chosen` does; None if no layout is recognized, and no option asks for one.
+
+    Raises:
+        ValueError: see `read_dataset`.
+    """
+    return read_chosen(root, args) if dataset_arguments(args) or is_dataset(root) else None
 
 
 def dataset_arguments(args: Namespace) -> list[str]:

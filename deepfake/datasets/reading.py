@@ -40,7 +40,7 @@ def read_dataset(
     root = Path(root)
     if not root.exists():
         raise DatasetError(f"{root}: no such folder; expected a data set")
-    folder = Folder(root) if root.is_dir() else Folder(root.parent, only=root.name)
+    folder = _folder(root)
     chosen, because = recognize(folder) if layout == AUTO else (LAYOUTS[layout], "")
     dataset = chosen.read(folder)
     if pictures == CROPS:
@@ -57,6 +57,15 @@ def read_dataset(
     if dataset.videos and not selected.videos:
         raise DatasetError(f"{root}: no video is left of the chosen methods, compressions and splits together")
     return selected
+
+
+def is_dataset(root: Path) -> bool:
+    """Return whether a folder, or the file that lists its videos, has one of the layouts and no other."""
+    try:
+        recognize(_folder(root))
+    except DatasetError:
+        return False
+    return True
 
 
 def recognize(root: Folder) -> tuple[Layout, str]:
@@ -84,6 +93,10 @@ def recognize(root: Folder) -> tuple[Layout, str]:
 def describe_layouts() -> str:
     """Return all layouts and what each looks for, in one line."""
     return "; ".join(f"{layout.name}: {layout.looks_for}" for layout in LAYOUTS.values())
+
+
+def _folder(root: Path) -> Folder:
+    return Folder(root) if root.is_dir() else Folder(root.parent, only=root.name)
 
 
 def _hint(root: Folder) -> str:

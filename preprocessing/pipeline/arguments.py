@@ -15,7 +15,7 @@ from deepfake.cli.commandline import (
     positive_int,
     run_guarded,
 )
-from deepfake.cli.dataset_options import add_dataset, dataset_arguments, read_chosen
+from deepfake.cli.dataset_options import add_dataset, add_out_root, dataset_arguments, read_chosen
 from deepfake.cli.reading_options import add_limits
 from deepfake.datasets.data_root import CROP_SUFFIXES, FAILURES_DIR, DataRoot
 from deepfake.datasets.records import Dataset
@@ -93,12 +93,7 @@ def add_dataset_options(parser: argparse.ArgumentParser) -> None:
     """Add the options that say which videos, and --out-root."""
     group = parser.add_argument_group("data set")
     add_dataset(group.add_argument)
-    group.add_argument(
-        "--out-root",
-        type=Path,
-        metavar="DIR",
-        help="where boxes, crops and all else goes, for a data set that stays as it is (default: DATA_ROOT)",
-    )
+    add_out_root(group.add_argument)
 
 
 def root_arguments(args: argparse.Namespace) -> list[str]:

@@ -13,7 +13,7 @@ from deepfake.datasets.reading import read_dataset
 from deepfake.faces.boxes import crop_face, read_boxes
 from deepfake.media.images import read_gray, read_image, write_image
 from deepfake.synthesis.portraits import PERSONS, read_portrait
-from preprocessing import generate_diffs, generate_folds, preprocess_videos, status
+from preprocessing import compress_videos, generate_diffs, generate_folds, perturb_videos, preprocess_videos, status
 from tests.data.clips import draw
 from tests.data.dataset_trees import (
     make_celeb_df,
@@ -180,3 +180,30 @@ def test_masks_belong_to_the_pictures_of_their_number(tmp_path, write_faces, run
     made = {mask.name: read_gray(mask) for mask in (DataRoot(tmp_path).diffs / "faces").iterdir()}
     assert {name: mask.mean() for name, mask in made.items()} == {"2_0_diff.png": 16, "30_0_diff.png": 240}
     assert {mask.shape for mask in made.values()} == {(SIDE, SIDE)}
+
+
+@pytest.mark.parametrize("step", [compress_videos, perturb_videos])
+def test_copies_are_a_data_set_of_the_same_layout(tmp_path, write_faces, run, monkeypatch, step):
+    root, out = tmp_path / "set", tmp_path / "out"
+    make_celeb_df(root, write_faces)
+    before = files(root)
+    if step is compress_videos:
+        assert run(step, root, "--out-root", str(tmp_path), "--out-dir", str(out), "--workers", "1") == 0
+    else:
+        words = [step.__name__, str(root), "--perturb", "GNC:1", "--out", str(out), "--workers", "1"]
+        monkeypatch.setattr(sys, "argv", words)
+        assert step.main() == 0
+    assert files(root) == before
+    there, copies = read_dataset(root), read_dataset(out)
+    assert copies.layout == "celeb-df" and list(copies.videos) == list(there.videos)
+    for name, video in there.videos.items():
+        assert copies.videos[name].split == video.split
+        assert copies.videos[name].path.read_bytes() != video.path.read_bytes()
+
+
+def test_masks_and_videos_that_are_not_chosen_are_not_perturbed(masked_fake, tmp_path_factory, monkeypatch):
+    out = tmp_path_factory.mktemp("out")
+    words = [str(masked_fake), "--perturb", "GNC:1", "--out", str(out), "--methods", "deepfakes", "--workers", "1"]
+    monkeypatch.setattr(sys, "argv", ["perturb_videos", *words])
+    assert perturb_videos.main() == 0
+    assert [path.parent.parent.name for path in out.rglob("*.mp4")] == ["c23"]

@@ -19,8 +19,10 @@ from deepfake.datasets.progress import describe_bytes
 from deepfake.datasets.reading import read_dataset
 from deepfake.datasets.records import Dataset, VideoRecord
 from deepfake.faces.boxes import BoxFile, Face, read_boxes, write_boxes
+from deepfake.media.images import write_image
 from deepfake.parallel.workers import Failure, write_failures
 from tests.data.clips import cut, draw, gradient, write_metadata
+from tests.data.dataset_trees import make_wilddeepfake
 from tests.data.steps import run_here
 from visualize import data_sheets
 from visualize.dataset import dataset_facts, sheets
@@ -582,3 +584,23 @@ def test_damage_leaks_and_empty_videos_are_on_the_page(root, command):
     assert "d19.json: not a box file" in page.text and ["without a face", "1"] in page.rows
     assert "In another fold than their originals: d19_d18" in page.text
     assert ["real", "3", "1", "1", "3, 3.0, 3"] in page.rows
+
+
+def test_another_layout_whose_outputs_are_elsewhere(tmp_path, run_main):
+    """WildDeepfake: finished crops in folders, no fake names its original."""
+
+    def write(path: Path, label: int) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_image(path, gradient(1, 40, 30)[0] // (1 + label))
+
+    make_wilddeepfake(tmp_path / "set", write)
+    roots = ["--root-dir", tmp_path / "set", "--out-root", tmp_path / "out"]
+    for step in ("detect_original_faces", "extract_crops"):
+        run_here(step, *roots, "--workers", 1).check_returncode()
+    before = sorted((tmp_path / "set").rglob("*"))
+    assert run_main(data_sheets.main, *roots, "--stats")[0] == 0
+    page = (tmp_path / "out" / "sheets" / "stats.html").read_text()
+    assert "real_train/1/real" in page and "fake_test" in page
+    code, told, _ = run_main(data_sheets.main, *roots, "--sample", "9")
+    assert code == 0 and told.count("original not named") == 2 and "these are all 4 pairs" in told
+    assert sorted((tmp_path / "set").rglob("*")) == before

@@ -9,7 +9,7 @@ import pandas as pd
 
 from deepfake.datasets.data_root import DataRoot, list_crops, parse_crop_name
 from deepfake.datasets.folds import FoldRow
-from deepfake.datasets.reading import read_dataset
+from deepfake.datasets.records import VideoRecord
 from training.datasets.batch import Sample
 from training.datasets.crop_reading import FolderCrops
 from training.datasets.crops import SampleOptions, TrainingCrops, ValidationCrops
@@ -31,7 +31,7 @@ class CropVariants:
 
 
 def draw_variants(
-    layout: DataRoot, video: str, frame: int, face: int, size: int, count: int, seed: int
+    layout: DataRoot, video: VideoRecord, frame: int, face: int, size: int, count: int, seed: int
 ) -> CropVariants:
     """Return the samples of an epoch that has nothing but one crop, drawn by the training data set itself.
 
@@ -40,7 +40,7 @@ def draw_variants(
         size: side of the samples in pixels.
 
     Raises:
-        ValueError: no such video in the metadata, no such crop, or its file, landmarks or mask is broken.
+        ValueError: no such crop, or its file, landmarks or mask is broken.
     """
     crops, options = FolderCrops(layout), SampleOptions()
     row = _find_row(layout, video, frame, face)
@@ -52,13 +52,10 @@ def draw_variants(
     return CropVariants(row, plain, [training[i] for i in range(count)])
 
 
-def _find_row(layout: DataRoot, video: str, frame: int, face: int) -> FoldRow:
+def _find_row(layout: DataRoot, video: VideoRecord, frame: int, face: int) -> FoldRow:
     """Return a crop as a row of a fold table, in fold 0: the data set may have no table yet."""
-    record = read_dataset(layout.root).videos.get(video)
-    if record is None:
-        raise ValueError(f"{layout.root}: its metadata names no video {video!r}")
-    folder = layout.crops / video
+    folder = layout.crops / video.video_id
     for path in list_crops(folder) if folder.is_dir() else []:
         if parse_crop_name(path.name) == (frame, face):
-            return FoldRow(video, path.name, record.label, record.identity, frame, fold=0)
+            return FoldRow(video.video_id, path.name, video.label, video.identity, frame, fold=0)
     raise ValueError(f"{folder}: no crop of frame {frame}, face {face}; run extract_crops.py, or name another")

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deepfake.datasets.data_root import DataRoot
+from deepfake.datasets.records import VideoRecord
 from deepfake.media.images import read_image
 from visualize.dataset.sheets import Cell, Row, Sheet
 
@@ -19,7 +20,7 @@ class Crop:
     """Which crop of a data set."""
 
     layout: DataRoot
-    video_id: str
+    video: VideoRecord
     frame: int
     face: int
 
@@ -36,7 +37,7 @@ def make_augmentation_sheet(crop: Crop, config: Path, seed: int) -> Sheet:
     from training.datasets.crop_variants import draw_variants
 
     size = read_config(config, TrainConfig).size
-    drawn = draw_variants(crop.layout, crop.video_id, crop.frame, crop.face, size, VARIANTS, seed)
+    drawn = draw_variants(crop.layout, crop.video, crop.frame, crop.face, size, VARIANTS, seed)
     row, samples = drawn.row, drawn.samples
     file = crop.layout.crops / row.video / row.file
     original = read_image(file)

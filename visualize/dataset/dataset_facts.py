@@ -32,7 +32,7 @@ MOST_HEADERS = 2000
 
 @dataclass(frozen=True)
 class Part:
-    """The videos of one folder."""
+    """The videos of one folder, which is named from the one above all of them."""
 
     name: str
     reals: int
@@ -166,20 +166,22 @@ def _parts(dataset: Dataset) -> tuple[list[Part], list[str]]:
     by_folder: dict[Path, list[VideoRecord]] = {}
     for video in dataset.videos.values():
         by_folder.setdefault(video.path.parent, []).append(video)
+    above = os.path.commonpath([folder.parent for folder in by_folder]) if by_folder else ""
     parts, missing = [], []
     for folder, videos in sorted(by_folder.items()):
         sizes = [_size(video.path) for video in videos]
         absent = [video.video_id for video, size in zip(videos, sizes) if size is None]
         fakes = sum(video.label for video in videos)
         size = sum(size or 0 for size in sizes)
-        parts.append(Part(folder.name, len(videos) - fakes, fakes, len(absent), size))
+        parts.append(Part(folder.relative_to(above).as_posix(), len(videos) - fakes, fakes, len(absent), size))
         missing += absent
     return parts, missing
 
 
 def _size(path: Path) -> int | None:
+    """The bytes of a video, or of a folder of pictures; None if it is not there."""
     try:
-        return path.stat().st_size
+        return sum(file.stat().st_size for file in path.iterdir()) if path.is_dir() else path.stat().st_size
     except OSError:
         return None
 

@@ -154,7 +154,9 @@ def _frame_cell(record: VideoRecord, source: Source, frame: int) -> Cell:
     if isinstance(picture, str):
         return Cell(title, picture)
     height, width = picture.shape[:2]
-    notes = [f"{record.path.relative_to(source.layout.root)}   {width} x {height} pixels"]
+    root = source.layout.root
+    place = record.path.relative_to(root) if record.path.is_relative_to(root) else record.path
+    notes = [f"{place}   {width} x {height} pixels"]
     boxes = source.boxes
     if isinstance(boxes, str):
         return Cell(title, picture, notes)

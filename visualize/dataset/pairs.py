@@ -70,9 +70,14 @@ def unknown_id(dataset: Dataset, video_id: str) -> str:
 
 
 def draw_pairs(dataset: Dataset, count: int, seed: int) -> list[Pair]:
-    """`count` pairs at random, all of them if there are fewer; they follow from the data set and the seed alone."""
-    pairs = sorted(dataset.pairs, key=lambda pair: pair[1].video_id)
-    return [Pair(*pair) for pair in random.Random(seed).sample(pairs, min(count, len(pairs)))]
+    """`count` pairs at random, all of them if there are fewer; they follow from the data set and the seed alone.
+
+    In a data set without pairs the videos that faces are looked for in stand alone.
+    """
+    pairs = [Pair(*pair) for pair in dataset.pairs]
+    lone = [Pair(video, None) if video.label == 0 else Pair(None, video) for video in dataset.sources]
+    ordered = sorted(pairs or lone, key=lambda pair: pair.name)
+    return random.Random(seed).sample(ordered, min(count, len(ordered)))
 
 
 def read_pair_boxes(layout: DataRoot, pair: Pair) -> BoxFile | str:
