@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
+import logging
 import platform
 import warnings
+from collections.abc import Iterator
 from typing import Any
 
 import torch
 from torch import nn
 
-from deepfake.backends.facts import ExportError, missing_library
-from deepfake.backends.formats.openvino import compile_for_cpu, keep_nan, on_images
+from deepfake.backends.facts import ExportError
+from deepfake.backends.formats.openvino import compile_for_cpu, import_openvino, keep_nan, on_images
 from deepfake.backends.network import RunNetwork
 
 KEEP_NAN = {
@@ -45,15 +48,13 @@ def convert(network: nn.Module, input_size: int) -> Any:
         ExportError: OpenVINO is not installed.
         CannotConvert: the network has an operation that OpenVINO does not know, or in which it may lose NaN.
     """
-    try:
-        import openvino
-        from openvino.frontend import GeneralFailure, OpConversionFailure
-    except ImportError as error:
-        raise missing_library(error) from error
+    openvino = import_openvino()
+    from openvino.frontend import GeneralFailure, OpConversionFailure
+
     shape = (3, input_size, input_size)
     example = torch.zeros(1, *shape)
     try:
-        with torch.no_grad(), warnings.catch_warnings():
+        with torch.no_grad(), _log_kept(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch calls its tracing outdated; OpenVINO takes a third longer without
             traced = torch.jit.trace(network, example, check_trace=False)
             model = openvino.convert_model(traced, example_input=example, input=[(-1, *shape)])
@@ -63,6 +64,18 @@ def convert(network: nn.Module, input_size: int) -> Any:
     if losing := {operation.get_type_name() for operation in on_images(model)} - KEEP_NAN:
         raise CannotConvert(f"OpenVINO may lose numbers that are not finite in {', '.join(sorted(losing))}")
     return model
+
+
+@contextlib.contextmanager
+def _log_kept() -> Iterator[None]:
+    """Leave the root logger as it is: OpenVINO's conversion lets it pass errors alone from then on."""
+    root = logging.getLogger()
+    level, filters, handlers = root.level, root.filters[:], root.handlers[:]
+    try:
+        yield
+    finally:
+        root.setLevel(level)
+        root.filters[:], root.handlers[:] = filters, handlers
 
 
 def converted_network(model: Any, precision: str) -> RunNetwork:

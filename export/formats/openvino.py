@@ -14,7 +14,7 @@ from deepfake.backends.facts import (
     missing_library,
     with_checksum,
 )
-from deepfake.backends.formats.openvino import NAME, SECTION, WEIGHTS_HASH, WEIGHTS_SUFFIX
+from deepfake.backends.formats.openvino import NAME, SECTION, WEIGHTS_HASH, WEIGHTS_SUFFIX, import_openvino
 from deepfake.models.weight_files import file_hash
 from deepfake.storage import atomic
 from export.format_registry import export_format
@@ -27,9 +27,9 @@ _TO_COME = "weights-not-written-yet"
 def check_installed() -> None:
     """Raises ExportError if a library is missing; the message says how to install it."""
     onnx.check_installed()
+    import_openvino()
     try:
         import nncf  # noqa: F401
-        import openvino  # noqa: F401
     except ImportError as error:
         raise missing_library(error) from error
 
@@ -44,8 +44,7 @@ def written(path: Path, job: ExportJob) -> Iterator[Path]:
         ExportError: a library is missing, or `onnx.build_model` cannot export the network.
     """
     check_installed()
-    import openvino
-
+    openvino = import_openvino()
     model = openvino.Core().read_model(model=onnx.build_model(job).SerializeToString())
     if job.facts.precision == INT8:
         model = _quantized(model, job)

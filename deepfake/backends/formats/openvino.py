@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -46,6 +47,24 @@ _COMPUTES_IN = {FLOAT32: "f32", BF16: "bf16", INT8: "f32"}
 """By default OpenVINO chooses by the processor. Of an INT8 file, what is not quantized stays in float32."""
 
 
+def import_openvino() -> Any:
+    """Return the module `openvino`, without its telemetry: nothing that is done here is reported to anybody.
+
+    As it is installed, its import and each conversion send the versions and the kind of use to Google Analytics, from a
+    process forked by a thread, and write to the user's home.
+
+    Raises:
+        ExportError: it is not installed.
+    """
+    if "openvino" not in sys.modules:
+        sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]  # as where it is not installed
+    try:
+        import openvino
+    except ImportError as error:
+        raise missing_library(error) from error
+    return openvino
+
+
 @file_format(NAME, SUFFIX, PRECISIONS, "cpu")
 def open_file(path: Path, device: str) -> tuple[Run, ExportFacts]:
     """A file ready to run on the processor, whatever the device, and what it tells.
@@ -53,10 +72,7 @@ def open_file(path: Path, device: str) -> tuple[Run, ExportFacts]:
     Raises:
         ExportError: damaged, without its metadata or its .bin, with another's, or OpenVINO is not installed.
     """
-    try:
-        import openvino
-    except ImportError as error:
-        raise missing_library(error) from error
+    openvino = import_openvino()
     weights = path.with_suffix(WEIGHTS_SUFFIX)
     for file in (path, weights):
         if not file.is_file():
@@ -84,8 +100,7 @@ def compile_for_cpu(model: Any, precision: str) -> Run:
     Raises:
         ExportError: it does not compute in `precision`.
     """
-    import openvino
-
+    openvino = import_openvino()
     if precision not in PRECISIONS:
         raise ExportError(f"precision {precision!r}: OpenVINO computes in one of {', '.join(PRECISIONS)}")
     callers, each = share(torch.get_num_threads())

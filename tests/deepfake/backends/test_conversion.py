@@ -2,6 +2,9 @@
 
 import json
 import math
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -23,8 +26,11 @@ from deepfake.prediction.face_scorer import FaceScorer, ScoringError
 from deepfake.prediction.loading import FEWEST_TO_CONVERT_FOR, choose_backend, load_models
 from tests.data.networks import PLACES, lively, poison
 
-pytest.importorskip("openvino")
-pytestmark = [pytest.mark.usefixtures("one_thread"), pytest.mark.slow]
+pytestmark = [
+    pytest.mark.usefixtures("one_thread"),
+    pytest.mark.slow,
+    pytest.mark.skipif(not conversion.can_convert_here(), reason="OpenVINO is not installed, or no x86"),
+]
 
 SIDE = 64
 IMAGES = np.random.default_rng(0).integers(0, 256, (5, SIDE, SIDE, 3), np.uint8)
@@ -40,10 +46,31 @@ NETWORKS = {
 }
 
 
+ALONE = """
+import logging, multiprocessing, sys, threading
+from deepfake.backends.conversion import convert
+from torch import nn
+root = logging.getLogger()
+before = root.level, list(root.filters), list(root.handlers)
+convert(nn.Sequential(nn.Conv2d(3, 1, 8), nn.Flatten()).eval(), 8)
+assert (root.level, root.filters, root.handlers) == before
+assert not multiprocessing.active_children() and threading.active_count() == 1
+assert sys.modules["openvino_telemetry"] is None
+"""
+"""Conversion in a process that does nothing else."""
+
+
 def network_of(name):
     torch.manual_seed(1)
     architecture, options, output = NETWORKS[name]
     return lively(build_model(architecture, **options)), output
+
+
+def test_nothing_is_reported_and_the_log_goes_on(tmp_path):
+    environment = {**os.environ, "HOME": str(tmp_path)}
+    ended = subprocess.run([sys.executable, "-c", ALONE], env=environment, capture_output=True, text=True)
+    assert ended.returncode == 0, ended.stderr
+    assert not list(tmp_path.rglob("*openvino*")), "OpenVINO's telemetry keeps its state in the user's home"
 
 
 @pytest.mark.parametrize("name", NETWORKS)
