@@ -244,7 +244,7 @@ def step_arguments(step: str, args: argparse.Namespace) -> list[str]:
         given += ["--scheduler", args.scheduler]
     if args.mix_settings:
         given += ["--mix-settings"]
-    if step != LANDMARKS.name:
+    if step in (DETECT.name, CROPS.name, DIFFS.name):
         given += limit_arguments(args)
     if step == DETECT.name:
         given += ["--every", str(args.every), "--preset", args.preset, "--device", args.device]

@@ -8,7 +8,7 @@ import pytest
 
 from deepfake.cli.reading_options import add_limits, chosen_limits, limit_arguments
 from deepfake.datasets.data_root import DataRoot
-from deepfake.datasets.stages import CROPS, DETECT, STAGES
+from deepfake.datasets.stages import CROPS, DETECT, DIFFS, STAGES
 from deepfake.faces.boxes import BoxFile, Face, write_boxes
 from deepfake.media.encode import Encoding, transcode
 from deepfake.media.video import LIMITS, ReadLimits, VideoError
@@ -90,7 +90,7 @@ def test_a_retry_keeps_the_limits(monkeypatch):
     monkeypatch.setattr(sys, "argv", ["preprocess_videos.py", "--root-dir", "data", "--max-frames", "7"])
     args = preprocess_videos.parse_args()
     with_limits = {stage.name for stage in STAGES if "--max-frames 7" in " ".join(step_arguments(stage.name, args))}
-    assert with_limits == {DETECT.name, CROPS.name}
+    assert with_limits == {DETECT.name, CROPS.name, DIFFS.name}
 
 
 def test_time_is_an_option(root, run_step):
