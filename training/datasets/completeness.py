@@ -37,12 +37,17 @@ def check_complete(rows: pd.DataFrame, crops: CropReader, options: SampleOptions
         )
         _report(message, missing, is_error=missing == len(rows), warn=warn)
     if options.hardcore or options.only_changed:
-        missing = int((~crops.has_mask(fakes)).sum())
+        without = ~crops.has_mask(fakes)
+        missing = int(without.sum())
+        # A mask compares a fake with its original.
+        alone = int((without & (fakes["original"] == fakes["video"])).sum())
         effect = "drop out of the loss" if options.only_changed else "are never occluded by half"
-        message = (
-            f"{source}: {missing} of {len(fakes)} fakes' crops to train on have no difference mask and {effect}; "
-            f"run {MASKS_STEP}{again}"
-        )
+        message = f"{source}: {missing} of {len(fakes)} fakes' crops to train on have no difference mask and {effect}"
+        if missing > alone:
+            message += f"; run {MASKS_STEP}{again}"
+        if alone:
+            message += f"; {alone} are of fakes whose original is not known: only masks of the data set itself are left"
+            message += f" for these ({MASKS_STEP} --masks dataset)"
         _report(message, missing, is_error=options.only_changed and missing == len(fakes), warn=warn)
 
 

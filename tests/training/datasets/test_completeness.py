@@ -74,6 +74,16 @@ def test_no_masks_at_all(options, data_root, caplog):
     assert f"{FAKES} of {FAKES} fakes' crops" in "".join(warnings(caplog))
 
 
+def test_fakes_without_an_original_are_no_reason_to_run_the_step_again(options, data_root, caplog):
+    shutil.rmtree(data_root / "diffs" / "f1")
+    table = data_root / "folds.csv"
+    table.write_text(table.read_text().replace(",1,r1,", ",1,f1,"))
+    run_classifier(dataclasses.replace(options, hardcore=False, only_changed_frames=True))
+    (warning,) = warnings(caplog)
+    assert f"4 of {FAKES} fakes' crops" in warning and "4 are of fakes whose original is not known" in warning
+    assert "; run " not in warning
+
+
 def test_shards_without_masks(options, data_root, tmp_path):
     shutil.rmtree(data_root / "diffs")
     assert pack(data_root, tmp_path / "shards").returncode == 0
