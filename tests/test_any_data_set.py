@@ -26,10 +26,6 @@ AS_A_COMMAND = ("make_celeb_df", "make_ffiw")
 """Those that preprocess_data.sh preprocesses; for the others its steps run in this process, which saves time."""
 
 
-PICTURES = ("make_wilddeepfake", "make_df40", "make_deepfakebench", "make_gend")
-"""Those whose videos are folders of pictures, which networks do not score yet."""
-
-
 def preprocess(tree: TrainableTree, root: Path, out: Path) -> None:
     same = ("--root-dir", root, "--out-root", out)
     for step, arguments in (("preprocess_videos", ("--workers", "1")), ("generate_folds", tree.folds)):
@@ -83,16 +79,21 @@ def test_a_data_set_is_preprocessed_trained_on_and_evaluated(name, write_faces, 
     assert set(folds["video"]) == (official or set(labels))
 
     checkpoint = train(out)
-    if name in PICTURES:
-        return
-    words = [root, "--models", checkpoint.name, "--weights-dir", out, "--workers", "1", "--precision", "float32"]
-    few = ["--bootstrap", "5", "--device", "cpu"]
-    code, _, err = run_main(evaluate.main, *words, *few, "--out", out / "all")
+    test = {video: labels[video] for video, split in splits.items() if split == TEST}
+    words = [root, *(["--split", TEST] if test else []), "--models", checkpoint.name, "--weights-dir", out]
+    words += [
+        "--out",
+        out / "evaluation",
+        "--workers",
+        "1",
+        "--device",
+        "cpu",
+        "--precision",
+        "float32",
+        "--bootstrap",
+        "5",
+    ]
+    code, _, err = run_main(evaluate.main, *words)
     assert code == 0, err
-    check_outputs(out / "all", labels)
-    if TEST in splits.values():
-        words = [root, "--split", TEST, "--predictions", out / "all" / evaluate.DETAILS_JSON]
-        code, _, err = run_main(evaluate.main, *words, *few, "--out", out / "test")
-        assert code == 0, err
-        check_outputs(out / "test", {video: labels[video] for video, split in splits.items() if split == TEST})
+    check_outputs(out / "evaluation", test or labels)
     assert {path: path.stat().st_mtime_ns for path in root.rglob("*")} == before
