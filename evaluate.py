@@ -10,6 +10,7 @@ import contextlib
 import csv
 import shlex
 import sys
+from collections.abc import Container
 from dataclasses import replace
 from pathlib import Path
 
@@ -141,7 +142,7 @@ def add_reading(parser: argparse.ArgumentParser) -> None:
         meanings = "; ".join(f"{name}: {meaning}" for name, meaning in rules.items())
         add(option, choices=list(rules), metavar="RULE", help=f"{meanings} (default: {default})")
     add("--calibration", type=Path, metavar="FILE", help="of calibrate.py: accuracy at its threshold, too")
-    add("--trained-on", type=Path, metavar="CSV", help="folds.csv of the training: warns if its originals are here")
+    add("--trained-on", type=Path, metavar="CSV", help="folds.csv of the training, where checkpoints do not know")
     add("--held-out-fold", type=int, metavar="N", help="of --trained-on: the fold that was not trained on")
     add("--reports", type=Path, metavar="DIR", help="of predict_folder.py --report, for links on the page")
     add_options(add, MeasureOptions, ("bootstrap", "seed"))
@@ -237,7 +238,7 @@ def measure(args: argparse.Namespace, dataset: Dataset, protocol: Protocol, run:
         described_protocol(args, dataset, protocol, run),
         args.name,
         threshold,
-        training_warnings(args, dataset),
+        training_warnings(args, dataset, run),
         notes,
     )
 
@@ -265,16 +266,15 @@ def described_protocol(
         "aggregation": protocol.aggregation,
         "no face": protocol.no_face,
         **run.facts,
+        "trained groups": described_training(args, run),
         "resamples": f"{args.bootstrap}, seed {args.seed}",
         "command": shlex.join(["python", Path(sys.argv[0]).name, *sys.argv[1:]]),
         "code": f"{(code.commit or 'no commit')[:12]}, source {code.source}",
     }
 
 
-def training_warnings(args: argparse.Namespace, dataset: Dataset) -> list[str]:
-    """Say which groups were trained on, by the table that the training read."""
-    if args.trained_on is None:
-        return []
+def training_names(args: argparse.Namespace) -> set[str]:
+    """The videos and originals of the table that --trained-on names."""
     try:
         with args.trained_on.open(newline="", encoding="utf-8-sig") as file:
             rows = list(csv.DictReader(file))
@@ -283,10 +283,31 @@ def training_warnings(args: argparse.Namespace, dataset: Dataset) -> list[str]:
     if not rows or "video" not in rows[0]:
         raise ValueError(f"{args.trained_on}: no column video; expected the folds.csv of a training")
     trained = [row for row in rows if args.held_out_fold is None or row.get("fold") != str(args.held_out_fold)]
-    names = {Path(row[key]).stem for row in trained for key in ("video", "original") if row.get(key)}
-    if not (groups := trained_groups(dataset, names)):
-        return []
-    return [f"{len(groups)} groups of the test set were in the training data, e.g. '{escape(groups[0])}'"]
+    return {Path(row[key]).stem for row in trained for key in ("video", "original") if row.get(key)}
+
+
+def training_warnings(args: argparse.Namespace, dataset: Dataset, run: RecordedRun) -> list[str]:
+    """Say which groups were trained on, by the checkpoints and by the table that the training read."""
+    known: dict[str, Container[str]] = {f"of {name}": of for name, of in run.trained.items() if of is not None}
+    if args.trained_on is not None:
+        known[f"of {args.trained_on.name}"] = training_names(args)
+    found = []
+    for whose, trained in known.items():
+        if groups := trained_groups(dataset, trained):
+            found.append(
+                f"{len(groups)} groups of the test set were in the training data {escape(whose)}, e.g. "
+                f"'{escape(groups[0])}'"
+            )
+    return found
+
+
+def described_training(args: argparse.Namespace, run: RecordedRun) -> str:
+    """How many groups are known to have been trained on, and by what."""
+    known = {name: "not known" if of is None else str(len(of)) for name, of in run.trained.items()}
+    if args.trained_on is not None:
+        fold = "" if args.held_out_fold is None else f" without fold {args.held_out_fold}"
+        known[args.trained_on.name] = f"its videos{fold}"
+    return ", ".join(f"{name} {what}" for name, what in known.items()) or "not known"
 
 
 def score(args: argparse.Namespace, dataset: Dataset, protocol: Protocol, networks: NetworkRuns | None) -> RecordedRun:

@@ -215,6 +215,7 @@ def predict(args: argparse.Namespace, videos: dict[str, Path]) -> tuple[dict[str
     predictor, rule = build(args, list(videos.values()))
     from deepfake.prediction.precision_check import with_checks
     from deepfake.prediction.run import PredictionRun
+    from deepfake.prediction.scoring_model import trained_groups
 
     scoring = PredictionRun(predictor, list(videos.values()), args.output)
     done = 0 if args.overwrite else scoring.resume()
@@ -226,7 +227,7 @@ def predict(args: argparse.Namespace, videos: dict[str, Path]) -> tuple[dict[str
     results = {name: scoring.results[path] for name, path in videos.items()}
     run = with_checks(predictor.run, results)
     warn_of_precision(run)
-    tables.write_tables(args.output, args.details, results, run, rule)
+    tables.write_tables(args.output, args.details, results, {**run, **trained_groups(predictor.models)}, rule)
     without_page = 0
     if args.report is not None:
         limits = chosen_limits(args)

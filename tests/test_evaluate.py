@@ -7,6 +7,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 import evaluate
+from deepfake.checkpoints.trained_groups import digest_groups
 from deepfake.evaluation.comparing import read_comparison
 from deepfake.evaluation.evaluating import read_evaluation
 from deepfake.evaluation.robustness import read_robustness
@@ -172,11 +173,12 @@ def test_a_detector_is_given_each_picture_of_a_folder(pictures, tmp_path, run_ma
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["frames", "crops"])
 def test_networks_take_folders_of_pictures(pictures, tmp_path, run_main, kind):
-    tiny_checkpoint(tmp_path / "weights" / "tiny_last")
+    tiny_checkpoint(tmp_path / "weights" / "tiny_last", training={"groups": digest_groups(["real_a"])})
     words = [pictures, "--models", "tiny_last", "--weights-dir", tmp_path / "weights", "--bootstrap", "20"]
     words += ["--workers", "1", "--precision", "float32", "--pictures", kind, "--out", tmp_path / "out"]
-    code, _, err = run_main(evaluate.main, *words)
+    code, out, err = run_main(evaluate.main, *words)
     assert code == 0, err
+    assert "were in the training data of tiny_last, e.g. 'a'" in out and "trained groups: tiny_last 1" in out
     content = json.loads((tmp_path / "out" / "details.json").read_text())
     assert {video["filename"] for video in content["videos"]} == {"real/a", "real/b", "fake/a", "fake/b"}
     for video in content["videos"]:
@@ -204,6 +206,27 @@ def test_training_groups_are_a_warning(data, run):
     _, out, _ = run(*options)
     assert "2 groups of the test set were in the training data" in out
     assert "1 groups of the test set" in run(*options, "--held-out-fold", "3")[1]
+
+
+def test_training_groups_of_networks_are_known_from_the_details(data, run):
+    content = json.loads((data / "details.json").read_text())
+    content["trained_groups"] = {"m": digest_groups(["v7", "elsewhere"])}
+    (data / "details.json").write_text(json.dumps(content))
+    code, out, err = run(data / "set.csv", "--predictions", data / "details.json")
+    assert code == 0, err
+    assert "warning: 1 groups of the test set were in the training data of m, e.g. 'v7'" in out
+    assert "trained groups: m 2" in out and "in the training data of m" in (data / "out" / "index.html").read_text()
+    content["trained_groups"] = {"m": "damaged"}
+    (data / "details.json").write_text(json.dumps(content))
+    code, _, err = run(data / "set.csv", "--predictions", data / "details.json")
+    assert code == 2 and "details.json: trained_groups: expected digests" in err
+
+
+def test_unknown_training_groups_are_said_to_be_unknown(data, run):
+    assert "trained groups: m not known" in run(data / "set.csv", "--predictions", data / "details.json")[1]
+    (data / "other.csv").write_text("path,score\nv1.mp4,0.5\n")
+    _, out, _ = run(data / "set.csv", "--scores", data / "other.csv")
+    assert "trained groups: not known" in out and "warning" not in out
 
 
 def test_runs_are_compared(data, run):

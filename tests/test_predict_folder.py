@@ -115,6 +115,7 @@ def test_the_submission_is_valid(zoo_run):
 def test_the_details_tell_what_was_seen(zoo_run, weights):
     _, submission, details = zoo_run
     content = json.loads(details.read_text())
+    assert content["trained_groups"] == {model["name"]: None for model in content["models"]}, "its spec says nothing"
     assert content["space"] == "frame" and "full frame" in content["note"]
     assert [model["name"] for model in content["models"]] == [MODEL, "tiny_b"]
     assert all(len(model["sha256"]) == 64 and model["input_size"] == 64 for model in content["models"])

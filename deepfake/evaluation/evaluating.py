@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
@@ -245,10 +245,15 @@ def _persons(video: ScoredVideo) -> str | None:
     return f"{MANY_PERSONS} and more" if video.persons >= MANY_PERSONS else str(video.persons)
 
 
-def trained_groups(dataset: Dataset, trained: Iterable[str]) -> list[str]:
+def trained_groups(dataset: Dataset, trained: Container[str]) -> list[str]:
     """Return the groups of a data set that have a video, or an original, among the names of training videos."""
-    known = set(trained)
-    return sorted({v.group for v in dataset.videos.values() if known & {v.video_id, v.group, v.identity, v.path.stem}})
+    return sorted(
+        {
+            video.group
+            for video in dataset.videos.values()
+            if any(name in trained for name in (video.video_id, video.group, video.identity, video.path.stem))
+        }
+    )
 
 
 def write_evaluation(path: Path, evaluation: Evaluation) -> None:

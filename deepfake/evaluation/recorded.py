@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from deepfake.checkpoints.trained_groups import TrainedGroups
 from deepfake.datasets.label_words import NAME_KEYS
 from deepfake.datasets.labels import LabelError, Labels, VideoLabel, match_labels
 from deepfake.datasets.records import Dataset
@@ -48,10 +49,15 @@ class ScoredVideo:
 
 @dataclass(frozen=True)
 class RecordedRun:
-    """Scores by the names that they were recorded under, and what is known of how they were made."""
+    """Scores by the names that they were recorded under, and what is known of how they were made.
+
+    Attributes:
+        trained: network -> the groups of videos that it was trained on, None if not known; empty for other detectors.
+    """
 
     videos: dict[str, ScoredVideo]
     facts: dict[str, str]
+    trained: dict[str, TrainedGroups | None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -85,6 +91,7 @@ class _Details:
     crop_recipes: list[dict[str, Any]] = field(default_factory=list)
     settings: dict[str, Any] = field(default_factory=dict)
     training: dict[str, str] = field(default_factory=dict)
+    trained_groups: dict[str, str | None] = field(default_factory=dict)
 
 
 def read_recorded(path: Path, protocol: Protocol) -> RecordedRun:
@@ -110,7 +117,15 @@ def read_recorded(path: Path, protocol: Protocol) -> RecordedRun:
         if unknown:
             raise ValueError(f"{path}: {video.filename!r}: faces scored by {min(unknown)!r}, which is not in models")
         videos[video.filename] = _scored(video, weights, protocol)
-    return RecordedRun(videos, _facts(details))
+    trained = {name: _trained(path, details.trained_groups.get(name)) for name in weights}
+    return RecordedRun(videos, _facts(details), trained)
+
+
+def _trained(path: Path, digests: str | None) -> TrainedGroups | None:
+    try:
+        return None if digests is None else TrainedGroups(digests)
+    except ValueError as error:
+        raise ValueError(f"{path}: trained_{error}") from error
 
 
 def _scored(video: _Video, weights: Mapping[str, float], protocol: Protocol) -> ScoredVideo:

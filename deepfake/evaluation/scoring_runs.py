@@ -154,6 +154,7 @@ class NetworkRuns:
         """Score all videos, continuing a stopped run and taking over a finished one; return the details' file."""
         from deepfake.prediction.precision_check import with_checks  # torch takes seconds
         from deepfake.prediction.run import PredictionRun
+        from deepfake.prediction.scoring_model import trained_groups
 
         predictor, details = self._predictor, self._details
         if perturbation is not None:
@@ -168,8 +169,8 @@ class NetworkRuns:
             for _ in tqdm(stream, total=len(self._videos), initial=done, unit="video", smoothing=0):
                 pass
         results = {name: run.results[path] for name, path in self._videos.items()}
-        described = {**with_checks(predictor.run, results), "training": training_facts(predictor)}
-        write_details(details, results, described)
+        known = {"training": training_facts(predictor), **trained_groups(predictor.models)}
+        write_details(details, results, {**with_checks(predictor.run, results), **known})
         run.finish()
         return details
 

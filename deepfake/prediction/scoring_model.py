@@ -10,6 +10,7 @@ from typing import Any
 from torch import nn
 
 from deepfake.checkpoints.spec import ModelSpec
+from deepfake.checkpoints.trained_groups import GROUPS
 from deepfake.faces.detectors.settings.whole_picture import WholePictureSettings
 from deepfake.faces.recipes import recipe_to_dict
 from deepfake.media.images import Normalization
@@ -18,6 +19,9 @@ from deepfake.prediction.face_collector import FaceSource, FaceView
 from deepfake.prediction.face_scorer import FaceScorer
 from deepfake.prediction.precision_check import PrecisionCheck
 from deepfake.scoring.aggregation import AGGREGATIONS, MAX_PERSON, OF_FAMILY
+
+TRAINED_GROUPS = "trained_groups"
+"""The key of a run's details that says which groups of videos its networks were trained on."""
 
 TORCH = "torch"
 """The backend that runs checkpoints; the others run the files that `python -m export` makes of them."""
@@ -95,6 +99,11 @@ def on_finished_crops(model: ScoringModel) -> ScoringModel:
     """Return the model for pictures that are faces cut out already: nothing is detected in them."""
     recipe = replace(model.source.recipe, settings=WholePictureSettings())
     return replace(model, source=replace(model.source, recipe=recipe))
+
+
+def trained_groups(models: Sequence[ScoringModel]) -> dict[str, Any]:
+    """Return for the details of a run what each model was trained on, by its name: digests, None if not known."""
+    return {TRAINED_GROUPS: {model.name: model.spec.training.get(GROUPS) for model in models}}
 
 
 def make_scorer(model: ScoringModel, precision: str, compiled: bool = False) -> FaceScorer:

@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from deepfake.checkpoints.checkpoint import load_model, read_checkpoint
+from deepfake.checkpoints.trained_groups import digest_groups, join_groups
 from deepfake.datasets.data_root import DataRoot
 from deepfake.datasets.folds import read_folds
 from deepfake.faces.boxes import BoxFile, first_settings, write_boxes
@@ -91,12 +92,14 @@ def test_log_holds_the_losses_that_the_checkpoints_tell(finished):
     assert read_checkpoint(folder / f"{NAME}_best_dice").spec.training["metric"]["bce"] == pytest.approx(best)
 
 
-def test_checkpoints_tell_their_user_everything(finished):
+def test_checkpoints_tell_their_user_everything(finished, shared_data_root):
     folder, _ = finished
     network, spec = load_model(folder / f"{NAME}_best_dice")
     assert network(torch.zeros(1, 3, 64, 64)).shape == (1, 1)
     assert (spec.architecture, spec.input_size, spec.crop.margin) == ("DeepFakeClassifier", 64, 3)
     assert (spec.training["fold"], spec.training["seed"]) == (0, 777)
+    table = read_folds(shared_data_root / "folds.csv")
+    assert spec.training["groups"] == digest_groups(table["original"][table["fold"] != 0])
     assert spec.training["config"]["optimizer"]["learning_rate"] == 0.01 and spec.training["version"]
     saved = json.loads((folder / f"{NAME}_config.json").read_text())
     assert saved["config"]["drop_path_rate"] is None and saved["options"]["seed"] == 777
@@ -139,15 +142,21 @@ def test_a_finished_run_is_left_alone(finished, options):
     assert last.stat().st_mtime_ns == before
 
 
-def test_from_zero_takes_the_weights_only(finished, options):
+def test_from_zero_takes_the_weights_only(finished, options, tmp_path):
     folder, _ = finished
-    source = folder / f"{NAME}_last"
+    source = tmp_path / "source"
+    content = torch.load(folder / f"{NAME}_last", weights_only=True)
+    content["spec"]["training"]["groups"] = digest_groups(["elsewhere"])
+    torch.save(content, source)
     anew = options("anew", resume=str(source), from_zero=True, zero_score=True, epochs=1)
     run_classifier(anew)
     checkpoint = read_checkpoint(anew.output_dir / f"{NAME}_last")
     assert checkpoint.extra["epoch"] == 1 and checkpoint.extra["training_state"]["step"] == 3
     assert checkpoint.extra["bce_best"] == checkpoint.spec.training["metric"]["bce"]
     assert not same_weights(source, anew.output_dir / f"{NAME}_last")
+    own = read_checkpoint(folder / f"{NAME}_last").spec.training
+    groups = checkpoint.spec.training["groups"]
+    assert groups == join_groups(own, {"groups": digest_groups(["elsewhere"])})["groups"] != own["groups"]
 
 
 def test_weights_alone_can_be_continued(finished, options, caplog):

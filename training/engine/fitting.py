@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 
 import torch
 from torch import nn
 
 from deepfake.checkpoints.spec import ModelSpec
+from deepfake.checkpoints.trained_groups import join_groups
 from deepfake.losslog import EpochLoss, format_losses
 from deepfake.models import build_model
 from deepfake.scoring.metrics import VideoMetrics
@@ -34,6 +36,8 @@ from training.options import FitOptions
 
 MakeTask = Callable[[nn.Module, Ranks], TrainingTask]
 """A network on its device, and this process among its like -> what is trained."""
+Initialize = Callable[[nn.Module], ModelSpec]
+"""Gives a network its first weights; returns the spec of the checkpoint that they are from."""
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +49,7 @@ def train(
     spec: ModelSpec,
     make_task: MakeTask,
     freeze_epochs: int = 0,
-    initialize: Callable[[nn.Module], None] | None = None,
+    initialize: Initialize | None = None,
 ) -> None:
     """Trains what `make_task` makes as options and config say, with as many processes as were started.
 
@@ -64,12 +68,16 @@ def train(
         with one_writer(files, ranks), StopRequest() as stop:
             division = Division(ranks.world_size, config.optimizer.batch_size, options.seed)
             with stop.waiting():  # nothing is begun that could be lost
-                trainer = _start(options, config, files, division, make_task, ranks, freeze_epochs, initialize, stop)
+                trainer, earlier = _start(
+                    options, config, files, division, make_task, ranks, freeze_epochs, initialize, stop
+                )
             if trainer.progress.epoch >= config.epochs:
                 log.info("finished already: %d of %d epochs", trainer.progress.epoch, config.epochs)
                 files.step.unlink(missing_ok=True)  # left by a run that was killed as it ended
                 return
             described = {"file": options.config.name, **config.to_dict()}
+            if earlier is not None:
+                spec = replace(spec, training=join_groups(spec.training, earlier.training))
             spec = spec.with_training(config=described, seed=options.seed, version=version())
             store = CheckpointStore(files, spec, division, options.keep_epochs)
             if ranks.is_main:
@@ -128,16 +136,16 @@ def _start(
     make_task: MakeTask,
     ranks: Ranks,
     freeze_epochs: int,
-    initialize: Callable[[nn.Module], None] | None,
+    initialize: Initialize | None,
     stop: StopRequest,
-) -> Trainer:
-    """The run as it begins, or as its checkpoint left it."""
+) -> tuple[Trainer, ModelSpec | None]:
+    """The run as it begins, or as its checkpoint left it; and the spec of the checkpoint that its weights are from."""
     source = files.resume_from(options.resume, division)
     if ranks.is_main:
         # Epochs of another checkpoint than the run's own say nothing about the run's log.
         own = source is not None and options.resume == RESUME_AUTO
         complete_entry(files.entry, int(source.extra.get("epoch", 0)) if own and source is not None else 0)
-    network = _network(options, config, ranks, initialize, starts_anew=source is None)
+    network, earlier = _network(options, config, ranks, initialize, starts_anew=source is None)
     task = make_task(network, ranks)
     try:
         check_schedule(config.optimizer, config.epochs, task.steps)
@@ -151,16 +159,17 @@ def _start(
             source.path, trainer.progress.epoch, trainer.sums.steps,
         )  # fmt: skip
     check_same_start(trainer, files.output_dir)
-    return trainer
+    return trainer, earlier if source is None else source.spec
 
 
 def _network(
     options: FitOptions,
     config: TaskConfig,
     ranks: Ranks,
-    initialize: Callable[[nn.Module], None] | None,
+    initialize: Initialize | None,
     starts_anew: bool,
-) -> nn.Module:
+) -> tuple[nn.Module, ModelSpec | None]:
+    """The network, and what `initialize` returns if it gave the weights."""
     if ranks.device.type == "cuda":
         torch.backends.cudnn.benchmark = True  # the input size never changes
     pretrained = config.pretrained and starts_anew and initialize is None and not options.from_scratch
@@ -168,9 +177,8 @@ def _network(
         network = build_network(config, options.seed, pretrained)
     except ValueError as error:
         raise ConfigError(f"{options.config}: {error}") from error
-    if starts_anew and initialize is not None:
-        initialize(network)
-    return distributed.prepare(network, ranks, config.size)
+    earlier = initialize(network) if starts_anew and initialize is not None else None
+    return distributed.prepare(network, ranks, config.size), earlier
 
 
 def build_network(config: TaskConfig, seed: int, pretrained: bool) -> nn.Module:

@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from deepfake.checkpoints.spec import OUTPUT_SOFTMAX, ModelSpec, fake_probability
+from deepfake.checkpoints.trained_groups import GROUPS, digest_groups
 from deepfake.datasets.aligned_faces import (
     FACES_CSV,
     RECIPE_JSON,
@@ -32,7 +33,7 @@ from training.datasets.loading import EpochLoader, make_loader, training_positio
 from training.datasets.sampling import steps_per_epoch
 from training.engine.checkpointing import RunFiles
 from training.engine.distributed import Ranks
-from training.engine.fitting import train
+from training.engine.fitting import Initialize, train
 from training.engine.trainer import TrainingTask
 from training.options import AlignedOptions
 from training.transforms.augment_faces import FaceAugmentation, resize
@@ -118,7 +119,7 @@ def run_aligned(
     options: AlignedOptions,
     config: TaskConfig,
     make: Callable[..., AlignedTask],
-    initialize: Callable[[nn.Module], None] | None = None,
+    initialize: Initialize | None = None,
 ) -> None:
     """Train on a folder of aligned faces as `options` say.
 
@@ -140,7 +141,7 @@ def run_aligned(
         except ConfigError as error:
             raise ConfigError(f"{options.config}: {error}") from error
 
-    train(options, config, files, _spec(options, config), make_task, initialize=initialize)
+    train(options, config, files, _spec(options, config, faces), make_task, initialize=initialize)
 
 
 def _read_faces(options: AlignedOptions) -> pd.DataFrame:
@@ -150,7 +151,7 @@ def _read_faces(options: AlignedOptions) -> pd.DataFrame:
     return faces
 
 
-def _spec(options: AlignedOptions, config: TaskConfig) -> ModelSpec:
+def _spec(options: AlignedOptions, config: TaskConfig, faces: pd.DataFrame) -> ModelSpec:
     extraction = read_extraction(options.folder)
     if extraction is None:
         file = options.folder / RECIPE_JSON
@@ -162,4 +163,6 @@ def _spec(options: AlignedOptions, config: TaskConfig) -> ModelSpec:
         normalization=config.normalize,
         crop=AlignRecipe() if extraction is None else extraction.recipe,
         output=OUTPUT_SOFTMAX,
+        # The list does not name originals: a group is known by all of its videos.
+        training={GROUPS: digest_groups(faces_of_set(faces, TRAIN)["name"])},
     )

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from deepfake.checkpoints.spec import ModelSpec
+from deepfake.checkpoints.trained_groups import GROUPS, digest_groups
 from training.config import TrainConfig, read_config
 from training.datasets.batch import Batch
 from training.datasets.completeness import check_complete
@@ -156,13 +157,14 @@ def run_classifier(options: RunOptions) -> None:
 
 
 def _spec(options: RunOptions, config: TrainConfig, data: CropData) -> ModelSpec:
+    trained = data.table[data.table["fold"] != options.fold]
     return ModelSpec(
         architecture=config.network,
         options=config.model_options,
         input_size=config.size,
         normalization=config.normalize,
         crop=crop_recipe(data.made_with, data.source, options.padding_part),
-        training={"fold": options.fold},
+        training={"fold": options.fold, GROUPS: digest_groups(trained["original"])},
     )
 
 

@@ -14,6 +14,7 @@ from torch import nn
 from torch.nn.functional import cross_entropy, normalize, one_hot
 
 from deepfake.checkpoints.checkpoint import read_checkpoint
+from deepfake.checkpoints.spec import ModelSpec
 from deepfake.models.networks.wsdan import WSDAN
 from deepfake.models.networks.xception import CLASSES
 from deepfake.models.weight_files import CheckpointError, load_state
@@ -180,8 +181,8 @@ def run_wsdan(options: WSDANOptions) -> None:
     return run_aligned(options, config, WSDANTask, lambda network: initialize(cast(WSDAN, network), init))
 
 
-def initialize(network: WSDAN, path: Path) -> None:
-    """Copy a trained Xception's weights, but for its last layer, into the features of a WS-DAN.
+def initialize(network: WSDAN, path: Path) -> ModelSpec:
+    """Copy a trained Xception's weights, but for its last layer, into the features of a WS-DAN; return its spec.
 
     Raises:
         CheckpointError: not a checkpoint of an Xception.
@@ -192,3 +193,4 @@ def initialize(network: WSDAN, path: Path) -> None:
     weights = {k: v for k, v in checkpoint.state_dict.items() if not k.startswith(XCEPTION_HEAD)}
     load_state(network.features, weights, path, f"the features of {INITIALIZED}")
     log.info("starting from the weights of %s", path)
+    return checkpoint.spec

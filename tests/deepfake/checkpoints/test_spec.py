@@ -62,8 +62,11 @@ def aligned(size=320, **settings) -> dict:
         (lambda c: c.update(surprise=1), "surprise"),
         (lambda c: c["crop"].update(surprise=1), "surprise"),
         (lambda c: c["crop"].update(kind="cubist"), r"crop\.kind: expected one of crop, aligned; found 'cubist'"),
-        (lambda c: c["crop"].update(detector="hog"), r"crop\.detector: expected one of mtcnn, retinaface; found 'hog'"),
-        (lambda c: c["crop"].pop("detector"), r"crop\.detector: expected one of mtcnn, retinaface; found None"),
+        (
+            lambda c: c["crop"].update(detector="hog"),
+            r"crop\.detector: expected one of mtcnn, none, retinaface; found 'hog'",
+        ),
+        (lambda c: c["crop"].pop("detector"), r"crop\.detector: expected one of mtcnn, none, retinaface; found None"),
         (lambda c: c["crop"].pop("settings"), r"crop\.settings: expected a mapping; found None"),
         (lambda c: c["crop"]["settings"].pop("thresholds"), r"crop\.settings\.thresholds: expected a value"),
         (lambda c: c.update(crop=[1]), "crop: expected a mapping; found"),

@@ -14,6 +14,7 @@ from torch.nn.functional import normalize
 
 from deepfake.checkpoints.checkpoint import load_model, read_checkpoint, save_checkpoint
 from deepfake.checkpoints.spec import ModelSpec, fake_probability
+from deepfake.checkpoints.trained_groups import TrainedGroups, digest_groups
 from deepfake.datasets.aligned_faces import FACES_CSV, read_face_list
 from deepfake.losslog import parse_losses
 from deepfake.models import build_model
@@ -287,6 +288,7 @@ def test_a_run_logs_both_kinds_of_figures_and_its_checkpoint_tells_everything(sm
     assert spec.crop.kind == "aligned" and spec.crop.size == 72, "as recipe.json says"
     assert spec.training["config"]["file"] == f"{name}.json" and spec.training["config"]["network"] == name
     assert spec.training["seed"] == 777 and spec.training["epoch"] == 1
+    assert spec.training["groups"] == digest_groups(["r0", "r1", "r2", "f0", "f1", "f2"])
     metric = spec.training["metric"]
     assert {"bce", "log_loss", "auc", "accuracy", "frame_log_loss", "frame_auc", "frame_accuracy"} <= metric.keys()
     saved = json.loads((chosen.output_dir / f"p_{name}_config.json").read_text())
@@ -509,12 +511,16 @@ def test_wsdan_starts_with_the_weights_of_an_xception(options, tmp_path):
 
 def test_init_happens_at_the_start_only(small, options, tmp_path, monkeypatch, caplog):
     taken = []
-    monkeypatch.setattr("training.tasks.wsdan.initialize", lambda network, path: taken.append(path))
+    begun = ModelSpec("xception", {}, 72, training={"groups": digest_groups(["elsewhere"])})
+    monkeypatch.setattr("training.tasks.wsdan.initialize", lambda network, path: taken.append(path) or begun)
     chosen = options("wsdan_xception", "run", epochs=1, init=tmp_path / "x", resume="auto")
     run_wsdan(chosen)
     run_wsdan(dataclasses.replace(chosen, epochs=2))
     assert taken == [tmp_path / "x"]
-    assert read_checkpoint(chosen.output_dir / "p_wsdan_xception_last").extra["epoch"] == 2
+    checkpoint = read_checkpoint(chosen.output_dir / "p_wsdan_xception_last")
+    assert checkpoint.extra["epoch"] == 2
+    groups = TrainedGroups(checkpoint.spec.training["groups"])
+    assert len(groups) == 7 and "elsewhere" in groups and "r0" in groups, "its own and those of its first weights"
 
 
 def test_weights_that_wsdan_cannot_start_with(small, options, tmp_path):
