@@ -81,19 +81,8 @@ def test_a_data_set_is_preprocessed_trained_on_and_evaluated(name, write_faces, 
     checkpoint = train(out)
     test = {video: labels[video] for video, split in splits.items() if split == TEST}
     words = [root, *(["--split", TEST] if test else []), "--models", checkpoint.name, "--weights-dir", out]
-    words += [
-        "--out",
-        out / "evaluation",
-        "--workers",
-        "1",
-        "--device",
-        "cpu",
-        "--precision",
-        "float32",
-        "--bootstrap",
-        "5",
-    ]
-    code, _, err = run_main(evaluate.main, *words)
+    words += ["--out", out / "evaluation", "--workers", "1", "--device", "cpu", "--precision", "float32"]
+    code, _, err = run_main(evaluate.main, *words, "--bootstrap", "5")
     assert code == 0, err
     check_outputs(out / "evaluation", test or labels)
     assert {path: path.stat().st_mtime_ns for path in root.rglob("*")} == before
