@@ -6,15 +6,16 @@ usage() {
     cat <<'USAGE'
 usage: bash make_dataset.sh VIDEOS OUT [option ...]
 
-  VIDEOS  a folder; videos are searched at any depth
+  VIDEOS  a data set of any known layout, or a folder where videos are searched at any depth
   OUT     OUT/ID/NNN.png, the largest face of frame NNN of video ID, aligned; OUT/faces.csv, the videos with label and
-          set, if VIDEOS is in DFDC layout (metadata.json in it or in the folders directly below it)
+          set, if VIDEOS is a data set
   option  handed to preprocessing/extract_aligned_faces.py (see its --help)
 
 Environment:
   PYTHON      interpreter (default: python)
   WORKERS     videos worked on at a time (default: one a core)
   SCHEDULER   a Dask cluster to work on: its scheduler's address, or "local" to start one here
+  DATASET_ARGS  which videos, e.g. "--layout ff++ --compression c23" (default: all)
   LISTS_ARGS  further arguments of generate_face_lists.py, e.g. "--val-share 0.1"
 
 Exit code 3: complete, but some videos failed (OUT/failures lists them).
@@ -38,6 +39,7 @@ out=$2
 shift 2
 python=${PYTHON:-python}
 read -r -a workers <<<"${WORKERS:+--workers $WORKERS} ${SCHEDULER:+--scheduler $SCHEDULER}"
+read -r -a dataset_args <<<"${DATASET_ARGS:-}"
 read -r -a lists_args <<<"${LISTS_ARGS:-}"
 
 some_failed=0
@@ -51,18 +53,8 @@ step() {
     esac
 }
 
-lists=(generate_face_lists "$out" --metadata "$videos" "${lists_args[@]}")
-has_labels=""
-if [ -d "$videos" ]; then
-    has_labels=$(find -L "$videos" -maxdepth 2 -name metadata.json -type f -print -quit)
-fi
-if [ -n "$has_labels" ]; then
-    step "${lists[@]}" --check # sets that cannot be are known from the metadata, before hours of work
-fi
-step extract_aligned_faces "$videos" "$out" --weights-dir "$here/weights" "${workers[@]}" "$@"
-if [ -n "$has_labels" ]; then
-    step "${lists[@]}"
-else
-    echo "$videos: no metadata.json in it or in a folder below it, so no list: $out/faces.csv needs labels"
-fi
+lists=(generate_face_lists "$out" --metadata "$videos" --if-labeled "${dataset_args[@]}" "${lists_args[@]}")
+step "${lists[@]}" --check # sets that cannot be are known from the labels, before hours of work
+step extract_aligned_faces "$videos" "$out" --weights-dir "$here/weights" "${workers[@]}" "${dataset_args[@]}" "$@"
+step "${lists[@]}"
 exit $some_failed

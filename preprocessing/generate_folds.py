@@ -21,6 +21,7 @@ from deepfake.datasets.folds import (
     FoldRow,
     check_leaks,
     describe_split_leaks,
+    describe_test,
     describe_unattributed,
     describe_uneven,
     families,
@@ -131,8 +132,7 @@ def choose_way(dataset: Dataset, args: argparse.Namespace) -> None:
     if args.split_by is not None:
         return
     is_dfdc = dataset.layout == USUAL_LAYOUT
-    has_official = TRAIN in dataset.splits and len(dataset.splits) > 1
-    args.split_by = PART if is_dfdc else OFFICIAL if has_official else ORIGINAL
+    args.split_by = PART if is_dfdc else OFFICIAL if dataset.has_official_split else ORIGINAL
     if not is_dfdc:
         print(f"{STEP}: split by {args.split_by} (--split-by chooses)", file=sys.stderr)
 
@@ -190,10 +190,8 @@ def find_oddities(
         found.append(leaks)
     if args.split_by == ORIGINAL and dataset.unattributed:
         found.append(describe_unattributed(dataset))
-    if in_test := sum(video.split == TEST for video in videos):
-        others = " ".join(split for split in dataset.splits if split != TEST)
-        cure = f"; --split {others} leaves them out" if others else ""
-        found.append(f"{in_test} videos of the official split test are in folds, and will be trained on{cure}")
+    if in_test := describe_test(dataset, videos):
+        found.append(in_test)
     if uneven := find_uneven(videos, folds, args):
         found.append(uneven)
     return found

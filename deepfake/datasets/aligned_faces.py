@@ -20,6 +20,7 @@ from typing import Annotated, Any, get_type_hints
 import pandas as pd
 
 from deepfake.datasets.data_root import CROP_SUFFIXES, FAILURES_DIR
+from deepfake.datasets.records import VIDEO
 from deepfake.faces.recipes import AlignRecipe, FaceRecipe, recipe_from_dict, recipe_to_dict
 from deepfake.storage import atomic
 from deepfake.storage.json_files import parse_json
@@ -51,6 +52,16 @@ class FaceListRow:
 
 
 COLUMNS: dict[str, type] = get_type_hints(FaceListRow)
+
+
+@dataclass(frozen=True)
+class FaceVideo:
+    """A video that has a folder of faces: the folder's name, and what `VideoRecord` says of the rest."""
+
+    name: str
+    path: Path
+    content: str = VIDEO
+    mask: Path | None = None
 
 
 @dataclass(frozen=True)

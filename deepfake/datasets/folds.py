@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from deepfake.datasets.data_root import DataRoot, diff_name, landmark_name, parse_crop_name
-from deepfake.datasets.label_words import TRAIN, VAL
+from deepfake.datasets.label_words import TEST, TRAIN, VAL
 from deepfake.datasets.records import SPLIT_BY_ORIGINAL, Dataset, VideoRecord, families_of
 from deepfake.storage.names import is_plain_name
 from deepfake.storage.tables import read_table, write_table
@@ -204,6 +204,16 @@ def describe_split_leaks(dataset: Dataset) -> str | None:
         f"{len(leaks)} of {len(splits)} groups (originals with their fakes, or persons) have videos in several "
         f"official splits, e.g. {leaks[0]!r:.100} in {there}; they are kept as published"
     )
+
+
+def describe_test(dataset: Dataset, videos: Iterable[VideoRecord]) -> str | None:
+    """Say how many of the videos that are trained on are of the official test set; None if none is."""
+    count = sum(video.split == TEST for video in videos)
+    if not count:
+        return None
+    others = " ".join(split for split in dataset.splits if split != TEST)
+    cure = f"; --split {others} leaves them out" if others else ""
+    return f"{count} videos of the official split test are in folds, and will be trained on{cure}"
 
 
 def describe_unattributed(dataset: Dataset) -> str:

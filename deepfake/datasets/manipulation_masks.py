@@ -6,11 +6,11 @@ A mask is (H, W) uint8, 0 where nothing was manipulated. It belongs to the frame
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from pathlib import Path
 
 import cv2
 import numpy as np
 
-from deepfake.datasets.records import VideoRecord
 from deepfake.faces.boxes import NO_MARGIN, Face, crop_face
 from deepfake.media.video import LIMITS, Frame, ReadLimits, iter_frames
 
@@ -19,15 +19,18 @@ _SHARE = 0.5
 
 
 def iter_masks(
-    video: VideoRecord, indices: Collection[int], limits: ReadLimits = LIMITS
+    masks: Path | None, indices: Collection[int], limits: ReadLimits = LIMITS
 ) -> Iterator[tuple[int, np.ndarray]]:
     """Yield the masks of some frames, as many as there are, with their indices in ascending order.
+
+    Args:
+        masks: the video or pictures that they are; None has none.
 
     Raises:
         VideoError: the masks cannot be read.
     """
-    if video.mask is not None and indices:
-        for frame in iter_frames(video.mask, indices, limits=limits):
+    if masks is not None and indices:
+        for frame in iter_frames(masks, indices, limits=limits):
             yield frame.index, frame.image.max(axis=2)
 
 

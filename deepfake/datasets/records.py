@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from deepfake.datasets.label_words import LABEL_VALUES, REAL, SPLITS
+from deepfake.datasets.label_words import LABEL_VALUES, REAL, SPLITS, TRAIN
 from deepfake.storage.names import MOST_BYTES, escape, is_plain_name
 
 VIDEO, FRAMES, CROPS = "video", "frames", "crops"
@@ -157,6 +157,11 @@ class Dataset:
         """Its official splits, in the order train, val, test."""
         there = {v.split for v in self.videos.values()}
         return [split for split in SPLITS if split in there]
+
+    @property
+    def has_official_split(self) -> bool:
+        """Whether it says what to train on, and what to validate or test on."""
+        return TRAIN in self.splits and len(self.splits) > 1
 
     def select(
         self,

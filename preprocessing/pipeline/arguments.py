@@ -116,10 +116,15 @@ def chosen_dataset(args: argparse.Namespace) -> Dataset:
         ValueError: see `read_dataset`.
     """
     dataset = read_chosen(seen_by_all(args.root_dir, args), args)
+    print_layout(dataset)
+    return dataset
+
+
+def print_layout(dataset: Dataset) -> None:
+    """Print a data set's layout on stderr, if it is not DFDC's."""
     if dataset.layout != USUAL_LAYOUT:
         because = f", recognized by {dataset.because}" if dataset.because else ""
         print(f"layout {dataset.layout}{because}: {len(dataset.videos)} videos", file=sys.stderr)
-    return dataset
 
 
 def add_mix_settings(parser: argparse.ArgumentParser) -> None:

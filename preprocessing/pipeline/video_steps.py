@@ -171,7 +171,7 @@ def _write_own_masks(fake: VideoRecord, layout: DataRoot, crops: Crops, limits: 
     for frame, face in crops:
         faces.setdefault(frame, []).append(face)
     with atomic.atomic_folder(layout.diffs / fake.video_id) as folder:
-        for frame, mask in iter_masks(fake, faces, limits):
+        for frame, mask in iter_masks(fake.mask, faces, limits):
             whole = mask if boxes.size is None else resized(mask, boxes.size)
             for face in faces[frame]:
                 part = whole if fake.is_cut_out else crop_face(whole, boxes.frames[frame][face].box)
@@ -191,7 +191,7 @@ def _cut_out_of_video(
     wanted = [index for index, faces in boxes.frames.items() if faces]
     several = [index for index in wanted if len(boxes.frames[index]) > 1]
     frames = iter_frames(video.path, wanted, limits=limits)
-    for frame, mask in with_masks(frames, iter_masks(video, several, limits)):
+    for frame, mask in with_masks(frames, iter_masks(video.mask, several, limits)):
         _check_size(video, frame.image.shape[:2], boxes)
         faces = boxes.frames[frame.index]
         meant = range(len(faces)) if mask is None else manipulated(faces, mask)

@@ -11,7 +11,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from deepfake.datasets.aligned_faces import RECIPE_JSON, Extraction, list_faces, list_folders, read_extraction
+from deepfake.datasets.aligned_faces import (
+    RECIPE_JSON,
+    Extraction,
+    FaceVideo,
+    list_faces,
+    list_folders,
+    read_extraction,
+)
 from deepfake.faces.align import TEMPLATE, align_largest
 from deepfake.faces.detectors import ALIGNING
 from deepfake.faces.detectors.retinaface import weights_path
@@ -297,15 +304,15 @@ class Watched:
 
 
 def test_batches_over_videos_give_the_faces_of_one_by_one(zoo, tmp_path):
-    videos = sorted(zoo.iterdir())
+    videos = [FaceVideo(path.stem, path) for path in sorted(zoo.iterdir())]
     detector = ALIGNING["mtcnn"].build()
     jobs = [Job(tmp_path / name, Extraction(AlignRecipe(ALIGNING["mtcnn"]), 5)) for name in ("one", "many")]
     outcomes = extract_on_cuda(videos, jobs[1], Watched(detector), workers=2, at_once=3)
     found = {outcome.item: outcome.reason for outcome in outcomes}
     assert found.keys() == set(videos)
     for video, reason in found.items():
-        if video.stem in BAD:
-            assert reason is not None and BAD[video.stem] in reason
+        if video.name in BAD:
+            assert reason is not None and BAD[video.name] in reason
         else:
             assert reason is None
             extract_video(video, jobs[0], detector)
@@ -320,5 +327,6 @@ def test_batches_over_videos_give_the_faces_of_one_by_one(zoo, tmp_path):
 def test_a_long_video_is_never_held_whole(tmp_path):
     draw(tmp_path / "long.mp4", gradient(60, 64, 96))
     detector = Watched(ALIGNING["mtcnn"].build())
-    extract_video(tmp_path / "long.mp4", Job(tmp_path / "out", Extraction(AlignRecipe(ALIGNING["mtcnn"]))), detector)
+    job = Job(tmp_path / "out", Extraction(AlignRecipe(ALIGNING["mtcnn"])))
+    extract_video(FaceVideo("long", tmp_path / "long.mp4"), job, detector)
     assert sum(detector.batches) == 60 and max(detector.batches) <= FRAMES_AT_ONCE
