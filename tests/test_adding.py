@@ -1,4 +1,5 @@
-"""Whoever adds a network, detector, loss, training task, layout or backend adds one file and changes none."""
+"""Whoever adds a network, detector, loss, training task, layout, perturbation, protocol or backend adds one file and
+changes none."""
 
 import importlib
 import json
@@ -8,16 +9,25 @@ from dataclasses import replace
 import pytest
 import torch
 
+import evaluate
 from deepfake.backends.registry import FILE_FORMATS
 from deepfake.checkpoints.checkpoint import load_model, read_checkpoint, save_checkpoint
 from deepfake.datasets.layout_registry import LAYOUTS
 from deepfake.datasets.reading import read_dataset
 from deepfake.datasets.records import DatasetError
+from deepfake.evaluation.evaluating import read_evaluation
+from deepfake.evaluation.protocols import PROTOCOLS
 from deepfake.faces.detectors import ALIGNING, DETECTORS
 from deepfake.faces.recipes import AlignRecipe, CropRecipe
 from deepfake.models.registry import ARCHITECTURES
 from deepfake.prediction.ensemble import Member
 from deepfake.prediction.loading import build_predictor, load_models, load_predictor
+from deepfake.scoring.results import OK, ScoredFace, VideoResult
+from deepfake.scoring.tables import write_details
+from deepfake.storage.registry import UnknownName
+from deepfake.synthesis.perturbations.kinds import PERTURBATIONS
+from deepfake.synthesis.perturbations.perturbation import parse_perturbations
+from deepfake.synthesis.perturbations.perturbed_video import open_perturbed
 from tests.data.clips import draw, gradient
 from tests.data.dataset_trees import touch
 from tests.data.predicting import tiny_checkpoint
@@ -27,7 +37,7 @@ from training.losses.registry import LOSSES
 from training.options import RunOptions
 from training.tasks.registry import TASKS
 
-REGISTRIES = (ARCHITECTURES, DETECTORS, ALIGNING, LOSSES, TASKS, LAYOUTS, FILE_FORMATS)
+REGISTRIES = (ARCHITECTURES, DETECTORS, ALIGNING, LOSSES, TASKS, LAYOUTS, PERTURBATIONS, PROTOCOLS, FILE_FORMATS)
 
 NETWORK = """
 import torch
@@ -171,6 +181,22 @@ def read(root):
     return found.dataset()
 """
 
+PERTURBATION = """
+from deepfake.synthesis.perturbations.kinds import framewise
+
+
+@framewise("upside-down", {"1": None})
+def upside_down(_, video):
+    \"\"\"The frame upside down.\"\"\"
+    return lambda image, _: image[::-1].copy()
+"""
+
+PROTOCOL = """
+from deepfake.evaluation.protocols import DROP, LARGEST, PROTOCOLS, Protocol
+
+PROTOCOLS.register("two")(Protocol(2, first=True, aggregation=LARGEST, no_face=DROP, meaning="the first two frames"))
+"""
+
 BACKEND = """
 from deepfake.backends.facts import ExportFacts
 from deepfake.backends.registry import file_format
@@ -285,6 +311,37 @@ def test_a_layout_is_recognized(add, tmp_path):
     }
     with pytest.raises(DatasetError, match=r"goodness: good/ and bad/"):
         read_dataset(tmp_path)
+
+
+def test_a_perturbation_changes_what_is_read(add, clip):
+    with pytest.raises(UnknownName, match="'upside-down' unknown"):
+        parse_perturbations("upside-down")
+    add(PERTURBATION)
+    (perturbation,) = parse_perturbations("upside-down")
+    with open_perturbed(clip, None) as plain, open_perturbed(clip, perturbation) as perturbed:
+        frame, changed = (next(iter(video.exactly([1]))).image for video in (plain, perturbed))
+    assert (changed == frame[::-1]).all() and (changed != frame).any()
+
+
+def test_a_protocol_measures_an_evaluation(add, run_main, tmp_path):
+    rows, results = ["path,label"], {}
+    for label, scores in enumerate(((0.1, 0.3, 0.9), (0.8, 0.6, 0.2))):
+        name = f"{label}.mp4"
+        touch(tmp_path / name, label)
+        rows.append(f"{name},{label}")
+        found = [ScoredFace(i, (0, 0, 9, 9), 0.9, (9, 9), 0, {"m": score}, 0) for i, score in enumerate(scores)]
+        results[name] = VideoResult(OK, 0.5, "", {"m": 0.5}, [0, 1, 2], faces=found)
+    (tmp_path / "set.csv").write_text("\n".join(rows))
+    write_details(tmp_path / "details.json", results, {"models": [{"name": "m"}], "crop_recipes": [], "settings": {}})
+    words = [tmp_path / "set.csv", "--predictions", tmp_path / "details.json", "--protocol", "two"]
+    words += ["--bootstrap", "1", "--out", tmp_path / "out"]
+    code, _, err = run_main(evaluate.main, *words)
+    assert code == 2 and "invalid choice: 'two'" in err
+    add(PROTOCOL)
+    assert run_main(evaluate.main, *words)[0] == 0
+    found = read_evaluation(tmp_path / "out" / "evaluation.json")
+    assert [video.score for video in found.videos] == pytest.approx([0.2, 0.7])
+    assert found.protocol["protocol"] == "two" and found.protocol["frames"] == "the first 2 recorded"
 
 
 def test_a_backend_runs_its_files(add, tmp_path):

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from deepfake.media.frames import spread_indices
-from deepfake.scoring.aggregation import FRAMES_PER_VIDEO, confident_score, ensemble_score
+from deepfake.scoring.aggregation import confident_score, ensemble_score
+from deepfake.storage.registry import Registry
 
 DROP, NEUTRAL, ERROR = "drop", "neutral", "error"
 NO_FACE_RULES = {
@@ -78,16 +79,8 @@ class Protocol:
         return f"the first {self.frames} recorded" if self.first else f"at most {self.frames} spread"
 
 
-PROTOCOLS = {
-    "dfdc": Protocol(FRAMES_PER_VIDEO, False, CONFIDENT, NEUTRAL, "first place of DFDC: 0.5 for videos without a face"),
-    "deepfakebench": Protocol(
-        FRAMES_PER_VIDEO, True, LARGEST, DROP, "DeepfakeBench: the first n stored frames, one face each"
-    ),
-    "sbi": Protocol(
-        FRAMES_PER_VIDEO, False, HIGHEST, NEUTRAL, "self-blended images; 0.5 without a face is chosen here"
-    ),
-    "gend": Protocol(FRAMES_PER_VIDEO, False, LARGEST, DROP, "GenD; dropping videos without a face is chosen here"),
-}
+PROTOCOLS: Registry[Protocol] = Registry("protocol", "deepfake.evaluation.conventions")
+"""The conventions by name: one module of `conventions` each."""
 
 
 def frame_scores(faces: Sequence[Face], weights: Mapping[str, float], aggregation: str) -> np.ndarray:
