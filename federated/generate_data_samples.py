@@ -31,7 +31,13 @@ def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("--root-dir", type=Path, required=True, metavar="DATA_ROOT", help="a data set preprocess_data.sh has been over")
+    add(
+        "--root-dir",
+        type=Path,
+        required=True,
+        metavar="DATA_ROOT",
+        help="where preprocess_data.sh wrote: the data set, or OUT",
+    )
     add("--owners", type=positive_int, default=2, metavar="N", help="how many (default: %(default)s)")
     add("--out", type=Path, default=SAMPLES, metavar="OUT", help="(default: %(default)s)")
     add("--fold", type=index_int, default=0, help="the fold that owners test with (default: %(default)s)")

@@ -10,10 +10,13 @@ import pytest
 from deepfake.datasets.data_root import DataRoot, parse_crop_name
 from deepfake.datasets.folds import read_folds
 from deepfake.datasets.reading import read_dataset
+from deepfake.datasets.records import VideoRecord
 from deepfake.faces.boxes import crop_face, read_boxes
+from deepfake.faces.ssim_mask import difference_mask
 from deepfake.media.images import read_gray, read_image, write_image
 from deepfake.synthesis.portraits import PERSONS, read_portrait
 from preprocessing import compress_videos, generate_diffs, generate_folds, perturb_videos, preprocess_videos, status
+from preprocessing.pipeline.video_steps import compare_crops
 from tests.data.clips import draw
 from tests.data.dataset_trees import (
     make_celeb_df,
@@ -25,6 +28,8 @@ from tests.data.dataset_trees import (
     make_ffpp_kaggle,
     make_wilddeepfake,
 )
+from visualize.dataset.pair_sheet import Source, make_pair_sheet
+from visualize.dataset.pairs import pairs_of, read_pair_boxes
 
 SIDE = 256
 
@@ -159,6 +164,25 @@ def test_masks_choose_the_face_and_replace_those_of_ssim(masked_fake, two_person
     assert run(generate_diffs, root.root, "--workers", "1", "--masks", "dataset", "--overwrite") == 0
     assert mask.read_bytes() == before
     assert "no masks" not in capsys.readouterr().out
+
+
+def test_the_sheet_of_a_lone_fake_shows_the_mask_of_the_data_set(masked_fake, run):
+    assert run(preprocess_videos, masked_fake, "--workers", "1", "--masks", "dataset") == 0
+    (pair,) = pairs_of(read_dataset(masked_fake), "Deepfakes_c23_000_003")
+    root = DataRoot(masked_fake)
+    sheet = make_pair_sheet(Source(root, read_pair_boxes(root, pair), ""), pair, 0)
+    cells = {cell.title: cell for row in sheet.rows for cell in row.cells}
+    assert cells["mask of the data set"].notes[0].startswith("0 to 255")
+    assert not isinstance(cells["mask over the fake crop"].content, str)
+
+
+def test_a_fake_without_a_mask_keeps_that_of_ssim(tmp_path):
+    """FaceShifter has no masks in FaceForensics++."""
+    theirs, own = (np.full((8, 9, 3), gray, np.uint8) for gray in (60, 200))
+    fake = VideoRecord("f", Path("f.mp4"), 1, original="r")
+    compare_crops(fake, DataRoot(tmp_path), {(0, 0): theirs}, {(0, 0): own}, masks="dataset")
+    mask = read_gray(DataRoot(tmp_path).diffs / "f" / "0_0_diff.png")
+    assert (mask == difference_mask(theirs, own)).all()
 
 
 def test_without_masks_of_the_data_set_a_fake_alone_has_none(masked_fake, run, capsys):

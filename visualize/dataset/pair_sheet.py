@@ -1,4 +1,4 @@
-"""The sheet of one frame of an original and its fake: boxes, crops, landmarks, SSIM mask, all as they are on disk.
+"""The sheet of one frame of an original and its fake: boxes, crops, landmarks, mask, all as they are on disk.
 
 What is missing leaves its cell empty, with the reason and the step that makes it.
 """
@@ -21,7 +21,8 @@ from deepfake.datasets.data_root import (
     list_crops,
     parse_crop_name,
 )
-from deepfake.datasets.records import VideoRecord
+from deepfake.datasets.records import VIDEO, VideoRecord
+from deepfake.datasets.stages import DIFFS
 from deepfake.faces.boxes import MARGIN, BoxFile, Face, crop_window
 from deepfake.faces.landmarks import read_landmarks
 from deepfake.faces.ssim_mask import CHANGED
@@ -123,7 +124,7 @@ def _seconds(pair: Pair, frame: int, limits: ReadLimits) -> str:
             times = frame_times(record.path, limits)
         except VideoError:
             continue
-        if frame < len(times):
+        if frame < len(times) and record.content == VIDEO:
             return f"at {times[frame]:.2f} s"
     return ""
 
@@ -183,10 +184,10 @@ def _face_row(source: Source, pair: Pair, frame: int, number: int, face: Face | 
     if pair.original is not None:
         cells.append(_landmark_cell(crops[0], _read_points(layout, pair.original, frame, number)))
     mask: np.ndarray | str = ""
-    if pair.original is not None and pair.fake is not None:
-        mask = _read_mask(layout, pair.fake, frame, number)
-        cells.append(Cell("SSIM mask", mask, [] if isinstance(mask, str) else _mask_notes(mask)))
-        cells.append(_overlay_cell(crops[1], mask))
+    fake = pair.fake
+    if fake is not None and (pair.original is not None or (layout.diffs / fake.video_id).is_dir()):
+        mask = _read_mask(layout, fake, frame, number)
+        cells += [_mask_cell(layout, fake, mask), _overlay_cell(crops[1], mask)]
     return Row(cells, CROP_HEIGHT, _face_heading(number, face, list(crops.values()), mask), columns=COLUMNS)
 
 
@@ -230,8 +231,14 @@ def _overlay_cell(crop: np.ndarray | str, mask: np.ndarray | str) -> Cell:
     return Cell(title, overlay(crop, mask))
 
 
-def _mask_notes(mask: np.ndarray) -> list[str]:
-    return [f"255 · (1 − SSIM), {mask.min()} to {mask.max()}", f"{changed_share(mask):.1%} above {CHANGED}: changed"]
+def _mask_cell(layout: DataRoot, fake: VideoRecord, mask: np.ndarray | str) -> Cell:
+    settings = [run.header.settings for run in DIFFS.runs(layout)] if fake.mask is not None else []
+    is_given = bool(settings) and settings[-1].get("masks") == "dataset"
+    title, unit = ("mask of the data set", "0 to 255") if is_given else ("SSIM mask", "255 · (1 − SSIM)")
+    if isinstance(mask, str):
+        return Cell(title, mask)
+    share = f"{changed_share(mask):.1%} above {CHANGED}: changed"
+    return Cell(title, mask, [f"{unit}, {mask.min()} to {mask.max()}", share])
 
 
 def _read_frame(record: VideoRecord, index: int, limits: ReadLimits) -> np.ndarray:
