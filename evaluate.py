@@ -7,7 +7,6 @@ import deepfake.parallel.interrupts
 
 import argparse
 import contextlib
-import csv
 import shlex
 import sys
 from collections.abc import Container
@@ -27,7 +26,6 @@ from deepfake.evaluation.evaluating import (
     MeasureOptions,
     evaluate,
     read_evaluation,
-    trained_groups,
     write_evaluation,
 )
 from deepfake.evaluation.protocols import AGGREGATIONS, DROP, NO_FACE_RULES, PROTOCOLS, RECORDED, Protocol
@@ -51,6 +49,7 @@ from deepfake.evaluation.scoring_runs import (
     load_detector,
     readable_videos,
 )
+from deepfake.evaluation.training_data import describe_trained, overlap_warnings, read_training_names
 from deepfake.faces.detectors.base import ALIGNING
 from deepfake.media.video import SpreadFrames
 from deepfake.parallel.pool import default_workers
@@ -202,19 +201,23 @@ def evaluate_run(args: argparse.Namespace) -> int:
     print(*text_lines(evaluation), "", *summary_lines(evaluation), f"page: {args.out / PAGE}", sep="\n")
     if networks is None or not perturbations:
         return 0
-    perturbed = {}
+    perturbed, left_out = {}, []
     for perturbation in perturbations:
         print(f"{perturbation}", file=sys.stderr)
-        details = networks.predict(perturbation)
-        perturbed[perturbation.name, perturbation.level] = measure(
-            args, dataset, protocol, read_recorded(details, protocol)
-        )
+        run = read_recorded(networks.predict(perturbation), protocol)
+        try:
+            perturbed[perturbation.name, perturbation.level] = measure(args, dataset, protocol, run)
+        except ValueError as error:  # nothing can be scored under it: the others still count
+            left_out.append(f"{perturbation}: left out: {error}")
+    if not perturbed:
+        raise ValueError(left_out[0])
+    evaluation = replace(evaluation, warnings=[*evaluation.warnings, *left_out])
     found = measure_robustness(evaluation, perturbed, MeasureOptions(**values_of(MeasureOptions, args)))
     write_robustness(args.out / ROBUSTNESS_JSON, found)
     atomic.write_text(args.out / "robustness.csv", robustness_csv(found))
     atomic.write_bytes(args.out / ROBUSTNESS_SVG, svg(draw_robustness(found)))
     write_outputs(args, evaluation, found)
-    print("", *robustness_lines(found), sep="\n")
+    print("", *(f"warning: {line}" for line in left_out), *robustness_lines(found), sep="\n")
     return 0
 
 
@@ -238,9 +241,17 @@ def measure(args: argparse.Namespace, dataset: Dataset, protocol: Protocol, run:
         described_protocol(args, dataset, protocol, run),
         args.name,
         threshold,
-        training_warnings(args, dataset, run),
+        overlap_warnings(dataset, trained_by(args, run)),
         notes,
     )
+
+
+def trained_by(args: argparse.Namespace, run: RecordedRun) -> dict[str, Container[str]]:
+    """What is known to have been trained on: by the checkpoints, and by the table of --trained-on."""
+    known: dict[str, Container[str]] = {name: groups for name, groups in run.trained.items() if groups is not None}
+    if args.trained_on is not None:
+        known[args.trained_on.name] = read_training_names(args.trained_on, args.held_out_fold)
+    return known
 
 
 def write_outputs(args: argparse.Namespace, evaluation: Evaluation, robustness: Robustness | None = None) -> None:
@@ -266,48 +277,11 @@ def described_protocol(
         "aggregation": protocol.aggregation,
         "no face": protocol.no_face,
         **run.facts,
-        "trained groups": described_training(args, run),
+        "trained groups": describe_trained(run, args.trained_on, args.held_out_fold),
         "resamples": f"{args.bootstrap}, seed {args.seed}",
         "command": shlex.join(["python", Path(sys.argv[0]).name, *sys.argv[1:]]),
         "code": f"{(code.commit or 'no commit')[:12]}, source {code.source}",
     }
-
-
-def training_names(args: argparse.Namespace) -> set[str]:
-    """The videos and originals of the table that --trained-on names."""
-    try:
-        with args.trained_on.open(newline="", encoding="utf-8-sig") as file:
-            rows = list(csv.DictReader(file))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise ValueError(f"{args.trained_on}: not a table: {error}") from error
-    if not rows or "video" not in rows[0]:
-        raise ValueError(f"{args.trained_on}: no column video; expected the folds.csv of a training")
-    trained = [row for row in rows if args.held_out_fold is None or row.get("fold") != str(args.held_out_fold)]
-    return {Path(row[key]).stem for row in trained for key in ("video", "original") if row.get(key)}
-
-
-def training_warnings(args: argparse.Namespace, dataset: Dataset, run: RecordedRun) -> list[str]:
-    """Say which groups were trained on, by the checkpoints and by the table that the training read."""
-    known: dict[str, Container[str]] = {f"of {name}": of for name, of in run.trained.items() if of is not None}
-    if args.trained_on is not None:
-        known[f"of {args.trained_on.name}"] = training_names(args)
-    found = []
-    for whose, trained in known.items():
-        if groups := trained_groups(dataset, trained):
-            found.append(
-                f"{len(groups)} groups of the test set were in the training data {escape(whose)}, e.g. "
-                f"'{escape(groups[0])}'"
-            )
-    return found
-
-
-def described_training(args: argparse.Namespace, run: RecordedRun) -> str:
-    """How many groups are known to have been trained on, and by what."""
-    known = {name: "not known" if of is None else str(len(of)) for name, of in run.trained.items()}
-    if args.trained_on is not None:
-        fold = "" if args.held_out_fold is None else f" without fold {args.held_out_fold}"
-        known[args.trained_on.name] = f"its videos{fold}"
-    return ", ".join(f"{name} {what}" for name, what in known.items()) or "not known"
 
 
 def score(args: argparse.Namespace, dataset: Dataset, protocol: Protocol, networks: NetworkRuns | None) -> RecordedRun:

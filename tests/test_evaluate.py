@@ -189,6 +189,20 @@ def test_networks_take_folders_of_pictures(pictures, tmp_path, run_main, kind):
     assert found.protocol["detector"] == ("none" if kind == "crops" else "mtcnn") and found.cells[0].frames == 12
 
 
+@pytest.mark.slow
+def test_a_perturbation_that_nothing_can_be_scored_under_is_left_out(pictures, tmp_path, run_main):
+    """Pictures of several sizes make no video to encode."""
+    tiny_checkpoint(tmp_path / "weights" / "tiny_last")
+    words = [pictures, "--models", "tiny_last", "--weights-dir", tmp_path / "weights", "--bootstrap", "20"]
+    words += ["--workers", "1", "--precision", "float32", "--pictures", "crops", "--out", tmp_path / "out"]
+    code, out, err = run_main(evaluate.main, *words, "--perturb", "VC:1", "GB:3")
+    assert code == 0, err
+    assert "warning: VC:1: left out: none of 4 videos has a score" in out
+    rows = read_robustness(tmp_path / "out" / "robustness.json").rows
+    assert [(row.perturbation, row.level) for row in rows] == [("GB", "3")]
+    assert "VC:1: left out" in (tmp_path / "out" / "index.html").read_text()
+
+
 def test_crops_and_whole_frames_are_not_scored_together(pictures, tmp_path, run_main):
     rows = [f"{label}/{name},{value}" for value, label in enumerate(("real", "fake")) for name in "ab"]
     (pictures / "video.mp4").write_bytes(b"")

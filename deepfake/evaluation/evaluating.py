@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
@@ -243,17 +243,6 @@ def _persons(video: ScoredVideo) -> str | None:
     if video.persons is None:
         return None
     return f"{MANY_PERSONS} and more" if video.persons >= MANY_PERSONS else str(video.persons)
-
-
-def trained_groups(dataset: Dataset, trained: Container[str]) -> list[str]:
-    """Return the groups of a data set that have a video, or an original, among the names of training videos."""
-    return sorted(
-        {
-            video.group
-            for video in dataset.videos.values()
-            if any(name in trained for name in (video.video_id, video.group, video.identity, video.path.stem))
-        }
-    )
 
 
 def write_evaluation(path: Path, evaluation: Evaluation) -> None:
