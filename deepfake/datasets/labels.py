@@ -26,6 +26,10 @@ class LabelError(ValueError):
     """Labels and predictions do not fit together; the message shows an example."""
 
 
+class NothingMatched(LabelError):
+    """No predicted video is among the labels."""
+
+
 @dataclass(frozen=True)
 class VideoLabel:
     """`label` is 0 for real and 1 for fake; `identity` is what an original and all its fakes share."""
@@ -95,7 +99,8 @@ def match_labels(predicted: Iterable[str], labels: Labels) -> MatchedLabels:
     both sides name, then likewise without suffix, then by file name whatever the folders, then that without suffix.
 
     Raises:
-        LabelError: nothing found; or two labels that may be one video's, or two videos that may be one label's.
+        NothingMatched: nothing found.
+        LabelError: two labels that may be one video's, or two videos that may be one label's.
     """
     predicted = list(predicted)
     for way in _WAYS:
@@ -108,7 +113,7 @@ def match_labels(predicted: Iterable[str], labels: Labels) -> MatchedLabels:
                 matched_by=way.name,
             )
     known, name = (escape(next(iter(names), "")) for names in (labels.videos, predicted))
-    raise LabelError(
+    raise NothingMatched(
         f"{labels.files[0]}: none of the {len(predicted)} predicted videos is among its {len(labels.videos)} labels; "
         f"the labels know e.g. '{known}', the predictions e.g. '{name}'"
     )

@@ -13,9 +13,11 @@ import pandas as pd
 
 from deepfake.checkpoints.trained_groups import TrainedGroups
 from deepfake.datasets.label_words import NAME_KEYS
-from deepfake.datasets.labels import LabelError, Labels, VideoLabel, match_labels
-from deepfake.datasets.records import Dataset
+from deepfake.datasets.labels import LabelError, Labels, NothingMatched, VideoLabel, match_labels
+from deepfake.datasets.records import VIDEO, Dataset, VideoRecord
 from deepfake.evaluation.protocols import RECORDED, Face, Protocol, frame_scores, video_score
+from deepfake.media.image_files import PICTURE_SUFFIXES
+from deepfake.media.picture_folder import picture_files
 from deepfake.scoring.tables import DETAILS_FORMAT, read_details
 from deepfake.storage.json_files import read_mapping
 from deepfake.storage.names import from_cell
@@ -220,23 +222,61 @@ class Matched:
 
 
 def match_run(run: RecordedRun, dataset: Dataset, root: Path) -> Matched:
-    """Find the videos of a data set that scores were recorded of: by id, path or file name, whichever finds more; where
-    none does and the names are those of frames in folders, by the folders.
+    """Find the videos of a data set that scores were recorded of: by id, path or file name, whichever finds more.
+
+    Scores of the pictures in a folder that is a video are joined as its frames; where the pictures themselves are not
+    there, by the folders in their names.
 
     Raises:
         LabelError: none found, or a name that may be one of several videos.
     """
+    run = _join_pictures(run, dataset, root)
     try:
         return _match(run, dataset, root)
-    except LabelError:
+    except NothingMatched:
         folders: dict[str, list[float]] = {}
         for name, video in run.videos.items():
-            folder = name.replace("\\", "/").rpartition("/")[0]
-            folders.setdefault(folder, []).append(math.nan if video.score is None else video.score)
-        if "" in folders or len(folders) == len(run.videos):
+            folders.setdefault(name.replace("\\", "/").rpartition("/")[0], []).append(_number(video))
+        if "" in folders:
             raise
-        by_folder = RecordedRun({name: _of_rows(values, True) for name, values in folders.items()}, run.facts)
-        return _match(by_folder, dataset, root)
+        return _match(_of_folders(folders, run.facts), dataset, root)
+
+
+def _join_pictures(run: RecordedRun, dataset: Dataset, root: Path) -> RecordedRun:
+    """The scores of pictures in folders that are videos, as these videos'; others as they are."""
+    pictures = [name for name in run.videos if name.lower().endswith(PICTURE_SUFFIXES)]
+    still = [video for video in dataset.videos.values() if video.content != VIDEO]
+    folders = {_below(video.path, root) for video in still if video.path.is_dir()}
+    if not pictures or not folders:
+        return run
+    owners = {
+        _below(file, root): VideoLabel(video.label, _below(video.path, root))
+        for video in still
+        for file in _files(video)
+    }
+    try:
+        found = match_labels(pictures, Labels(owners, [root])).videos
+    except NothingMatched:
+        return run
+    joined: dict[str, list[float]] = {}
+    for name, owner in found.items():
+        if owner.identity in folders:
+            joined.setdefault(owner.identity, []).append(_number(run.videos[name]))
+    others = {name: v for name, v in run.videos.items() if name not in found or found[name].identity not in folders}
+    return RecordedRun({**others, **_of_folders(joined, run.facts).videos}, run.facts)
+
+
+def _files(video: VideoRecord) -> list[Path]:
+    """The picture that a video is, or those in its folder."""
+    return picture_files(video.path) if video.path.is_dir() else [video.path]
+
+
+def _number(video: ScoredVideo) -> float:
+    return math.nan if video.score is None else video.score
+
+
+def _of_folders(scores: Mapping[str, Sequence[float]], facts: dict[str, str]) -> RecordedRun:
+    return RecordedRun({name: _of_rows(values, True) for name, values in scores.items()}, facts)
 
 
 def _match(run: RecordedRun, dataset: Dataset, root: Path) -> Matched:
