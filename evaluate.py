@@ -19,7 +19,7 @@ from deepfake.cli.commandline import EXIT_USAGE, positive_int, run_guarded
 from deepfake.cli.dataset_options import add_dataset, read_chosen
 from deepfake.cli.options import add_options, values_of
 from deepfake.cli.prediction_options import add_precision, chosen_members
-from deepfake.datasets.records import Dataset
+from deepfake.datasets.records import VIDEO, Dataset
 from deepfake.evaluation.comparing import compare, shared_scores, write_comparison
 from deepfake.evaluation.evaluating import (
     Evaluation,
@@ -51,10 +51,8 @@ from deepfake.evaluation.scoring_runs import (
 )
 from deepfake.evaluation.training_data import describe_trained, overlap_warnings, read_training_names
 from deepfake.faces.detectors.base import ALIGNING
-from deepfake.media.video import SpreadFrames
 from deepfake.parallel.pool import default_workers
 from deepfake.published import check_present
-from deepfake.scoring.aggregation import FRAMES_PER_VIDEO
 from deepfake.scoring.calibration import read_calibration, uncalibrate
 from deepfake.scoring.detection_metrics import MIN_GROUPS
 from deepfake.scoring.metrics import DECISION
@@ -312,7 +310,8 @@ def load_networks(args: argparse.Namespace, dataset: Dataset, protocol: Protocol
     if are_crops and args.face_detector is not None:
         raise ValueError(f"--face-detector {args.face_detector}: nothing is detected in finished face crops")
     args.weights = None  # of networks that are named: equal
-    members = chosen_members(args, SpreadFrames(protocol.frames or FRAMES_PER_VIDEO))
+    of_pictures = all(video.content != VIDEO for video in dataset.videos.values())
+    members = chosen_members(args, protocol.frames_to_read(of_pictures))
     check_present([member.checkpoint for member in members])
     from deepfake.models.precision import choose_device  # torch takes seconds
     from deepfake.prediction.loading import build_predictor, load_models

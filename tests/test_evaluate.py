@@ -176,6 +176,7 @@ def test_networks_take_folders_of_pictures(pictures, tmp_path, run_main, kind):
     tiny_checkpoint(tmp_path / "weights" / "tiny_last", training={"groups": digest_groups(["real_a"])})
     words = [pictures, "--models", "tiny_last", "--weights-dir", tmp_path / "weights", "--bootstrap", "20"]
     words += ["--workers", "1", "--precision", "float32", "--pictures", kind, "--out", tmp_path / "out"]
+    words += ["--protocol", "deepfakebench"]
     code, out, err = run_main(evaluate.main, *words)
     assert code == 0, err
     assert "were in the training data of tiny_last, e.g. 'a'" in out and "trained groups: tiny_last 1" in out
@@ -186,6 +187,7 @@ def test_networks_take_folders_of_pictures(pictures, tmp_path, run_main, kind):
         assert video["frames"] == [0, 1, 2] and len(sizes) == 3
         assert (sizes == [[256, 256], [255, 256], [254, 256]]) == (kind == "crops")
     found = read_evaluation(tmp_path / "out" / "evaluation.json")
+    assert found.protocol["recorded frames"] == str({"first": 32})
     assert found.protocol["detector"] == ("none" if kind == "crops" else "mtcnn") and found.cells[0].frames == 12
 
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from deepfake.media.frames import spread_indices
-from deepfake.scoring.aggregation import confident_score, ensemble_score
+from deepfake.media.frames import FirstFrames, FrameChoice, SpreadFrames, spread_indices
+from deepfake.scoring.aggregation import FRAMES_PER_VIDEO, confident_score, ensemble_score
 from deepfake.storage.registry import Registry
 
 DROP, NEUTRAL, ERROR = "drop", "neutral", "error"
@@ -71,6 +71,12 @@ class Protocol:
         if self.frames is None or len(known) <= self.frames:
             return known
         return known[: self.frames] if self.first else [known[i] for i in spread_indices(len(known), self.frames)]
+
+    def frames_to_read(self, of_stored_frames: bool) -> FrameChoice:
+        """Return the frames to score: the first ones are taken of frames that somebody has stored in a folder. Of a
+        video they are spread, as whoever stores some of its frames spreads them."""
+        count = self.frames or FRAMES_PER_VIDEO
+        return FirstFrames(count) if self.first and of_stored_frames else SpreadFrames(count)
 
     @property
     def described_frames(self) -> str:

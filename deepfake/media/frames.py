@@ -41,7 +41,18 @@ class EveryFrames:
         return list(range(min(self.step, frames) - 1, frames, self.step)) if frames > 0 else []
 
 
-FrameChoice = SpreadFrames | EveryFrames
+@dataclass(frozen=True)
+class FirstFrames:
+    """The first `first` frames (DeepfakeBench's evaluation, of frames that were chosen before)."""
+
+    first: int
+
+    def indices(self, frames: int) -> list[int]:
+        """Return the indices to look at in a video of `frames` frames."""
+        return list(range(min(self.first, frames)))
+
+
+FrameChoice = SpreadFrames | EveryFrames | FirstFrames
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,14 @@ def test_frames_are_the_first_or_spread():
     assert Protocol().choose([3, 1, 1]) == [1, 3]
 
 
+def test_first_frames_are_those_that_were_stored():
+    assert PROTOCOLS["deepfakebench"].frames_to_read(of_stored_frames=True).indices(100) == list(range(32))
+    assert PROTOCOLS["deepfakebench"].frames_to_read(of_stored_frames=True).indices(5) == list(range(5))
+    for protocol, stored in (("deepfakebench", False), ("sbi", True)):
+        spread = PROTOCOLS[protocol].frames_to_read(stored).indices(100)
+        assert (len(spread), spread[-1]) == (32, 99)
+
+
 @pytest.mark.parametrize("rule, expected", [(MEAN, 0.5), (LARGEST, 0.2), (HIGHEST, 0.4)])
 def test_faces_of_a_frame(rule, expected):
     faces = [Face(0, 100, {"a": 0.2}), Face(0, 50, {"a": 0.4}), Face(0, 49, {"a": 0.9})]
