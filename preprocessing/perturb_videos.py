@@ -100,7 +100,7 @@ def main() -> int:
         there = (video.path for video in dataset.videos.values() if video.content == VIDEO and is_there(video.path))
         videos = [path for path in there if not path.is_relative_to(out)]
     if not videos:
-        raise ValueError(f"{source}: no video in it")
+        raise ValueError(f"{source}: no video in it; pictures are perturbed by evaluate.py, while it reads")
     code = 0
     for perturbation in perturbations:
         folder = out if len(perturbations) == 1 else out / f"{perturbation.name}_{perturbation.level}"

@@ -27,7 +27,14 @@ from deepfake.parallel.workers import Cost, Outcome, Task, output_bytes
 from deepfake.storage.locks import writing_folder
 from preprocessing.pipeline.arguments import chosen_dataset, chosen_device, root_arguments
 from preprocessing.pipeline.families import Family, FamilyJob, families, output_path
-from preprocessing.pipeline.video_steps import compare_crops, cut_crops, detect_boxes, find_landmarks, frames_to_look_at
+from preprocessing.pipeline.video_steps import (
+    compare_crops,
+    cut_crops,
+    detect_boxes,
+    find_landmarks,
+    frames_to_look_at,
+    size_for_boxes,
+)
 from preprocessing.pipeline.work import (
     Output,
     OutputResult,
@@ -182,7 +189,8 @@ def detect_on_cuda(
     looked_at = partial(frames_to_look_at, every=facts["every"], limits=limits)
     for found in detect_videos(in_frames, looked_at, detector, workers):
         if found.error is None:
-            write_boxes(layout.boxes_file(found.item.video_id), BoxFile(found.frames, found.size, facts))
+            size = size_for_boxes(found.item, found.sizes)
+            write_boxes(layout.boxes_file(found.item.video_id), BoxFile(found.frames, size, facts))
         yield Outcome(found.item, None if found.error is None else str(found.error))
 
 

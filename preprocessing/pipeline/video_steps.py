@@ -5,7 +5,7 @@ A step reads what the one before it wrote. Where that is still in memory it is t
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -49,7 +49,7 @@ def detect_boxes(
         VideoError: unreadable, or over a limit.
     """
     found: dict[int, list[Face]] = {}
-    size = None
+    sizes: set[tuple[int, int]] = set()
     kept = KeptCrops()
     keep = keep and video.mask is None
     if video.is_cut_out:
@@ -58,13 +58,18 @@ def detect_boxes(
     for batch in chunked(frames_to_look_at(video, facts["every"], limits)):
         for frame, faces in zip(batch, detector.detect([frame.image for frame in batch])):
             found[frame.index] = faces
-            if size not in (None, frame.image.shape[:2]):
+            sizes.add((frame.image.shape[0], frame.image.shape[1]))
+            if len(sizes) > 1 and video.content == VIDEO:
                 kept.give_up()  # cutting tells what is wrong
-            size = frame.image.shape[0], frame.image.shape[1]
             for name, crop in cut_out(frame, map(as_stored, faces)) if keep else ():
                 kept.add(name, crop)
-    write_boxes(layout.boxes_file(video.video_id), BoxFile(found, size, facts))
+    write_boxes(layout.boxes_file(video.video_id), BoxFile(found, size_for_boxes(video, sizes), facts))
     return kept.crops if keep else None
+
+
+def size_for_boxes(video: VideoRecord, sizes: Collection[tuple[int, int]]) -> tuple[int, int] | None:
+    """Return the (height, width) that a video's boxes are for; None for a folder with pictures of several sizes."""
+    return None if len(sizes) > 1 and video.content != VIDEO else next(iter(sizes), None)
 
 
 def frames_to_look_at(video: VideoRecord, every: int, limits: ReadLimits) -> Iterator[Frame]:

@@ -15,7 +15,16 @@ from deepfake.faces.boxes import crop_face, read_boxes
 from deepfake.faces.ssim_mask import difference_mask
 from deepfake.media.images import read_gray, read_image, write_image
 from deepfake.synthesis.portraits import PERSONS, read_portrait
-from preprocessing import compress_videos, generate_diffs, generate_folds, perturb_videos, preprocess_videos, status
+from preprocessing import (
+    compress_videos,
+    detect_original_faces,
+    extract_crops,
+    generate_diffs,
+    generate_folds,
+    perturb_videos,
+    preprocess_videos,
+    status,
+)
 from preprocessing.pipeline.video_steps import compare_crops
 from tests.data.clips import draw
 from tests.data.dataset_trees import (
@@ -111,6 +120,23 @@ def test_faces_are_found_in_folders_of_frames(tmp_path, write_faces, run):
     crops = {folder.name: sorted(crop.name for crop in folder.iterdir()) for folder in root.crops.iterdir()}
     assert crops == {"real_a": ["10_0.png", "2_0.png"], "fake_b": ["10_0.png", "2_0.png"]}
     assert read_image(root.crops / "real_a" / "2_0.png").shape[0] < SIDE
+
+
+@pytest.mark.parametrize("steps", [(preprocess_videos,), (detect_original_faces, extract_crops)])
+def test_pictures_of_one_folder_may_have_any_sizes(tmp_path, write_faces, run, steps):
+    """Photographs of one person, not frames of a video."""
+    write_faces(tmp_path / "real" / "a" / "1.png", 0)
+    picture = read_image(tmp_path / "real" / "a" / "1.png")
+    write_image(tmp_path / "real" / "a" / "2.png", np.pad(picture, ((0, 20), (30, 0), (0, 0))))
+    write_faces(tmp_path / "fake" / "a.mp4", 1)
+    for step in steps:
+        assert run(step, tmp_path, "--workers", "1") == 0
+    root = DataRoot(tmp_path)
+    assert {crop.name for crop in (root.crops / "real_a").iterdir()} == {"1_0.png", "2_0.png"}
+    assert read_boxes(root.boxes_file("real_a")).size is None and read_boxes(root.boxes_file("fake_a")).size == (
+        256,
+        256,
+    )
 
 
 def test_finished_crops_are_taken_as_they_are(tmp_path, write_faces, run):

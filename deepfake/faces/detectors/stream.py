@@ -23,11 +23,11 @@ CHUNK_FRAMES = 8
 
 @dataclass
 class Detections(Generic[Item]):
-    """What was found in one video: frame index -> faces, the frames' (height, width), the error that ended it."""
+    """What was found in one video: frame index -> faces, the frames' (height, width)s, the error that ended it."""
 
     item: Item
     frames: dict[int, list[Face]] = field(default_factory=dict)
-    size: tuple[int, int] | None = None
+    sizes: set[tuple[int, int]] = field(default_factory=set)
     error: Exception | None = None
 
 
@@ -69,4 +69,4 @@ def detect_videos(
 def _detect(waiting: Sequence[tuple[Detections, Frame]], detector: FaceDetector) -> None:
     for (found, frame), faces in zip(waiting, detector.detect([frame.image for _, frame in waiting])):
         found.frames[frame.index] = faces
-        found.size = frame.image.shape[0], frame.image.shape[1]
+        found.sizes.add((frame.image.shape[0], frame.image.shape[1]))

@@ -38,7 +38,7 @@ def test_every_video_gets_its_own_faces(workers):
     for item in (1, 40, 7, 25):
         assert sorted(found[item].frames) == list(range(item))
         assert {faces[0].box[0] for faces in found[item].frames.values()} == {float(item)}
-        assert found[item].size == (4, 6)
+        assert found[item].sizes == {(4, 6)}
         assert found[item].error is None
     assert found[0].frames == {}
     assert isinstance(found[13].error, VideoError)
