@@ -308,6 +308,7 @@ def test_a_network_is_evaluated_on_real_clips(mini_dfdc, tmp_path, run_main):
     found = read_evaluation(tmp_path / "out" / "evaluation.json")
     assert len(found.videos) == 4 and 0 <= found.cells[0].metrics["auc"][0] <= 1
     assert "tiny_last" in found.protocol["checkpoints"] and found.protocol["detector"] != "unknown"
+    assert found.protocol["recorded frames"] == "count 32"
     rows = read_robustness(tmp_path / "out" / "robustness.json").rows
     assert [(row.perturbation, row.level) for row in rows] == [("GB", "1"), ("GB", "5")]
     clean, *perturbed = (

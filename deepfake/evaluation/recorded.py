@@ -152,7 +152,7 @@ def _facts(details: _Details) -> dict[str, str]:
         " ".join(f"{key} {recipe[key]}" for key in ("kind", "margin", "size", "template") if key in recipe)
         for recipe in recipes
     ]
-    frames = [str(recipe.get("frames", "unknown")) for recipe in recipes]
+    frames = [_words(recipe.get("frames", "unknown")) for recipe in recipes]
     models = [f"{model.get('name')} ({str(model.get('sha256', 'unknown'))[:12]})" for model in details.models]
     return {
         "recorded frames": "; ".join(frames) or "unknown",
@@ -163,6 +163,11 @@ def _facts(details: _Details) -> dict[str, str]:
         "checkpoints": ", ".join(models),
         "training": "; ".join(f"{name}: {facts}" for name, facts in details.training.items()) or "not recorded",
     }
+
+
+def _words(value: object) -> str:
+    """A choice of frames as an ensemble's file names it, without the signs of JSON."""
+    return ", ".join(f"{key} {v}" for key, v in value.items()) if isinstance(value, Mapping) else str(value)
 
 
 def read_other(path: Path) -> RecordedRun:
