@@ -26,7 +26,7 @@ from deepfake.datasets.folds import (
     describe_split_leaks,
     describe_test,
     describe_unattributed,
-    draw_share,
+    draw_validation,
     families,
 )
 from deepfake.datasets.label_words import LABEL_VALUES, TEST, VAL
@@ -166,7 +166,7 @@ def sets_by_original(dataset: Dataset, listed: Sequence[VideoRecord], val_share:
         FoldError: they cannot be split.
     """
     family_of = families(dataset.videos.values())
-    validation = draw_share((family_of[video.video_id] for video in listed), val_share, seed)
+    validation = draw_validation(listed, family_of, val_share, seed)
     sets = {v.video_id: VALIDATION if family_of[v.video_id] in validation else TRAIN for v in listed}
     check_leaks(sets, ((a, b) for a, b in dataset.pairs if a.video_id in sets and b.video_id in sets))
     return sets

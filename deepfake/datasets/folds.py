@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from deepfake.datasets.data_root import DataRoot, diff_name, landmark_name, parse_crop_name
-from deepfake.datasets.label_words import TEST, TRAIN, VAL
+from deepfake.datasets.label_words import LABEL_VALUES, TEST, TRAIN, VAL
 from deepfake.datasets.records import SPLIT_BY_ORIGINAL, Dataset, VideoRecord, families_of
 from deepfake.storage.names import is_plain_name
 from deepfake.storage.tables import read_table, write_table
@@ -153,6 +153,19 @@ def draw_share(families: Iterable[str], share: float, seed: int = SEED) -> set[s
         raise FoldError(f"{len(drawn)} originals (with their fakes): two sets need 2 or more")
     random.Random(seed).shuffle(drawn)
     return set(drawn[: min(max(round(share * len(drawn)), 1), len(drawn) - 1)])
+
+
+def draw_validation(videos: Sequence[VideoRecord], family_of: Mapping[str, str], share: float, seed: int) -> set[str]:
+    """`draw_share` of the families of some videos; of reals and fakes separately where no family has both.
+
+    Raises:
+        FoldError: as `draw_share`.
+    """
+    labels = _labels_of(videos, family_of)
+    kinds = [{family for family, its in labels.items() if its == {label}} for label in LABEL_VALUES.values()]
+    if sum(map(len, kinds)) < len(labels) or min(map(len, kinds)) < 2:
+        kinds = [set(labels)]
+    return set().union(*(draw_share(kind, share, seed) for kind in kinds))
 
 
 def describe_uneven(

@@ -15,6 +15,7 @@ from deepfake.datasets.folds import (
     describe_split_leaks,
     describe_uneven,
     draw_share,
+    draw_validation,
     families,
     folds_by_official,
     folds_by_original,
@@ -90,6 +91,17 @@ def test_a_share_is_drawn_and_something_left(names, share, seed):
 def test_another_seed_draws_others():
     names = [str(i) for i in range(40)]
     assert draw_share(names, 0.25, seed=1) != draw_share(names, 0.25, seed=2)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_reals_and_fakes_validate_where_no_family_has_both(seed):
+    videos = [VideoRecord(f"{label}{n}", Path("x.mp4"), label) for label in (0, 1) for n in range(5)]
+    family_of = families(videos)
+    drawn = draw_validation(videos, family_of, 0.2, seed)
+    assert sorted(name[0] for name in drawn) == ["0", "1"]
+    pair = [VideoRecord("r", Path("x.mp4"), 0), VideoRecord("f", Path("x.mp4"), 1, original="r")]
+    mixed = families([*videos, *pair])
+    assert draw_validation([*videos, *pair], mixed, 0.2, seed) == draw_share(mixed.values(), 0.2, seed)
 
 
 @pytest.mark.parametrize(
