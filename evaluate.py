@@ -78,8 +78,8 @@ USAGE = """%(prog)s ROOT (--predictions DETAILS | --scores CSV | --detector MODU
 
 EPILOG = f"""written into --out: {EVALUATION_JSON}, evaluation.md, cells.csv, videos.csv (most wrong first),
 {PAGE}, with networks {DETAILS_JSON}, with --perturb robustness.*; by --compare: comparison.*,
-{PAGE}. Intervals are 95 %, from resamples of groups, an original with its fakes; a star marks cells
-with fewer than {MIN_GROUPS} groups with reals, or with fakes.
+{PAGE}. Intervals are 95 %, from resamples of groups, an original with its fakes; a star marks
+cells with fewer than {MIN_GROUPS} groups with reals, or with fakes.
 
 protocols (frames, aggregation and --no-face together):
 {chr(10).join(f"  {name:14}{protocol.meaning}" for name, protocol in PROTOCOLS.items())}
