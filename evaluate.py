@@ -46,6 +46,7 @@ from deepfake.evaluation.scoring_runs import (
     DetectorRun,
     NetworkRuns,
     are_finished_crops,
+    earlier_run,
     load_detector,
     readable_videos,
 )
@@ -57,7 +58,6 @@ from deepfake.scoring.calibration import read_calibration, uncalibrate
 from deepfake.scoring.detection_metrics import MIN_GROUPS
 from deepfake.scoring.metrics import DECISION
 from deepfake.storage import atomic
-from deepfake.storage.journal import begun_run
 from deepfake.storage.locks import writing_folder
 from deepfake.storage.names import escape
 from deepfake.synthesis.perturbations.perturbation import parse_perturbations
@@ -326,7 +326,7 @@ def load_networks(args: argparse.Namespace, dataset: Dataset, protocol: Protocol
         weights_dir=args.weights_dir,
         workers=args.workers,
         videos=list(videos.values()),
-        begun=None if args.overwrite else begun_run(details),
+        begun=None if args.overwrite else earlier_run(details),
     )
     return NetworkRuns(predictor, videos, details, args.overwrite)
 

@@ -64,9 +64,14 @@ def measure_robustness(
         if "auc" not in against.differences:
             raise ValueError(f"{name}:{level}: real and fake videos with a score are needed for an AUC")
         change = against.differences["auc"]
-        loss = (0.0 - change.value, 0.0 - change.high, 0.0 - change.low)
+        loss = (_lost(change.value), _lost(change.high), _lost(change.low))
         rows.append(PerturbedFigures(name, level, evaluation.cells[0].metrics["auc"], loss, compared.videos))
     return Robustness(clean.name, clean.protocol, clean.cells[0].metrics["auc"], rows)
+
+
+def _lost(change: float) -> float:
+    """A change the other way round, without the last digits, which would make -0.0000 of no change."""
+    return 0.0 - round(change, 12)
 
 
 def write_robustness(path: Path, found: Robustness) -> None:

@@ -21,7 +21,7 @@ from deepfake.evaluation.recorded import RecordedRun, ScoredVideo
 from deepfake.media.picture_folder import picture_files
 from deepfake.scoring.aggregation import FRAMES_PER_VIDEO
 from deepfake.scoring.tables import write_details
-from deepfake.storage.journal import Journal
+from deepfake.storage.journal import Journal, begun_run
 from deepfake.storage.json_files import read_mapping
 from deepfake.storage.names import file_name
 from deepfake.synthesis.perturbations.perturbation import Perturbation
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from deepfake.prediction.predictor import Predictor
 
 Detector = Callable[[Path], "float | None"]
+RUN_KEYS = ("models", "crop_recipes", "settings")
+"""What `deepfake.prediction.scoring_model.describe_run` describes a run by; a details file has them, too."""
 
 
 def load_detector(name: str) -> Detector:
@@ -175,6 +177,22 @@ class NetworkRuns:
         return details
 
 
+def earlier_run(details: Path) -> dict[str, Any] | None:
+    """Return what identifies the run that a details file is from, stopped or finished; None if nobody can tell.
+
+    With it, `build_predictor` need not try anew in which precision to compute.
+    """
+    from deepfake.prediction.precision_check import without_checks  # torch takes seconds
+
+    if (begun := begun_run(details)) is not None or not details.is_file():
+        return begun
+    try:
+        content = read_mapping(details, "details")
+        return without_checks({key: content[key] for key in RUN_KEYS})
+    except (ValueError, KeyError, TypeError):  # not the details of a prediction
+        return None
+
+
 def is_finished(details: Path, run: Mapping[str, Any], videos: Collection[str]) -> bool:
     """Return whether a details file holds these videos, scored by a run of this description."""
     if not details.is_file():
@@ -182,7 +200,7 @@ def is_finished(details: Path, run: Mapping[str, Any], videos: Collection[str]) 
     content = read_mapping(details, "details")
     try:
         names = {video["filename"] for video in content["videos"]}
-        found = {key: content[key] for key in ("models", "crop_recipes", "settings")}
+        found = {key: content[key] for key in RUN_KEYS}
     except (KeyError, TypeError):  # not the details of a prediction
         return False
     wanted = json.loads(json.dumps({key: run[key] for key in found}))

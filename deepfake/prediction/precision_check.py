@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from deepfake.models.precision import FLOAT32, REDUCED_TOLERANCE
@@ -136,6 +136,16 @@ def with_checks(run: Mapping[str, Any], results: Mapping[str, VideoResult]) -> d
         "farthest": farthest,
     }
     return {**run, "settings": {**run["settings"], "precision_check": {**before, **found}}}
+
+
+def without_checks(run: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a run's description as it was before its first score; the inverse of `with_checks`."""
+    check = run["settings"]["precision_check"]
+    if check is None:
+        return dict(run)
+    found = ("checked", "replaced", "checked_difference", "farthest")
+    before = {**check, **{field.name: field.default for field in fields(PrecisionCheck) if field.name in found}}
+    return {**run, "settings": {**run["settings"], "precision_check": before}}
 
 
 def _off(check: ScoreCheck) -> float:
