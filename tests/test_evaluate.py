@@ -187,7 +187,7 @@ def test_networks_take_folders_of_pictures(pictures, tmp_path, run_main, kind):
         assert video["frames"] == [0, 1, 2] and len(sizes) == 3
         assert (sizes == [[256, 256], [255, 256], [254, 256]]) == (kind == "crops")
     found = read_evaluation(tmp_path / "out" / "evaluation.json")
-    assert found.protocol["recorded frames"] == str({"first": 32})
+    assert found.protocol["recorded frames"] == "first 32"
     assert found.protocol["detector"] == ("none" if kind == "crops" else "mtcnn") and found.cells[0].frames == 12
 
 
