@@ -10,8 +10,9 @@ import pytest
 from deepfake.datasets.data_root import DataRoot, parse_crop_name
 from deepfake.datasets.folds import read_folds
 from deepfake.datasets.reading import read_dataset
-from deepfake.datasets.records import VideoRecord
+from deepfake.datasets.records import CROPS, FRAMES, VIDEO, VideoRecord
 from deepfake.faces.boxes import crop_face, read_boxes
+from deepfake.faces.detectors import PRESETS
 from deepfake.faces.ssim_mask import difference_mask
 from deepfake.media.images import read_gray, read_image, write_image
 from deepfake.synthesis.portraits import PERSONS, read_portrait
@@ -25,7 +26,8 @@ from preprocessing import (
     preprocess_videos,
     status,
 )
-from preprocessing.pipeline.video_steps import compare_crops
+from preprocessing.pipeline.one_pass import detect_on_cuda
+from preprocessing.pipeline.video_steps import compare_crops, detect_boxes
 from tests.data.clips import draw
 from tests.data.dataset_trees import (
     make_celeb_df,
@@ -137,6 +139,26 @@ def test_pictures_of_one_folder_may_have_any_sizes(tmp_path, write_faces, run, s
         256,
         256,
     )
+
+
+def test_one_detector_for_all_videos_writes_the_same_boxes(tmp_path, write_faces):
+    """As on a GPU: a video, pictures of two sizes, and a finished crop, in which nothing is looked for."""
+    write_faces(tmp_path / "v.mp4", 0)
+    for name in ("p/1.png", "p/2.png", "c/1.png"):
+        write_faces(tmp_path / name, 0)
+    write_image(tmp_path / "p" / "2.png", np.pad(read_image(tmp_path / "p" / "1.png"), ((0, 20), (30, 0), (0, 0))))
+    contents = {"v.mp4": VIDEO, "p": FRAMES, "c": CROPS}
+    videos = [VideoRecord(name, tmp_path / name, 0, content=content) for name, content in contents.items()]
+    detector, facts = PRESETS["training"].build(), {"every": 10}
+    one, many = DataRoot(tmp_path / "one"), DataRoot(tmp_path / "many")
+    outcomes = detect_on_cuda(videos, detector, many, facts, workers=1)
+    assert {outcome.item.video_id: outcome.reason for outcome in outcomes} == dict.fromkeys(contents)
+    for video in videos:
+        detect_boxes(video, detector, one, facts)
+        first, second = (read_boxes(root.boxes_file(video.video_id)) for root in (one, many))
+        assert first.size == second.size and first.settings == second.settings
+        assert {index: len(faces) for index, faces in first.frames.items()} == dict.fromkeys(second.frames, 1)
+    assert read_boxes(many.boxes_file("p")).size is None
 
 
 def test_finished_crops_are_taken_as_they_are(tmp_path, write_faces, run):
