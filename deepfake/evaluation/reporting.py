@@ -173,7 +173,7 @@ def difference(run: ComparedRun, metric: str) -> str:
     if metric not in run.differences:
         return ""
     of = run.differences[metric]
-    return f"({of.value:+.4f} [{of.low:+.3f}, {of.high:+.3f}])"
+    return f"({_signed(of.value, of.low, of.high)})"
 
 
 def robustness_lines(found: Robustness) -> list[str]:
@@ -207,5 +207,9 @@ def robustness_csv(found: Robustness) -> str:
 
 def loss(row: PerturbedFigures) -> str:
     """Return a perturbation's loss with its paired interval, both with their signs."""
-    value, low, high = row.loss
+    return _signed(*row.loss)
+
+
+def _signed(value: float, low: float, high: float) -> str:
+    value, low, high = (round(of, digits) + 0.0 for of, digits in ((value, 4), (low, 3), (high, 3)))  # no -0.0000
     return f"{value:+.4f} [{low:+.3f}, {high:+.3f}]"

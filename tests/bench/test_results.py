@@ -34,12 +34,12 @@ def test_robustness_of_a_recorded_run_is_a_table_with_curves(tmp_path, monkeypat
     shutil.copytree(results.DOCS / "results", tmp_path / "results")
     own = tmp_path / results.OWN
     shutil.copy(own / "mini_dfdc_demo_network_dfdc.json", own / "run.json")
-    row = PerturbedFigures("GB", "3", (0.5, 0.25, 0.75), (0.125, -0.1, 0.2), 17)
+    row = PerturbedFigures("GB", "3", (0.5, 0.25, 0.75), (0.125, -1e-9, 0.2), 17)
     write_robustness(own / "run.robustness.json", Robustness("run", {}, (0.625, 0.5, 0.75), [row]))
     monkeypatch.setattr(results, "DOCS", tmp_path)
     monkeypatch.setattr(sys, "argv", ["results.py"])
     assert results.main() == 0
     text = (tmp_path / results.PAGE).read_text().split("### run\n")[1]
-    assert "| GB | 3 | 0.5000 [0.250, 0.750] | +0.1250 [-0.100, +0.200] | 17 |" in text
+    assert "| GB | 3 | 0.5000 [0.250, 0.750] | +0.1250 [+0.000, +0.200] | 17 |" in text
     assert "](results/own/run.robustness.svg)" in text and "run.robustness\n" not in text
     assert (own / "run.robustness.svg").read_bytes().startswith(b"<?xml")
