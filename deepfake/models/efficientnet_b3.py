@@ -10,11 +10,11 @@ import math
 import re
 
 import torch
-from timm.layers import Conv2dSame
 from torch import nn
 from torch.nn import functional
 
 from deepfake.models.encoders import create_encoder
+from deepfake.models.timm_import import Conv2dSame
 
 BACKBONE = "tf_efficientnet_b3"
 PADDED_FOR = 300

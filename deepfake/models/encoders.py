@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from typing import Any
 
-import timm
 from torch import nn
+
+from deepfake.models.timm_import import timm
 
 _NOISY_STUDENT = re.compile(r"(tf_efficientnet_(?:b\d|l2))_ns")
 

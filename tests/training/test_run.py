@@ -310,9 +310,8 @@ def test_encoders_that_cannot_be_had(options, tiny_config, monkeypatch, encoder)
 
 @pytest.mark.parametrize("name", ["b5", "b7", "tiny"])
 def test_shipped_configs_name_networks_that_there_are(project_root, name):
-    import timm
-
     from deepfake.models.encoders import _NOISY_STUDENT
+    from deepfake.models.timm_import import timm
     from training.config import read_config
 
     encoder = read_config(project_root / "configs" / f"{name}.json").encoder

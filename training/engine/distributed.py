@@ -8,11 +8,11 @@ from dataclasses import dataclass
 
 import torch
 import torch.distributed as dist
-from timm.layers import convert_sync_batchnorm
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from deepfake.models.precision import choose_device
+from deepfake.models.timm_import import convert_sync_batchnorm
 
 _LAUNCHER_VARIABLES = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 

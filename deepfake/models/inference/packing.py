@@ -7,11 +7,11 @@ import platform
 from typing import Any, cast
 
 import torch
-from timm.layers import Conv2dSame, pad_same
 from torch import nn
 
 from deepfake.models.inference.folding import Folded, replace_module
 from deepfake.models.inference.rectifiers import SLOPE
+from deepfake.models.timm_import import Conv2dSame, pad_same
 
 PACKED_TYPES = (torch.float32, torch.bfloat16)
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import cast
 
 import torch
-from timm.layers.squeeze_excite import SEModule
-from timm.models._efficientnet_blocks import SqueezeExcite
 from torch import nn
 from torch.nn import functional
+
+from deepfake.models.timm_import import SEModule, SqueezeExcite
 
 
 class FastSqueezeExcite(nn.Module):

@@ -6,9 +6,6 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from timm.layers import Conv2dSame
-from timm.layers.squeeze_excite import SEModule
-from timm.models._efficientnet_blocks import SqueezeExcite
 from torch import nn
 from torch.nn import functional
 
@@ -23,6 +20,7 @@ from deepfake.models.inference.packing import (
 )
 from deepfake.models.inference.prepare import for_inference
 from deepfake.models.inference.squeeze_excite import FastSqueezeExcite, replace_squeeze_excite
+from deepfake.models.timm_import import Conv2dSame, SEModule, SqueezeExcite
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 CPU = torch.device("cpu")

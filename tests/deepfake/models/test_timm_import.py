@@ -1,0 +1,68 @@
+"""timm without torch's compiler, and the compiler as ever afterwards."""
+
+import re
+import subprocess
+import sys
+
+FRESH = """
+import sys
+import torch
+before = torch.compiler.disable
+from deepfake.prediction import load_predictor
+from deepfake.models.registry import build_model
+network = build_model("DeepFakeClassifier", encoder="test_efficientnet").eval()
+assert "torch._dynamo" not in sys.modules and "torch._dynamo.utils" not in sys.modules
+assert torch.compiler.disable is before
+image = torch.rand(1, 3, 64, 64)
+with torch.no_grad():
+    assert torch.allclose(torch.compile(network, backend="eager")(image), network(image), atol=1e-6)
+assert hasattr(sys.modules["torch._dynamo.utils"], "is_compile_supported")
+"""
+
+DECORATED = """
+import sys
+import torch
+import deepfake.models.timm_import
+from timm.models import naflexvit
+from torchvision.ops import roi_align
+box = torch.tensor([[0.0, 0.0, 0.0, 8.0, 8.0]])
+assert roi_align(torch.ones(1, 1, 8, 8), box, 2).tolist() == [[[[1, 1], [1, 1]]]]
+from torchvision.ops.roi_align import is_compile_supported
+assert isinstance(is_compile_supported("cpu"), bool)
+assert "torch._dynamo" in sys.modules
+"""
+
+IMPORTED_BEFORE = """
+import torch._dynamo.utils as utils
+from deepfake.models.timm_import import timm
+from torchvision.ops import roi_align
+import torchvision.ops
+assert sys.modules["torchvision.ops.roi_align"].is_compile_supported is utils.is_compile_supported
+""".replace("import torch", "import sys\nimport torch", 1)
+
+
+def run(program):
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert ended.returncode == 0, ended.stderr
+
+
+def test_the_compiler_is_imported_when_it_compiles():
+    run(FRESH)
+
+
+def test_what_timm_decorates_works_with_the_compiler():
+    run(DECORATED)
+
+
+def test_a_compiler_that_is_there_is_used():
+    run(IMPORTED_BEFORE)
+
+
+def test_nobody_else_imports_timm(project_root):
+    found = [
+        str(path.relative_to(project_root))
+        for folder in ("deepfake", "training", "export", "visualize", "preprocessing", "serving", "federated", "bench")
+        for path in (project_root / folder).rglob("*.py")
+        if re.search(r"^\s*(import|from) timm\b", path.read_text(), re.MULTILINE)
+    ]
+    assert found == ["deepfake/models/timm_import.py"]
