@@ -16,6 +16,7 @@ from deepfake.checkpoints.spec import OUTPUT_WIDTHS, ModelSpec
 from deepfake.models import published_to_own
 from deepfake.models.weight_files import (
     CheckpointError,
+    build_outline,
     check_tensors,
     compare_keys,
     first_words,
@@ -85,13 +86,14 @@ def load_model(path: Path, device: str | torch.device = "cpu") -> tuple[nn.Modul
     """
     checkpoint = read_checkpoint(path)
     try:
-        network = _materialize(_outline(checkpoint), checkpoint.spec)
+        network = _materialize(_outline(checkpoint), checkpoint.spec).eval()
+        load_weights(network, checkpoint)
+        _check_shapes(network, checkpoint.spec)
     except CheckpointError:
         raise
     except ValueError as error:
         raise CheckpointError(f"{path}: {error}") from error
-    load_weights(network, checkpoint)
-    return network.eval().to(device), checkpoint.spec
+    return network.to(device), checkpoint.spec
 
 
 def load_weights(network: nn.Module, checkpoint: Checkpoint) -> None:
@@ -107,16 +109,22 @@ def _outline(checkpoint: Checkpoint) -> nn.Module:
     """The network of a checkpoint without values: before any memory is taken, it is known that the file holds it.
 
     Raises:
-        ValueError: the weights are not those of the spec's network, or that does not take pictures of the spec's size
-            or give its number of outputs.
+        ValueError: the weights are not those of the spec's network.
     """
-    spec = checkpoint.spec
-    with torch.device("meta"):
-        network = spec.build().eval()
-    compare_keys(network, checkpoint.state_dict, checkpoint.path, _name(spec))
+    network = build_outline(checkpoint.spec.build).eval()
+    compare_keys(network, checkpoint.state_dict, checkpoint.path, _name(checkpoint.spec))
+    return network
+
+
+def _check_shapes(network: nn.Module, spec: ModelSpec) -> None:
+    """Score a black picture.
+
+    Raises:
+        ValueError: the network does not take pictures of the spec's size, or does not give its number of outputs.
+    """
     try:
         with torch.no_grad():
-            outputs = network(torch.empty(1, 3, spec.input_size, spec.input_size, device="meta"))
+            outputs = network(torch.zeros(1, 3, spec.input_size, spec.input_size))
     except (RuntimeError, ValueError, AssertionError) as error:
         raise ValueError(
             f"{_name(spec)} cannot score pictures of {spec.input_size} pixels: {first_words(error)}"
@@ -126,7 +134,6 @@ def _outline(checkpoint: Checkpoint) -> nn.Module:
         raise ValueError(
             f"output: {spec.output} takes {width} numbers a face; {_name(spec)} gives {tuple(outputs.shape)[1:]}"
         )
-    return network
 
 
 def _materialize(outline: nn.Module, spec: ModelSpec) -> nn.Module:

@@ -6,13 +6,14 @@ import hashlib
 import pickle
 import re
 import struct
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
+from torch.overrides import TorchFunctionMode
 
 from deepfake.models.checkpoint_files import check_file
 
@@ -121,6 +122,25 @@ def check_tensors(state: Mapping[Any, Any], path: Path) -> None:
         kind = _odd_kind(value)
         if kind:
             raise CheckpointError(f"{path}: {key}: {kind}; expected a dense tensor of floating-point numbers")
+
+
+_DRAWS = (torch.Tensor.normal_, torch.Tensor.uniform_)
+
+
+class _Undrawn(TorchFunctionMode):
+    """Draw no initial values: for the meta device there are none, but asking for them imports torch's compiler."""
+
+    def __torch_function__(self, function: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
+        named = kwargs or {}
+        if function in _DRAWS or getattr(function, "__module__", None) == torch.nn.init.__name__:
+            return named["tensor"] if "tensor" in named else args[0]
+        return function(*args, **named)
+
+
+def build_outline(build: Callable[[], nn.Module]) -> nn.Module:
+    """Return the network that `build` makes with all its weights and buffers on the meta device: shapes, no memory."""
+    with _Undrawn(), torch.device("meta"):
+        return build()
 
 
 def _odd_kind(value: torch.Tensor) -> str:

@@ -23,7 +23,7 @@ from deepfake.faces.detectors.base import auto_scale, positions_by_size
 from deepfake.faces.detectors.nms import nms
 from deepfake.models.inference.prepare import Network, for_inference
 from deepfake.models.precision import FLOAT32
-from deepfake.models.weight_files import CheckpointError, load_state, read_state_dict
+from deepfake.models.weight_files import CheckpointError, build_outline, load_state, read_state_dict
 from deepfake.published import SECOND_PLACE_SOURCE
 
 if TYPE_CHECKING:
@@ -194,10 +194,7 @@ def _load(name: str, path: Path) -> torch.nn.Module:
             f"{path}: no such file; RetinaFace needs its published weights {variant.file_name}: get them from "
             f"{variant.source} and put them there, usually into weights/ (--detector mtcnn needs none)"
         )
-    # Every value comes from the file: none is worth drawing before.
-    with torch.device("meta"):
-        network = variant.build()
-    network.to_empty(device="cpu")
+    network = build_outline(variant.build).to_empty(device="cpu")  # every value comes from the file
     load_state(network, read_state_dict(path), path, f"RetinaFace {name}")
     return network.eval().requires_grad_(False).to(memory_format=torch.channels_last)
 

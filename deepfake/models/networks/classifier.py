@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any, cast
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -55,9 +56,9 @@ class DeepFakeClassifierSRM(DeepFakeClassifier):
 
     def __init__(self, encoder: nn.Module, dropout: float = VARIANT_DROPOUT) -> None:
         super().__init__(encoder, dropout)
-        kernels = torch.stack([torch.tensor(k, dtype=torch.float32) / divisor for divisor, k in _SRM_KERNELS])
+        kernels = np.stack([np.array(k, np.float32) / np.float32(divisor) for divisor, k in _SRM_KERNELS])
         self.srm_conv = nn.Conv2d(3, 3, 5, padding=2, bias=False)
-        self.srm_conv.weight = nn.Parameter(kernels[:, None].repeat(1, 3, 1, 1), requires_grad=False)
+        self.srm_conv.weight = nn.Parameter(torch.tensor(kernels[:, None].repeat(3, axis=1)), requires_grad=False)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(n, 3, h, w) normalized pictures -> (n, 1) logits."""

@@ -4,6 +4,12 @@ import re
 import subprocess
 import sys
 
+import pytest
+
+from deepfake.checkpoints.checkpoint import save_checkpoint
+from deepfake.checkpoints.spec import ModelSpec
+from deepfake.models.registry import build_model
+
 FRESH = """
 import sys
 import torch
@@ -41,13 +47,41 @@ assert sys.modules["torchvision.ops.roi_align"].is_compile_supported is utils.is
 """.replace("import torch", "import sys\nimport torch", 1)
 
 
-def run(program):
-    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+def run(program, *arguments):
+    ended = subprocess.run([sys.executable, "-c", program, *arguments], capture_output=True, text=True)
     assert ended.returncode == 0, ended.stderr
 
 
 def test_the_compiler_is_imported_when_it_compiles():
     run(FRESH)
+
+
+SCORED = """
+import sys
+import torch
+from deepfake.checkpoints.checkpoint import load_model
+from deepfake.prediction.face_scorer import FaceScorer
+network, spec = load_model(sys.argv[1])
+FaceScorer(network, output=spec.output)
+assert "torch._dynamo" not in sys.modules
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("architecture", "options", "output"),
+    [
+        ("DeepFakeClassifier", {"encoder": "test_efficientnet"}, "logit"),
+        ("DeepFakeClassifier", {"encoder": "resnet10t"}, "logit"),
+        ("DeepFakeClassifierSRM", {"encoder": "regnetx_002"}, "logit"),
+        ("xception", {}, "softmax"),
+        ("wsdan_efficientnet_b3", {}, "softmax"),
+    ],
+)
+def test_networks_are_loaded_without_the_compiler(tmp_path, architecture, options, output):
+    spec = ModelSpec(architecture, options, 64, output=output)
+    save_checkpoint(tmp_path / "network", build_model(architecture, **options), spec)
+    run(SCORED, str(tmp_path / "network"))
 
 
 def test_what_timm_decorates_works_with_the_compiler():
