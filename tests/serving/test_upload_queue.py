@@ -8,6 +8,7 @@ import pytest
 from deepfake.parallel.pool import Cancelled, raise_if_cancelled
 from serving.admission import Full
 from serving.upload_queue import WorkQueue
+from tests.data.service_process import wait_for
 
 
 @pytest.fixture
@@ -64,7 +65,9 @@ def test_work_that_nobody_wants_ends_and_only_then_its_place_is_back(queue):
     place.leave()
     with pytest.raises((Cancelled, CancelledError)):
         future.result(10)
-    assert closed == [1] and len(queue) == 0
+    wait_for(lambda: closed)  # the future ends before its place
+    assert closed == [1]
+    wait_for(lambda: len(queue) == 0)
 
 
 def test_an_error_is_the_item_s_own(gate):

@@ -30,7 +30,7 @@ pytestmark = [pytest.mark.usefixtures("one_thread"), pytest.mark.federated, pyte
 
 ROUNDS = 2
 SEED = 111
-DEADLINE_SECONDS = 240
+DEADLINE_SECONDS = 600
 
 
 class Program:
