@@ -14,7 +14,7 @@ from deepfake.backends.facts import (
     missing_library,
     with_checksum,
 )
-from deepfake.backends.formats.openvino import NAME, SECTION, WEIGHTS_HASH, WEIGHTS_SUFFIX, import_openvino
+from deepfake.backends.formats.openvino import NAME, SECTION, WEIGHTS_HASH, WEIGHTS_SUFFIX, core, import_openvino
 from deepfake.models.weight_files import file_hash
 from deepfake.storage import atomic
 from export.format_registry import export_format
@@ -45,7 +45,7 @@ def written(path: Path, job: ExportJob) -> Iterator[Path]:
     """
     check_installed()
     openvino = import_openvino()
-    model = openvino.Core().read_model(model=onnx.build_model(job).SerializeToString())
+    model = core().read_model(model=onnx.build_model(job).SerializeToString())
     if job.facts.precision == INT8:
         model = _quantized(model, job)
     for key, value in {**job.facts.to_strings(), WEIGHTS_HASH: _TO_COME, CHECKSUM: CHECKSUM_TO_COME}.items():

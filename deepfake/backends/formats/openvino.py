@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 import threading
 from collections.abc import Iterator
@@ -65,6 +66,20 @@ def import_openvino() -> Any:
     return openvino
 
 
+@functools.cache
+def core() -> Any:
+    """Return this process's `openvino.Core`, which nothing but its end ends.
+
+    On processors with AMX a core gives the thread that compiles with it a stack for signals (sigaltstack). Cores that
+    end in the order in which they began leave it with the address of one that is gone, and the next signal that Python
+    handles, be it SIGCHLD, kills the process.
+
+    Raises:
+        ExportError: OpenVINO is not installed.
+    """
+    return import_openvino().Core()
+
+
 @file_format(NAME, SUFFIX, PRECISIONS, "cpu")
 def open_file(path: Path, device: str) -> tuple[Run, ExportFacts]:
     """A file ready to run on the processor, whatever the device, and what it tells.
@@ -72,14 +87,13 @@ def open_file(path: Path, device: str) -> tuple[Run, ExportFacts]:
     Raises:
         ExportError: damaged, without its metadata or its .bin, with another's, or OpenVINO is not installed.
     """
-    openvino = import_openvino()
+    reader = core()
     weights = path.with_suffix(WEIGHTS_SUFFIX)
     for file in (path, weights):
         if not file.is_file():
             raise ExportError(f"{file}: no such file; {again(name=NAME)}")
-    core = openvino.Core()
     try:
-        model = core.read_model(path)
+        model = reader.read_model(path)
     except RuntimeError as error:
         raise ExportError(f"{path}: damaged, or no OpenVINO file; {again(name=NAME)}") from error
     metadata = _metadata(model)
@@ -100,7 +114,6 @@ def compile_for_cpu(model: Any, precision: str) -> Run:
     Raises:
         ExportError: it does not compute in `precision`.
     """
-    openvino = import_openvino()
     if precision not in PRECISIONS:
         raise ExportError(f"precision {precision!r}: OpenVINO computes in one of {', '.join(PRECISIONS)}")
     callers, each = share(torch.get_num_threads())
@@ -109,7 +122,7 @@ def compile_for_cpu(model: Any, precision: str) -> Run:
         "INFERENCE_NUM_THREADS": callers * each,
         "NUM_STREAMS": callers,
     }
-    compiled = openvino.Core().compile_model(model, "CPU", settings)
+    compiled = core().compile_model(model, "CPU", settings)
     own = threading.local()  # a request computes one batch at a time, and each calling thread has one under way
 
     def run(batch: torch.Tensor) -> torch.Tensor:

@@ -59,6 +59,28 @@ assert sys.modules["openvino_telemetry"] is None
 """
 """Conversion in a process that does nothing else."""
 
+SIGNALED = """
+import gc, os, signal
+import torch
+from torch import nn
+from deepfake.backends.conversion import convert, converted_network
+def converted():
+    network = converted_network(convert(nn.Sequential(nn.Conv2d(3, 1, 8), nn.Flatten()).eval(), 8), "float32")
+    network(torch.zeros(1, 3, 8, 8))
+    return network
+first = converted()
+second = converted()
+del first
+gc.collect()
+del second
+gc.collect()
+received = []
+signal.signal(signal.SIGUSR1, lambda *_: received.append(True))
+os.kill(os.getpid(), signal.SIGUSR1)
+assert received
+"""
+"""A signal after networks that have ended in the order in which they began."""
+
 
 def network_of(name):
     torch.manual_seed(1)
@@ -71,6 +93,11 @@ def test_nothing_is_reported_and_the_log_goes_on(tmp_path):
     ended = subprocess.run([sys.executable, "-c", ALONE], env=environment, capture_output=True, text=True)
     assert ended.returncode == 0, ended.stderr
     assert not list(tmp_path.rglob("*openvino*")), "OpenVINO's telemetry keeps its state in the user's home"
+
+
+def test_a_signal_is_received_after_networks_have_ended():
+    ended = subprocess.run([sys.executable, "-c", SIGNALED], capture_output=True, text=True)
+    assert ended.returncode == 0, ended.stderr
 
 
 @pytest.mark.parametrize("name", NETWORKS)
