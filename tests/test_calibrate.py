@@ -59,7 +59,7 @@ def run(data, run_main):
 
 
 def test_from_details_to_a_calibration(run, data):
-    code, told, _ = run("--bootstrap", "50")
+    code, message, _ = run("--bootstrap", "50")
     assert code == 0
     found = read_calibration(data / "x.calibration.json")
     assert found.temperature == pytest.approx(TEMPERATURE, rel=0.25)
@@ -74,24 +74,26 @@ def test_from_details_to_a_calibration(run, data):
     alarms = [found.verdict(found.apply(score)) == "fake" for score in reals if score is not None]
     assert sum(alarms) == int(0.05 * len(alarms)) > 0, "the highest count that the rate allows"
 
-    assert f"240 videos with score and label: {found.reals} real, {found.fakes} fake" in told
-    assert "labels found for 241 of 242 predicted videos, by path" in told
-    assert "1 without a score (e.g. 'faceless.mp4'), 1 without a label (e.g. 'unknown.mp4'), 1 with a label but" in told
-    assert f"temperature {found.temperature:.3f} [" in told and "the scores were too sure" in told
-    assert f"fake over  {found.fake_above:.4f}: {sum(alarms)} of {len(alarms)} reals called fake" in told
-    assert "50 resamples of videos" in told, "each fake has an original of its own"
+    assert f"240 videos with score and label: {found.reals} real, {found.fakes} fake" in message
+    assert "labels found for 241 of 242 predicted videos, by path" in message
+    assert (
+        "1 without a score (e.g. 'faceless.mp4'), 1 without a label (e.g. 'unknown.mp4'), 1 with a label but" in message
+    )
+    assert f"temperature {found.temperature:.3f} [" in message and "the scores were too sure" in message
+    assert f"fake over  {found.fake_above:.4f}: {sum(alarms)} of {len(alarms)} reals called fake" in message
+    assert "50 resamples of videos" in message, "each fake has an original of its own"
     picture = cv2.imread(str(data / "x.calibration.png"))
     assert picture.shape[0] > 500 and picture.std() > 20
     assert not list(data.glob(".partial*"))
 
 
 def test_table_of_figures_is_what_the_file_holds(run, data):
-    _, told, _ = run()
+    _, message, _ = run()
     figures = read_calibration(data / "x.calibration.json").figures
-    (before,) = [line for line in told.splitlines() if line.startswith("before ")]
+    (before,) = [line for line in message.splitlines() if line.startswith("before ")]
     values = [float(word) for word in before.split() if word[-1].isdigit() and word[0] != "["]
     assert values == pytest.approx([figures["before"][m][0] for m in ("log_loss", "brier", "auc", "ece")], abs=6e-5)
-    assert [line.split("  ")[0] for line in told.splitlines()[6:11]] == [
+    assert [line.split("  ")[0] for line in message.splitlines()[6:11]] == [
         "after, same videos",
         "after, unseen videos",
         "isotonic, unseen videos",
@@ -102,8 +104,8 @@ def test_table_of_figures_is_what_the_file_holds(run, data):
 
 def test_a_table_gives_the_same_fit_but_knows_no_checkpoints(run, data):
     assert run(out="one.json")[0] == 0
-    code, told, _ = run(predictions=["details.csv"], labels="labels.csv", out="two.json")
-    assert code == 0 and "does not name its checkpoints" in told
+    code, message, _ = run(predictions=["details.csv"], labels="labels.csv", out="two.json")
+    assert code == 0 and "does not name its checkpoints" in message
     one, two = read_calibration(data / "one.json"), read_calibration(data / "two.json")
     assert (one.temperature, one.fake_above, one.real_below) == (two.temperature, two.fake_above, two.real_below)
     assert two.models is None and two.crop_recipes is None
@@ -133,8 +135,8 @@ def test_predictions_in_several_files(run, data):
         (data / name).write_text(json.dumps({**content, "videos": videos}))
     assert run()[0] == 0
     whole = read_calibration(data / "x.calibration.json")
-    code, told, _ = run(predictions=["one.json", "two.json"])
-    assert code == 0 and "240 videos" in told
+    code, message, _ = run(predictions=["one.json", "two.json"])
+    assert code == 0 and "240 videos" in message
     parts = read_calibration(data / "x.calibration.json")
     assert parts.temperature == pytest.approx(whole.temperature) and set(parts.predictions) == {"one.json", "two.json"}
 
@@ -149,14 +151,14 @@ def test_originals_keep_their_fakes_in_the_resamples(run, data):
     assert "resamples of originals, each with its fakes" in run()[1]
 
 
-def test_few_videos_are_told_what_they_cannot_tell(run, data):
+def test_few_videos_are_reported_what_they_cannot_tell(run, data):
     lines = (data / "labels.csv").read_text().splitlines()
     few = [line for label in "01" for line in [v for v in lines if v.endswith(f",{label}") and v.startswith("v")][:10]]
     (data / "few.csv").write_text("\n".join([lines[0], *few]))
-    code, told, _ = run(labels="few.csv")
+    code, message, _ = run(labels="few.csv")
     assert code == 0
-    assert "10 reals are too few to find a rate of 5.0%: no error was allowed" in told
-    assert "0 of 10 reals called fake, 0.0% [0.0%, 30.8%], 9.1% expected of new ones" in told
+    assert "10 reals are too few to find a rate of 5.0%: no error was allowed" in message
+    assert "0 of 10 reals called fake, 0.0% [0.0%, 30.8%], 9.1% expected of new ones" in message
 
 
 def _write(data, name, rows):
@@ -189,9 +191,9 @@ def test_refusals(run, data):
         ({"predictions": ["details.json", "other.json"]}, "other.json: scores of other models"),
         ({"out": "x.yaml"}, "x.yaml: a calibration is a file that ends in .json"),
     ]
-    for options, told in cases:
+    for options, message in cases:
         code, _, error = run(**{"out": "refused.json", **options})
-        assert code == 2 and told in error and error.startswith("error: ") and error.count("\n") == 1, options
+        assert code == 2 and message in error and error.startswith("error: ") and error.count("\n") == 1, options
     assert run("--plot", str(data / "x.jpg"))[0] == 2
     assert not (data / "refused.json").exists() and not list(data.glob("*.png"))
 
@@ -202,18 +204,18 @@ def _rows(path):
 
 @pytest.mark.parametrize("option", [("--false-alarm-rate", "1"), ("--miss-rate", "-0.1"), ("--bootstrap", "0")])
 def test_options_out_of_range(run, option):
-    code, _, told = run(*option)
-    assert code == 2 and option[0] in told
+    code, _, message = run(*option)
+    assert code == 2 and option[0] in message
 
 
 def test_scores_that_part_the_labels_are_left_as_they_are(run, data):
     videos = {f"v{i}.mp4": VideoResult(OK, 0.8 * (i % 2) + i / 1000) for i in range(20)}
     write_details(data / "apart.json", videos, RUN)
     _write(data, "apart.csv", [f"v{i}.mp4,{i % 2}" for i in range(20)])
-    code, told, _ = run(predictions=["apart.json"], labels="apart.csv")
+    code, message, _ = run(predictions=["apart.json"], labels="apart.csv")
     found = read_calibration(data / "x.calibration.json")
     assert code == 0 and found.temperature == 1.0 and found.real_below == found.fake_above == 0.5
-    assert "log loss names no temperature" in told and "uncertain: 0 of 20 videos" in told
+    assert "log loss names no temperature" in message and "uncertain: 0 of 20 videos" in message
 
 
 def test_scores_off_center_get_an_intercept(run, data):
@@ -222,20 +224,20 @@ def test_scores_off_center_get_an_intercept(run, data):
     videos = {f"v{i}.mp4": VideoResult(OK, float(score)) for i, score in enumerate(expit(logits))}
     write_details(data / "low.json", videos, RUN)
     _write(data, "low.csv", [f"v{i}.mp4,{i // 60}" for i in range(120)])
-    code, told, _ = run("--bootstrap", "40", predictions=["low.json"], labels="low.csv")
-    assert code == 0 and "an intercept helps" in told and "the scores were too low" in told
-    assert "a threshold beyond 0.5" not in told
+    code, message, _ = run("--bootstrap", "40", predictions=["low.json"], labels="low.csv")
+    assert code == 0 and "an intercept helps" in message and "the scores were too low" in message
+    assert "a threshold beyond 0.5" not in message
     found = read_calibration(data / "x.calibration.json")
     assert found.intercept == pytest.approx(4.5, abs=1.5) and found.cross_validated["platt"] < 0.4
     assert found.figures["unseen"]["log_loss"][0] == pytest.approx(found.cross_validated["platt"], abs=1e-6)
     assert (found.apply(expit(-3)) < 0.2) and (found.apply(expit(0)) > 0.8) and found.method == "platt"
     assert f"intercept {found.intercept:.3g}" in found.source
-    assert f"{found.cross_validated['temperature']:.4f} by temperature alone" in told
+    assert f"{found.cross_validated['temperature']:.4f} by temperature alone" in message
 
 
 def test_scores_that_an_intercept_does_not_help_keep_the_temperature(run, data):
-    code, told, _ = run()
-    assert code == 0 and "no intercept: its gain is within a standard error" in told
+    code, message, _ = run()
+    assert code == 0 and "no intercept: its gain is within a standard error" in message
     found = read_calibration(data / "x.calibration.json")
     assert found.intercept == 0 and set(found.cross_validated) == {"temperature", "platt"}
 
@@ -253,10 +255,10 @@ def test_figures_are_printed_even_where_nothing_is_fitted(run, data, rows, why, 
     known = dict(_rows(data / "labels.csv"))
     labels = {f"v{i}.mp4": rows(i, int(known[f"v{i}.mp4"])) for i in range(240)}
     _write(data, "odd.csv", [f"{name},{label}" for name, label in labels.items() if label is not None])
-    code, told, error = run(labels="odd.csv", out="refused.json")
+    code, message, error = run(labels="odd.csv", out="refused.json")
     assert code == 2 and why in error and error.count("\n") == 1
     assert not (data / "refused.json").exists() and not list(data.glob("*.png"))
-    (before,) = [line.split() for line in told.splitlines() if line.startswith("before ")]
+    (before,) = [line.split() for line in message.splitlines() if line.startswith("before ")]
     sure = [word for word in before if word.replace(".", "").isdigit()]
     assert len(sure) == 3 + auc and ("-" in before) == (not auc)
 
@@ -269,30 +271,30 @@ def test_labels_of_other_names_are_matched(run, data):
     ]
     (data / "odd.txt").write_bytes("\r\n".join(["Video;Class", *rows]).encode("utf-16"))
     assert run(out="one.json")[0] == 0
-    code, told, _ = run(labels="odd.txt", out="two.json")
-    assert code == 0 and f"labels found for {len(lines) - 2} of 242 predicted videos, by path without suffix" in told
+    code, message, _ = run(labels="odd.txt", out="two.json")
+    assert code == 0 and f"labels found for {len(lines) - 2} of 242 predicted videos, by path without suffix" in message
     one, two = read_calibration(data / "one.json"), read_calibration(data / "two.json")
     assert (one.temperature, one.fake_above) == (two.temperature, two.fake_above)
 
 
 @pytest.mark.parametrize(
-    ("change", "told"), [((-0.2, -0.1), ""), ((-0.1, 0.1), "may be chance"), ((0.1, 0.2), "does harm")]
+    ("change", "message"), [((-0.2, -0.1), ""), ((-0.1, 0.1), "may be chance"), ((0.1, 0.2), "does harm")]
 )
-def test_no_gain_on_unseen_videos_is_told(change, told):
+def test_no_gain_on_unseen_videos_is_reported(change, message):
     sample = fit.Sample.of([0.1, 0.9, 0.6] * 5, [0, 1, 0] * 5, [str(i) for i in range(15)])
     assessed = fit.assess(sample, resamples=2)
     assessed.figures[fit.CHANGE]["log_loss"] = Estimate(sum(change) / 2, *change)
     lines = "\n".join(explain(sample, assessed, 2))
-    assert [word for word in ("may be chance", "does harm") if word in lines] == ([told] if told else [])
+    assert [word for word in ("may be chance", "does harm") if word in lines] == ([message] if message else [])
 
 
 def test_the_published_scores_of_real_clips(run, data, reference, mini_dfdc):
     """Seventeen clips are too few to calibrate on, and the command says so."""
     videos = {name: VideoResult(OK, video["label"]) for name, video in reference("predictions").items()}
     write_details(data / "mini.json", videos, RUN)
-    code, told, _ = run("--bootstrap", "100", predictions=["mini.json"], labels=mini_dfdc)
-    assert code == 0 and "17 videos with score and label: 9 real, 8 fake" in told
-    assert "may be chance" in told and "too few to find a rate" in told
+    code, message, _ = run("--bootstrap", "100", predictions=["mini.json"], labels=mini_dfdc)
+    assert code == 0 and "17 videos with score and label: 9 real, 8 fake" in message
+    assert "may be chance" in message and "too few to find a rate" in message
     labels = read_calibration(data / "x.calibration.json").labels
     assert set(labels) == {f"dfdc_train_part_{n}/metadata.json" for n in range(4)}
 

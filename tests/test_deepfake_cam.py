@@ -72,9 +72,9 @@ def files(folder: Path) -> set[str]:
 
 
 def test_a_video_gives_pictures_a_sheet_and_a_video(run, inputs, weights, tmp_path):
-    code, told, err = run("--input", inputs / "fünf.mp4", "--frames", 3, "--video")
+    code, message, err = run("--input", inputs / "fünf.mp4", "--frames", 3, "--video")
     assert code == 0, err
-    assert told.endswith("1 of 1 inputs are drawn\n")
+    assert message.endswith("1 of 1 inputs are drawn\n")
     out = tmp_path / "maps"
     names = {"fünf/0_0.png", "fünf/2_0.png", "fünf/5_0.png", "fünf/maps.json", "fünf_sheet.png", "fünf_cam.mp4"}
     assert files(out) == names
@@ -167,14 +167,14 @@ def test_files_are_what_their_content_says(run, inputs, tmp_path):
     frames[0].save(tmp_path / "still.mp4", format="TIFF")
     (tmp_path / "new.jp2").write_bytes(b"\0\0\0\x0cjP  \r\n\x87\n" + bytes(99))
     names = ("moving.gif", "still.mp4", "new.jp2")
-    code, told, err = run("--input", *(tmp_path / name for name in names), "--frames", 2)
-    assert code == 3 and told.endswith("2 of 3 inputs are drawn\n")
+    code, message, err = run("--input", *(tmp_path / name for name in names), "--frames", 2)
+    assert code == 3 and message.endswith("2 of 3 inputs are drawn\n")
     assert f"{tmp_path / 'new.jp2'}: JPEG 2000 pictures are not read; convert it to JPEG or PNG\n" in err
     faces = {"moving/0_0.png", "moving/1_0.png", "moving/maps.json", "still/0_0.png", "still/maps.json"}
     assert files(tmp_path / "maps") == faces | {"moving_sheet.png", "still_sheet.png", "still_cam.png"}
 
 
-def test_the_first_crops_are_drawn_and_that_is_told(run, inputs, tmp_path):
+def test_the_first_crops_are_drawn_and_that_is_reported(run, inputs, tmp_path):
     code, _, err = run("--input", inputs / "crops", "--max-faces", 2)
     assert code == 0 and "the first 2 of 3 pictures" in err
     assert files(tmp_path / "maps" / "crops") == {"2_0.png", "9_0.png", "maps.json"}
@@ -187,9 +187,9 @@ def test_a_folder_of_crops_needs_no_detector(run, inputs):
 
 def test_one_broken_input_stops_nothing_and_leaves_nothing(run, inputs, tmp_path):
     broken = [inputs / name for name in ("broken.mp4", "faceless.mp4", "wall.png")]
-    code, told, err = run("--input", *broken, inputs / "fünf.mp4", "--frames", 1, "--video")
+    code, message, err = run("--input", *broken, inputs / "fünf.mp4", "--frames", 1, "--video")
     assert code == 3
-    assert told.endswith("1 of 4 inputs are drawn\n")
+    assert message.endswith("1 of 4 inputs are drawn\n")
     assert f"{inputs / 'broken.mp4'}: not a video file" in err
     assert f"{inputs / 'faceless.mp4'}: no face was found\n" in err
     assert f"{inputs / 'wall.png'}: no face was found; if it is a crop of a face itself, put it into a folder" in err
@@ -197,7 +197,7 @@ def test_one_broken_input_stops_nothing_and_leaves_nothing(run, inputs, tmp_path
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         (["fünf.mp4", "--model", "absent_last"], "absent_last: no such checkpoint"),
         (["fünf.mp4", "--model", "INPUTS/photo.jpg"], "photo.jpg: "),
@@ -213,7 +213,7 @@ def test_one_broken_input_stops_nothing_and_leaves_nothing(run, inputs, tmp_path
         (["fünf.mp4", "--frames", "0"], "argument --frames: invalid positive_int value: '0'"),
     ],
 )
-def test_what_cannot_be_used_is_told(run, inputs, tmp_path, arguments, told):
+def test_what_cannot_be_used_is_reported(run, inputs, tmp_path, arguments, message):
     known = {"INPUTSNAME": inputs.name, "INPUTS": str(inputs)}
     words = []
     for word in arguments:
@@ -224,7 +224,7 @@ def test_what_cannot_be_used_is_told(run, inputs, tmp_path, arguments, told):
     end = next((number for number, word in enumerate(words) if word.startswith("--")), len(words))
     code, _, err = run("--input", *(inputs / word for word in words[:end]), *words[end:])
     assert code == 2
-    assert told in err
+    assert message in err
     assert not (tmp_path / "maps").exists() and files(inputs) == before
 
 

@@ -169,7 +169,7 @@ def test_a_details_table_leaves_missing_scores_empty(zoo, run, tmp_path):
     assert [row["label"] for row in rows(out)] == [whole["score"], "0.500000", "0.500000"]
 
 
-def test_a_video_over_a_limit_is_told_with_the_option(source, run, tmp_path):
+def test_a_video_over_a_limit_is_reported_with_the_option(source, run, tmp_path):
     code, _, err = run(source, "--max-frames", 10, "--output", tmp_path / "scores.csv")
     assert code == 3
     assert "d0.mp4: more than 10 frames, the limit for one video (--max-frames raises the limit)" in err
@@ -232,7 +232,7 @@ def test_models_with_different_crop_recipes_see_their_own_faces(zoo, run, tmp_pa
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         (["--test-dir", "{tmp}/nowhere"], "nowhere: no such file or folder"),
         (["--test-dir", "{tmp}"], "no video or picture in it"),
@@ -244,18 +244,18 @@ def test_models_with_different_crop_recipes_see_their_own_faces(zoo, run, tmp_pa
         (["{zoo}", "--weights-dir", "{tmp}", "--models", MODEL], "no such checkpoint"),
     ],
 )
-def test_what_cannot_be_used_is_told_in_one_line(run, zoo, tmp_path, arguments, told):
+def test_what_cannot_be_used_is_reported_in_one_line(run, zoo, tmp_path, arguments, message):
     words = [word.format(tmp=tmp_path, zoo=zoo) for word in arguments]
     if "--output" not in words:
         words += ["--output", str(tmp_path / "s.csv")]
     code, _, err = run(*words)
     assert code == 2
     assert err.startswith("error: ") and err.count("\n") == 1
-    assert told in err
+    assert message in err
     assert list(tmp_path.iterdir()) == []
 
 
-def test_cuda_that_is_not_there_is_told(run, zoo, tmp_path):
+def test_cuda_that_is_not_there_is_reported(run, zoo, tmp_path):
     if torch.cuda.is_available():
         pytest.skip("there is a CUDA device")
     code, _, err = run(zoo, "--output", tmp_path / "s.csv", "--device", "cuda")
@@ -415,7 +415,7 @@ def test_a_continued_run_computes_as_it_began(many, run, tmp_path, monkeypatch, 
     assert settings == json.loads(began)["run"]["settings"]
 
 
-def test_fewer_bits_that_would_change_scores_are_told(many, run, weights, tmp_path, monkeypatch):
+def test_fewer_bits_that_would_change_scores_are_reported(many, run, weights, tmp_path, monkeypatch):
     monkeypatch.setattr("deepfake.prediction.precision_choice.fastest_precision", lambda device: "bf16")
     for module in ("precision_check", "precision_trial"):
         monkeypatch.setattr(f"deepfake.prediction.{module}.TRIAL_TOLERANCE", 0.0)
@@ -443,7 +443,7 @@ def test_a_check_that_finds_scores_off_is_a_warning_and_in_the_details(many, run
     assert "warning" not in err and rows(tmp_path / "exact.csv") == rows(stopped)
 
 
-def test_a_full_disk_is_told_and_loses_nothing(many, weights, run, project_root, tmp_path):
+def test_a_full_disk_is_reported_and_loses_nothing(many, weights, run, project_root, tmp_path):
     probe = subprocess.run(["unshare", "-rm", "true"], capture_output=True)
     if probe.returncode != 0:
         pytest.skip("this system lets nobody make a name space")
@@ -490,13 +490,13 @@ def test_the_shell_command_names_missing_checkpoints(project_root, tmp_path):
         assert done.stderr.startswith("usage: bash predict_submission.sh TEST_DIR CSV")
 
 
-def test_few_videos_are_not_compiled_and_that_is_told(source, run, tmp_path):
+def test_few_videos_are_not_compiled_and_that_is_reported(source, run, tmp_path):
     cut(source, tmp_path / "a.mp4", 2)
-    code, _, told = run(tmp_path / "a.mp4", "--compile", "--output", tmp_path / "s.csv")
+    code, _, message = run(tmp_path / "a.mp4", "--compile", "--output", tmp_path / "s.csv")
     assert code == 0
-    assert "not compiled: 1 videos are done in less time than compiling takes" in told
+    assert "not compiled: 1 videos are done in less time than compiling takes" in message
 
 
 def test_compiling_is_for_torch(run, tmp_path):
-    code, _, told = run(tmp_path, "--compile", "--backend", "onnx")
-    assert code == 2 and "--compile is for --backend torch" in told
+    code, _, message = run(tmp_path, "--compile", "--backend", "onnx")
+    assert code == 2 and "--compile is for --backend torch" in message

@@ -76,9 +76,9 @@ def test_a_signal_to_a_script_alone_ends_its_program(script, number, program, tm
         time.sleep(0.02)
     started = int(pid.read_text())
     process.send_signal(number)
-    told = process.communicate(timeout=20)[1]
+    message = process.communicate(timeout=20)[1]
     # train.sh has saved, and ends well.
-    assert process.returncode in ((0,) if script == "train.sh" else (128 + number, -number)), told
+    assert process.returncode in ((0,) if script == "train.sh" else (128 + number, -number)), message
     assert not psutil.pid_exists(started), "the program goes on"
 
 

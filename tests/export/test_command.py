@@ -71,24 +71,24 @@ def test_the_same_scores_as_torch(backend, predict, weights):
 def test_a_file_of_another_checkpoint_is_refused(predict, weights, tmp_path):
     shutil.copy(weights / f"{MODEL}.onnx", tmp_path)
     other = tiny_checkpoint(tmp_path / MODEL, seed=1)
-    told, code = predict(tmp_path, "--backend", "onnx")
+    message, code = predict(tmp_path, "--backend", "onnx")
     assert code == 2
-    assert f"was made from another checkpoint than {other}" in told
-    assert f"python -m export {other} --format onnx --out {tmp_path}" in told
+    assert f"was made from another checkpoint than {other}" in message
+    assert f"python -m export {other} --format onnx --out {tmp_path}" in message
 
 
 def test_a_missing_file_names_the_command(predict, weights, tmp_path):
-    told, code = predict(tmp_path, "--backend", "openvino")
+    message, code = predict(tmp_path, "--backend", "openvino")
     assert code == 2
-    assert f"tiny.xml: no such file; make it: python -m export {tmp_path / MODEL} --format openvino" in told
+    assert f"tiny.xml: no such file; make it: python -m export {tmp_path / MODEL} --format openvino" in message
 
 
 @pytest.mark.parametrize(("precision", "code"), [("bf16", 2), ("float32", 0)])
 def test_the_file_decides_the_precision(predict, weights, precision, code):
-    told, found = predict(weights, "--backend", "onnx", "--precision", precision)
+    message, found = predict(weights, "--backend", "onnx", "--precision", precision)
     assert found == code
     if code:
-        assert "tiny.onnx computes in float32; leave --precision out" in told
+        assert "tiny.onnx computes in float32; leave --precision out" in message
 
 
 @pytest.mark.parametrize("with_checkpoint", [True, False])
@@ -106,7 +106,7 @@ def test_maps_need_the_checkpoint(run_main, clip, weights, tmp_path, with_checkp
     assert ("Where the network looked" in page) == with_checkpoint or ("activation" in page.lower()) == with_checkpoint
 
 
-def test_tensorrt_that_is_not_there_is_told(run_main, predict, weights, checkpoint, tmp_path):
+def test_tensorrt_that_is_not_there_is_reported(run_main, predict, weights, checkpoint, tmp_path):
     try:
         import tensorrt  # noqa: F401
     except ImportError:
@@ -118,12 +118,12 @@ def test_tensorrt_that_is_not_there_is_told(run_main, predict, weights, checkpoi
     assert err.startswith("error: tensorrt is not installed; install it: python -m pip install tensorrt")
     assert list(tmp_path.iterdir()) == []
     (tmp_path / f"{MODEL}.engine").write_bytes(b"an engine")
-    told, code = predict(tmp_path, "--backend", "tensorrt")
-    assert code == 2 and "tensorrt is not installed" in told
+    message, code = predict(tmp_path, "--backend", "tensorrt")
+    assert code == 2 and "tensorrt is not installed" in message
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         (["--format", "onnx", "--precision", "int8"], "--precision int8: onnx has float32"),
         (["--format", "openvino", "--precision", "fp16"], "openvino has float32, bf16, int8"),
@@ -131,14 +131,14 @@ def test_tensorrt_that_is_not_there_is_told(run_main, predict, weights, checkpoi
         (["--format", "openvino", "--precision", "bf16", "--tolerance", "1e-12"], "not written: largest difference"),
     ],
 )
-def test_what_cannot_be_exported_is_told(run_main, checkpoint, tmp_path, arguments, told):
+def test_what_cannot_be_exported_is_reported(run_main, checkpoint, tmp_path, arguments, message):
     code, _, err = run_main(command.main, checkpoint, *arguments, "--out", tmp_path)
     assert code == 2
-    assert told in err and err.count("error: ") == 1
+    assert message in err and err.count("error: ") == 1
     assert list(tmp_path.iterdir()) == []
 
 
-def test_pictures_without_a_face_are_told(run_main, checkpoint, tmp_path):
+def test_pictures_without_a_face_are_reported(run_main, checkpoint, tmp_path):
     import numpy as np
 
     from deepfake.media.images import write_image

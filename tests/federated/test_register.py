@@ -161,7 +161,7 @@ def test_whoever_averages_needs_no_data(servers, command, config_file, tmp_path)
 
 
 @pytest.mark.parametrize("status", ["PLAN_STATUS_FAILED", "PLAN_STATUS_CANCELED"])
-def test_a_plan_that_failed_is_told_and_can_be_started_anew(servers, command, config_file, tmp_path, status):
+def test_a_plan_that_failed_is_reported_and_can_be_started_anew(servers, command, config_file, tmp_path, status):
     options = ("--recipe", config_file, "--rounds", 1)
     servers["aggregator"].plan_status = status
     code, _, err = command(*options)
@@ -189,7 +189,7 @@ def test_tokens_come_from_files_too(servers, command, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("answer", "told"),
+    ("answer", "message"),
     [
         ((401, '{"detail": "Invalid token."}'), "refuses the token; make a new one on its web page"),
         ((403, '{"detail": "no"}'), "the token's account may not do this"),
@@ -199,15 +199,15 @@ def test_tokens_come_from_files_too(servers, command, tmp_path, monkeypatch):
         ((200, "<html>the web page</html>"), "answers, but not as Substra does"),
     ],
 )
-def test_what_a_server_refuses_is_explained(command, servers, answer, told, tmp_path):
+def test_what_a_server_refuses_is_explained(command, servers, answer, message, tmp_path):
     servers["owner2"].answer = answer
     code, _, err = command("--data-only")
     assert code == 2
-    assert f"owner2 ({servers['owner2'].url}): asking who it is: {told}" in err
+    assert f"owner2 ({servers['owner2'].url}): asking who it is: {message}" in err
     assert not (tmp_path / "assets_keys.json").exists()
 
 
-def test_a_server_that_is_not_there_is_told(command, tmp_path):
+def test_a_server_that_is_not_there_is_reported(command, tmp_path):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{free.getsockname()[1]}"
@@ -230,7 +230,7 @@ def test_a_failure_in_the_middle_keeps_what_is_done(command, servers, tmp_path):
     assert keys["owner1"].test and keys["owner2"].train and not keys["owner2"].test
 
 
-def test_keys_of_another_network_are_told(command, servers, tmp_path):
+def test_keys_of_another_network_are_reported(command, servers, tmp_path):
     assert command("--data-only")[0] == 0
     servers["owner1"].assets.clear()
     code, _, err = command("--data-only")
@@ -247,7 +247,7 @@ def test_changed_samples_are_not_taken_for_the_registered_ones(command, owners, 
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         (None, "no readable connection file"),
         ("owner1: {url: http://a\ntoken: secret-token", "not YAML in line"),
@@ -261,13 +261,13 @@ def test_changed_samples_are_not_taken_for_the_registered_ones(command, owners, 
         ("owner1: {url: http://a}\n", "no organisation owner2, whose samples are in"),
     ],
 )
-def test_a_connection_file_that_cannot_be_used_is_told(command, tmp_path, text, told):
+def test_a_connection_file_that_cannot_be_used_is_reported(command, tmp_path, text, message):
     path = tmp_path / "other.yaml"
     if text is not None:
         path.write_text(text)
     code, _, err = command("--data-only", config=path)
     assert code == 2 and "secret-token" not in err
-    with pytest.raises(AssertionError, match=told):
+    with pytest.raises(AssertionError, match=message):
         raise AssertionError(err)
 
 
@@ -304,21 +304,21 @@ def test_a_plan_runs_on_substras_local_backends(owners, config_file, tmp_path, m
     local = {"backend_type": "subprocess"}
     network = Network(written(tmp_path, {"owner2": local, "aggregator": local}))
     asked = Asked(network, samples, tmp_path / "assets_keys.json", tmp_path / "out")
-    told: list[str] = []
-    keys = register(asked, told.append)
-    assert register(asked, told.append).owners == keys.owners and "registered before" in told[-1]
+    messages: list[str] = []
+    keys = register(asked, messages.append)
+    assert register(asked, messages.append).owners == keys.owners and "registered before" in messages[-1]
     args = parse_args(["--config", "unused", "--recipe", str(config_file), "--batch-norm", "local"])
     settings = local_settings(args, rounds=1)
-    state = run_plan(asked, "aggregator", settings, None, False, False, told.append)
+    state = run_plan(asked, "aggregator", settings, None, False, False, messages.append)
     assert state.is_done and set(state.performances["round"]) == {0, 1}
     assert state.networks == [tmp_path / "out" / "federated_owner2.pt"]
     _, spec = load_model(state.networks[0])
     assert spec.training["federated"]["rounds"] == 1
-    again = run_plan(asked, "aggregator", settings, None, False, False, told.append)
-    assert again.key == state.key and len(told) == 5  # no second start
+    again = run_plan(asked, "aggregator", settings, None, False, False, messages.append)
+    assert again.key == state.key and len(messages) == 5  # no second start
     # Another process' local backends know nothing of these keys.
     other = Asked(network, samples, tmp_path / "other_keys.json", tmp_path / "out")
     write_keys(other.keys, AssetKeys({"owner2": OwnerAssets("x", "8abe953c-5225-4c6a-b4e8-53249887ae10", [], [])}))
     errors: list[str] = []
-    assert run_guarded(lambda: len(register(other, told.append).owners), errors.append) == 2
+    assert run_guarded(lambda: len(register(other, messages.append).owners), errors.append) == 2
     assert "there is no such thing there" in errors[0]

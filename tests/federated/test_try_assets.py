@@ -39,8 +39,8 @@ def test_the_assets_one_after_the_other(command, opened, config_file, tmp_path):
     command("predict", "test", "--model", model, "--predictions", scores, "--debug", "--log-path", log)
     first = read_predictions(scores)["video"].iloc[0]
     assert f"DEBUG owner1: {first}: 0." in log.read_text()
-    told = command("score", "test", "--predictions", scores, "--out", figures)
-    assert set(json.loads(figures.read_text())) == {"log_loss", "auc", "accuracy"} and "log_loss" in told
+    message = command("score", "test", "--predictions", scores, "--out", figures)
+    assert set(json.loads(figures.read_text())) == {"log_loss", "auc", "accuracy"} and "log_loss" in message
 
     state = LocalTraining.read(LocalSettings(read_config(config_file), 111), model)
     assert state.rounds == 2
@@ -64,7 +64,7 @@ def test_noise_in_place_of_faces(run_main, config_file, tmp_path):
     assert code == 0 and "noise: round 1" in err
 
 
-def test_what_cannot_be_used_is_told_in_a_line(run_main, owners, tmp_path):
+def test_what_cannot_be_used_is_reported_in_a_line(run_main, owners, tmp_path):
     code, _, err = run_main(main, "open", "--data-samples", tmp_path)
     assert code == 2 and "sample.json: no readable description" in err
     torch.save({"state_dict": {}}, tmp_path / "m.pt")

@@ -154,9 +154,9 @@ def test_a_worker_killed_in_the_middle_loses_nothing(running, roots, run_step, p
     (worker,) = (child for child in nanny.children(recursive=True) if "spawn_main" in " ".join(child.cmdline()))
     worker.kill()
     assert alive(process), "the kill came too late"
-    told, errors = process.communicate(timeout=60)
+    message, errors = process.communicate(timeout=60)
     assert process.returncode == 0, errors
-    assert "8 done, 0 skipped (already there), 0 failed" in told
+    assert "8 done, 0 skipped (already there), 0 failed" in message
     assert tree(away) == tree(local) and len(tree(away)) == 8 * 20
     header = json.loads(next((away / RUNS_DIR).glob("*.jsonl")).read_text().split("\n")[0])
     assert header["scheduler"] == running.address
@@ -198,9 +198,9 @@ def test_ctrl_c_takes_back_what_is_queued_and_the_same_command_goes_on(running, 
     process = subprocess.Popen(command, cwd=project_root, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     wait_until(lambda: list(away.glob("images/.partial-*/*.png")) or not alive(process))
     process.send_signal(signal.SIGINT)
-    told = process.communicate(timeout=60)[1]
-    assert process.returncode == 130, told
-    assert "run the same command again to continue" in told and "Traceback" not in told
+    message = process.communicate(timeout=60)[1]
+    assert process.returncode == 130, message
+    assert "run the same command again to continue" in message and "Traceback" not in message
     there = sorted(away.glob("images/*"))
     assert len(there) < 8 and not [path for path in there if path.name.startswith(".")], "no worker is at one any more"
     assert run_step("extract_images", away, *options).returncode == 0

@@ -70,10 +70,10 @@ def failures(out: Path) -> dict[str, str]:
         return {row["video"]: row["reason"] for row in csv.DictReader(file)}
 
 
-def assert_refused(done: subprocess.CompletedProcess, *told: str) -> None:
+def assert_refused(done: subprocess.CompletedProcess, *texts: str) -> None:
     assert done.returncode == 2, done.stdout + done.stderr
     assert "Traceback" not in done.stderr and done.stderr.startswith("error: ") and done.stderr.count("\n") == 1
-    for text in told:
+    for text in texts:
         assert text in done.stderr
 
 
@@ -183,15 +183,15 @@ def test_nonsense_is_refused(small_parts, tmp_path, argument):
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "message"),
     [
         ([], "RetinaFace-Resnet50-fixed.pth: no such file"),  # the published detector is the default
         (["--detector", SMALL], "mobilenet0.25_Final.pth: no such file"),
     ],
 )
-def test_missing_weights_are_told_with_both_cures(small_parts, tmp_path, options, told):
+def test_missing_weights_are_reported_with_both_cures(small_parts, tmp_path, options, message):
     done = run_here("extract_aligned_faces", small_parts, tmp_path / "faces", "--weights-dir", tmp_path, *options)
-    assert_refused(done, str(tmp_path), told, "get them from", "--detector mtcnn needs none")
+    assert_refused(done, str(tmp_path), message, "get them from", "--detector mtcnn needs none")
     assert not (tmp_path / "faces").exists()
 
 
@@ -243,8 +243,8 @@ def test_broken_videos_are_listed_and_a_faceless_one_is_done(zoo, extract, tmp_p
     assert pictures(out) == {**GOOD, "faceless": []}
     reasons = failures(out)
     assert reasons.keys() == BAD.keys()
-    for name, told in BAD.items():
-        assert f"{name}.mp4: {told}" in reasons[name]
+    for name, message in BAD.items():
+        assert f"{name}.mp4: {message}" in reasons[name]
     again = extract(zoo, out)
     assert "0 done, 4 skipped (already there), 4 failed" in again.stdout
     assert "1 videos without a face" in again.stdout

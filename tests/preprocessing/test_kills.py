@@ -75,8 +75,8 @@ def clean(tiny_parts, project_root, tmp_path_factory) -> tuple[dict[str, bytes],
     root = linked_root(tiny_parts, tmp_path_factory.mktemp("clean") / "data root")
     began = time.monotonic()
     process = start(project_root, root)
-    told = process.communicate()[1]
-    assert process.returncode == 0, told
+    errors = process.communicate()[1]
+    assert process.returncode == 0, errors
     assert not list(root.glob("**/.*")), "no locks, nothing half-written"
     files = tree(root)
     assert {Path(name).parts[0] for name in files} == {"boxes", "crops", "landmarks", "diffs", "folds.csv"}
@@ -86,8 +86,8 @@ def clean(tiny_parts, project_root, tmp_path_factory) -> tuple[dict[str, bytes],
 def finish(project_root: Path, root: Path, files: dict[str, bytes]) -> None:
     """Runs once more, undisturbed, and compares."""
     process = start(project_root, root)
-    told = process.communicate()[1]
-    assert process.returncode == 0, told
+    errors = process.communicate()[1]
+    assert process.returncode == 0, errors
     found = tree(root)
     assert sorted(found) == sorted(files)
     assert found == files
@@ -121,13 +121,13 @@ def test_started_twice_the_second_is_refused(clean, tiny_parts, project_root, tm
     (program,) = psutil.Process(first.pid).children()
     program.suspend()  # until the second has come as far
     second = start(project_root, root)
-    told = second.communicate()[1]
+    errors = second.communicate()[1]
     program.resume()
-    assert second.returncode == 2, told
+    assert second.returncode == 2, errors
     expected = (
         rf"error: {re.escape(str(root))} is being written by process \d+ \(preprocess_videos\.py, since .*\); wait"
     )
-    assert re.match(expected, told), told
+    assert re.match(expected, errors), errors
     assert first.wait() == 0, first.stderr.read()
     assert tree(root) == files
     finish(project_root, root, files)
@@ -176,10 +176,10 @@ def test_pairs_at_once(clean, tiny_parts, project_root, tmp_path):
         time.sleep(seconds * moments.uniform(0.0, 0.7))
         second = start(project_root, root)
         for process in (first, second):
-            told = process.communicate()[1]
+            errors = process.communicate()[1]
             codes.append(process.returncode)
-            assert process.returncode in (0, 2), told
-            assert process.returncode == 0 or "is being written by" in told
+            assert process.returncode in (0, 2), errors
+            assert process.returncode == 0 or "is being written by" in errors
         assert 0 in codes[-2:]
         assert tree(root) == files
         finish(project_root, root, files)

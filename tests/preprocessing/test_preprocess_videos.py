@@ -87,8 +87,8 @@ def test_records_are_those_of_the_steps(by_steps, in_one_pass):
         (one,), (other,) = (read_runs(root, stage.name) for root in (in_one_pass, by_steps))
         assert one.header.settings == other.header.settings and one.header.folder == other.header.folder
         assert {**one.end, "seconds": 0} == {**other.end, "seconds": 0}
-        told = [{v: (e.status, e.bytes) for v, e in last_entries([run]).items()} for run in (one, other)]
-        assert told[0] == told[1]
+        outcomes = [{v: (e.status, e.bytes) for v, e in last_entries([run]).items()} for run in (one, other)]
+        assert outcomes[0] == outcomes[1]
 
 
 def test_steps_find_everything_done_and_the_pass_too(by_steps, in_one_pass, run_step, tmp_path):

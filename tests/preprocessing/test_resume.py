@@ -107,9 +107,9 @@ def test_ctrl_c_stops_at_once_and_tells_how_to_go_on(clean, data_root, run_step,
     while process.poll() is None and not (data_root / "crops").exists():
         time.sleep(0.005)
     os.killpg(process.pid, signal.SIGINT)
-    told = process.communicate(timeout=10)[1]
-    assert process.returncode == 130, told
-    assert "run the same command again to continue" in told
-    assert "Traceback" not in told
+    message = process.communicate(timeout=10)[1]
+    assert process.returncode == 130, message
+    assert "run the same command again to continue" in message
+    assert "Traceback" not in message
     assert run_step("extract_crops", data_root).returncode == 0
     assert tree(data_root) == after["extract_crops"]

@@ -79,13 +79,13 @@ def test_status_and_retry(root, run_step, status):
     assert row(before, "extract_crops") == ["extract_crops", "4", "0", "4", "0", "-", "-", "0", "B", "-"]
     assert "extract_images" not in before.stdout, "nobody asked for it"
     assert run_step("extract_crops", root, "--format", "jpg").returncode == 3
-    told = status(root)
-    assert told.returncode == 3
-    assert row(told, "extract_crops")[:5] == ["extract_crops", "5", "3", "0", "2"]
-    assert f"failed: extract_crops: b: {video}: not a video file" in told.stdout
-    assert "failed: extract_crops: orphan: its original 'nobody' is not in the data set" in told.stdout
+    message = status(root)
+    assert message.returncode == 3
+    assert row(message, "extract_crops")[:5] == ["extract_crops", "5", "3", "0", "2"]
+    assert f"failed: extract_crops: b: {video}: not a video file" in message.stdout
+    assert "failed: extract_crops: orphan: its original 'nobody' is not in the data set" in message.stdout
     used = sum(path.stat().st_size for path in (root / "crops").rglob("*.jpg"))
-    assert f"  {describe_bytes(used)}  " in told.stdout
+    assert f"  {describe_bytes(used)}  " in message.stdout
     shutil.move(kept, video)
     shutil.rmtree(root / "crops" / "c")  # missing, not failed: no matter of a retry
     retried = status(root, "--retry-failed")

@@ -109,10 +109,10 @@ def test_two_ranks_validate_like_one(project_root, shared_data_root, environment
     table = read_folds(shared_data_root / "folds.csv")
     task = ClassifierTask(network, config, table, 0, FolderCrops(DataRoot(shared_data_root)), ranks, 777)
     metrics = Trainer(task, config.optimizer, ranks, 777).validate()
-    told = checkpoint.spec.training["metric"]
-    assert told["bce"] == pytest.approx(metrics.bce, rel=1e-5)
-    assert told["fake_loss"] == pytest.approx(metrics.fake_loss, rel=1e-5)
-    assert (told["auc"], told["accuracy"]) == (metrics.auc, metrics.accuracy)
+    metric = checkpoint.spec.training["metric"]
+    assert metric["bce"] == pytest.approx(metrics.bce, rel=1e-5)
+    assert metric["fake_loss"] == pytest.approx(metrics.fake_loss, rel=1e-5)
+    assert (metric["auc"], metric["accuracy"]) == (metrics.auc, metrics.accuracy)
 
 
 def test_errors_of_users_are_one_line(project_root, tmp_path):

@@ -110,10 +110,10 @@ def test_a_resumed_run_equals_one_that_never_stopped(finished, options, monkeypa
     halves = options("halves", resume="auto", keep_epochs=2)
     trained = trainer.Trainer.train_epoch
 
-    def stop_in_the_last_epoch(self, *told):
+    def stop_in_the_last_epoch(self, *arguments):
         if self.progress.epoch == 2:
             raise KeyboardInterrupt
-        return trained(self, *told)
+        return trained(self, *arguments)
 
     with monkeypatch.context() as patch:
         patch.setattr(trainer.Trainer, "train_epoch", stop_in_the_last_epoch)
@@ -271,7 +271,7 @@ def test_prediction_will_scale_frames_as_the_data_sets_boxes_were_made(tmp_path,
 
 
 @pytest.mark.parametrize(
-    ("changes", "told"),
+    ("changes", "message"),
     [
         ({"fold": 7}, "no real crops to validate on with fold 7"),
         ({"config": "no_such.json"}, "no readable config"),
@@ -280,22 +280,22 @@ def test_prediction_will_scale_frames_as_the_data_sets_boxes_were_made(tmp_path,
         ({"folds_csv": "no_such.csv"}, "not a fold table"),
     ],
 )
-def test_bad_input_is_told(options, tmp_path, changes, told):
+def test_bad_input_is_reported(options, tmp_path, changes, message):
     paths = {k: tmp_path / v for k, v in changes.items() if k in ("config", "folds_csv")}
-    with pytest.raises(ValueError, match=told):
+    with pytest.raises(ValueError, match=message):
         run_classifier(options("bad", **{**changes, **paths}))
 
 
 @pytest.mark.parametrize(
-    ("changes", "told"),
+    ("changes", "message"),
     [
         ({"label_smoothing": 0.5}, "--label-smoothing"),
         ({"padding_part": 2}, "--padding-part"),
         ({"from_zero": True}, "--resume"),
     ],
 )
-def test_options_are_checked(options, changes, told):
-    with pytest.raises(ValueError, match=told):
+def test_options_are_checked(options, changes, message):
+    with pytest.raises(ValueError, match=message):
         options("bad", **changes)
 
 

@@ -190,12 +190,12 @@ def test_the_command_as_the_readme_has_it(prepared, project_root, tmp_path):
 
 
 def test_an_original_is_drawn_with_its_fakes(root, command):
-    code, told, _ = command(root, "--video", "d9", "--frame", "20")
+    code, message, _ = command(root, "--video", "d9", "--frame", "20")
     assert code == 0 and [path.name for path in (root / "sheets").iterdir()] == ["d9_d14_20.png"]
-    assert "d9_d14 (fake), made from d9 (real)" in told
+    assert "d9_d14 (fake), made from d9 (real)" in message
     add_to_metadata(root, **{f"more{n}.mp4": {"label": "FAKE", "original": "d9.mp4"} for n in range(4)})
-    code, told, _ = command(root, "--video", "d9")
-    assert code == 0 and f"d9 has 5 fakes, these are the first {MOST_FAKES}" in told
+    code, message, _ = command(root, "--video", "d9")
+    assert code == 0 and f"d9 has 5 fakes, these are the first {MOST_FAKES}" in message
     names = sorted(path.name for path in (root / "sheets").iterdir())
     assert names == ["d9_d14_0.png", "d9_d14_20.png", "more0_0.png", "more1_0.png"]
 
@@ -229,12 +229,12 @@ def test_all_faces_of_a_frame_have_a_row(root):
         ("diffs/d9_d14", "SSIM mask", "generate_diffs.py"),
     ],
 )
-def test_a_missing_file_is_told_in_its_cell(root, gone, cell, step, command):
+def test_a_missing_file_is_reported_in_its_cell(root, gone, cell, step, command):
     shutil.rmtree(root / gone)
-    told = reasons(pair_sheet(root))
-    assert f"run {step}" in told[cell]
+    found = reasons(pair_sheet(root))
+    assert f"run {step}" in found[cell]
     needs_it = {"real crop": {"landmarks (real crop)"}, "landmarks (real crop)": set()}
-    assert set(told) == {cell} | needs_it.get(cell, {"mask over the fake crop"})
+    assert set(found) == {cell} | needs_it.get(cell, {"mask over the fake crop"})
     write_failures(DataRoot(root).failures_file(step.removesuffix(".py")), [Failure(Path(gone).name, "it is too dark")])
     assert f"{step} failed: it is too dark" in reasons(pair_sheet(root))[cell]
     code, out, _ = command(root, "--video", "d9_d14")
@@ -259,7 +259,7 @@ def test_without_boxes_the_crops_say_which_frame(root, command):
 
 
 @pytest.mark.parametrize(
-    "file, contents, cell, told",
+    "file, contents, cell, message",
     [
         (f"crops/d9_d14/{EVERY}_0.png", b"junk", "fake crop", "not a picture"),
         (f"landmarks/d9/{EVERY}_0.npy", b"junk", "landmarks (real crop)", "not a landmark file"),
@@ -269,15 +269,15 @@ def test_without_boxes_the_crops_say_which_frame(root, command):
         ("dfdc_train_part_0/d9_d14.mp4", None, "fake: d9_d14.mp4", "no such file"),
     ],
 )
-def test_a_damaged_file_is_told_in_its_cell(root, file, contents, cell, told):
+def test_a_damaged_file_is_reported_in_its_cell(root, file, contents, cell, message):
     if contents is None:
         (root / file).unlink()
     else:
         (root / file).write_bytes(contents)
-    assert told in reasons(pair_sheet(root))[cell]
+    assert message in reasons(pair_sheet(root))[cell]
 
 
-def test_a_fake_of_another_size_or_length_is_told(root):
+def test_a_fake_of_another_size_or_length_is_reported(root):
     draw(root / "dfdc_train_part_0" / "d9_d14.mp4", gradient(5, 64, 64))
     assert f"ends before frame {EVERY}" in reasons(pair_sheet(root))["fake: d9_d14.mp4"]
     draw(root / "dfdc_train_part_0" / "d9_d14.mp4", gradient(EVERY + 1, 64, 64))
@@ -295,7 +295,7 @@ def test_a_fake_without_original_shows_what_there_is(root):
     assert isinstance(sheet.rows[0].cells[0].content, np.ndarray) and set(reasons(sheet)) == {"fake crop"}
 
 
-def test_folds_that_differ_or_cannot_be_read_are_told(root):
+def test_folds_that_differ_or_cannot_be_read_are_reported(root):
     folds = (root / "folds.csv").read_text()
     moved = [re.sub(r",0$", ",7", line) if line.startswith("d9_d14,") else line for line in folds.splitlines()]
     (root / "folds.csv").write_text("\n".join(moved) + "\n")
@@ -310,7 +310,7 @@ def test_folds_that_differ_or_cannot_be_read_are_told(root):
 
 
 @pytest.mark.parametrize(
-    "arguments, told",
+    "arguments, message",
     [
         (("--video", "d9_d41"), "'d9_d41' is not in the data set's metadata; did you mean d9_d14"),
         (("--video", "zzzzzz"), "it has 4 others"),
@@ -332,9 +332,9 @@ def test_folds_that_differ_or_cannot_be_read_are_told(root):
         (("--stats", "--crops-dir", ".."), "expected a plain folder name"),
     ],
 )
-def test_what_cannot_be_done_is_told(prepared, command, arguments, told):
+def test_what_cannot_be_done_is_reported(prepared, command, arguments, message):
     code, _, errors = command(prepared, *arguments)
-    assert code == 2 and told in errors and "Traceback" not in errors
+    assert code == 2 and message in errors and "Traceback" not in errors
     assert not (prepared / "sheets").exists()
 
 
@@ -358,14 +358,14 @@ def test_no_data_set_no_face_no_room_for_the_output(root, command, tmp_path):
 
 def test_a_sample_follows_from_its_seed(prepared, command, tmp_path):
     def sample(name, *arguments):
-        code, told, _ = command(prepared, "--sample", *arguments, "--out", str(tmp_path / name))
+        code, message, _ = command(prepared, "--sample", *arguments, "--out", str(tmp_path / name))
         assert code == 0
-        return told, {path.name: path.read_bytes() for path in (tmp_path / name).iterdir()}
+        return message, {path.name: path.read_bytes() for path in (tmp_path / name).iterdir()}
 
     _, one = sample("a", "1", "--seed", "5")
     assert len(one) == 1 and sample("b", "1", "--seed", "5")[1] == one
-    told, everything = sample("c", "9", "--seed", "5")
-    assert len(everything) == 2 and "these are all 2 pairs" in told
+    message, everything = sample("c", "9", "--seed", "5")
+    assert len(everything) == 2 and "these are all 2 pairs" in message
 
 
 def test_other_seeds_draw_other_pairs():
@@ -403,11 +403,11 @@ def test_the_variants_are_trainings_own(prepared, command, project_root, tmp_pat
         return made[0]
 
     monkeypatch.setattr(data_sheets, "make_augmentation_sheet", make)
-    code, told, _ = command(
+    code, message, _ = command(
         prepared, "--video", "d9_d14", "--frame", str(EVERY), "--augmentations", "--config", str(config), "--seed", "5",
         "--out", str(tmp_path),
     )  # fmt: skip
-    assert code == 0 and "16 variants" in told
+    assert code == 0 and "16 variants" in message
     written = cv2.imread(str(tmp_path / f"d9_d14_{EVERY}_0_augmentations.png"))[..., ::-1]
     (sheet,) = made
     assert (written == sheets.draw_sheet(sheet).image).all()
@@ -426,7 +426,7 @@ def test_the_variants_are_trainings_own(prepared, command, project_root, tmp_pat
     assert len({cell.notes[0] for cell in cells[2:]}) > 2, "occlusions are among them"
 
 
-def test_what_training_refuses_is_told(prepared, command, tmp_path):
+def test_what_training_refuses_is_reported(prepared, command, tmp_path):
     (tmp_path / "bad.json").write_text("{}")
     code, _, errors = command(
         prepared, "--video", "d9", "--augmentations", "--config", str(tmp_path / "bad.json"), "--out", str(tmp_path)
@@ -472,9 +472,9 @@ class Page(HTMLParser):
 
 
 def stats(command, root: Path, *arguments: str) -> tuple[str, Page]:
-    code, told, errors = command(root, "--stats", *arguments)
+    code, message, errors = command(root, "--stats", *arguments)
     assert code == 0, errors
-    html = Path(told.strip()).read_text(encoding="utf-8")
+    html = Path(message.strip()).read_text(encoding="utf-8")
     return html, Page(html)
 
 
@@ -553,11 +553,11 @@ def test_the_page_of_videos_alone(root, command):
             shutil.rmtree(path) if path.is_dir() else path.unlink()
     (root / "dfdc_train_part_3" / "d19.mp4").unlink()
     _, page = stats(command, root)
-    for told in (
+    for message in (
         "There are no crops yet: run extract_crops.py", "There is no folds.csv yet: run generate_folds.py",
         "There are no box files and no crops yet: run detect_original_faces.py", "but without a file: d19",
     ):  # fmt: skip
-        assert told in page.text
+        assert message in page.text
     assert page.tags.count("img") == 1, "disk use is all there is to draw"
 
 
@@ -601,6 +601,6 @@ def test_another_layout_whose_outputs_are_elsewhere(tmp_path, run_main):
     assert run_main(data_sheets.main, *roots, "--stats")[0] == 0
     page = (tmp_path / "out" / "sheets" / "stats.html").read_text()
     assert "real_train/1/real" in page and "fake_test" in page
-    code, told, _ = run_main(data_sheets.main, *roots, "--sample", "9")
-    assert code == 0 and told.count("original not named") == 2 and "these are all 4 pairs" in told
+    code, message, _ = run_main(data_sheets.main, *roots, "--sample", "9")
+    assert code == 0 and message.count("original not named") == 2 and "these are all 4 pairs" in message
     assert sorted((tmp_path / "set").rglob("*")) == before

@@ -21,7 +21,7 @@ def _raising(error: BaseException):
 
 
 @pytest.mark.parametrize(
-    ("error", "code", "told"),
+    ("error", "code", "message"),
     [
         (ValueError("boxes/a.json: not a box file"), EXIT_USAGE, "error: boxes/a.json: not a box file\n"),
         (FileNotFoundError(2, "No such file", "a.csv"), EXIT_USAGE, "error: [Errno 2] No such file: 'a.csv'\n"),
@@ -29,11 +29,11 @@ def _raising(error: BaseException):
         (KeyboardInterrupt(), EXIT_INTERRUPTED, "run the same command again to continue\n"),
     ],
 )
-def test_users_errors(error, code, told):
+def test_users_errors(error, code, message):
     lines = []
     assert run_guarded(_raising(error), lines.append) == code
     assert len(lines) == 1
-    assert lines[0].endswith(told)
+    assert lines[0].endswith(message)
 
 
 def test_the_command_s_own_code_is_kept():

@@ -64,9 +64,13 @@ def test_what_is_written_is_found_by_the_index_and_by_tar(found):
         path, rows = write(Path(folder), found)
         data = path.read_bytes()
         scanned = scan_shard(path)
-        for row, told, (_, *parts) in zip(rows, scanned, found, strict=True):
-            assert FoldRow(*dataclasses.astuple(told)[:6]) == row and told.shard == path.name
-            spans = ((told.crop_at, told.crop_size), (told.mask_at, told.mask_size), (told.points_at, told.points_size))
+        for row, entry, (_, *parts) in zip(rows, scanned, found, strict=True):
+            assert FoldRow(*dataclasses.astuple(entry)[:6]) == row and entry.shard == path.name
+            spans = (
+                (entry.crop_at, entry.crop_size),
+                (entry.mask_at, entry.mask_size),
+                (entry.points_at, entry.points_size),
+            )
             assert [data[at : at + size] or None for at, size in spans] == parts
         with tarfile.open(path) as tar:
             assert all((m.mtime, m.uid, m.gid, m.uname, m.isfile()) == (0, 0, 0, "", True) for m in tar)
@@ -143,7 +147,7 @@ def test_an_index_that_does_not_fit_is_refused(index):
 
 
 @pytest.mark.parametrize("cut", [1, 700, 1500, 2600])
-def test_a_cut_shard_is_told(tmp_path, cut):
+def test_a_cut_shard_is_reported(tmp_path, cut):
     path, _ = write(tmp_path, [(FoldRow("v", "0_0.png", 0, "v", 0, 3), b"crop", b"mask", b"points")] * 2)
     path.write_bytes(path.read_bytes()[:-cut])
     with pytest.raises(ShardError, match="not a whole shard"):

@@ -16,7 +16,7 @@ def test_a_good_video_raises_no_doubt():
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [
         ({"sizes": [40.0] * 20}, "small faces: 40 pixels"),
         ({"sharpnesses": [3.0] * 20}, "blurred faces: sharpness 3"),
@@ -24,9 +24,9 @@ def test_a_good_video_raises_no_doubt():
         ({"sizes": [200.0] * 3, "sharpnesses": [150.0] * 3}, "few faces: 3 in 20 frames"),
     ],
 )
-def test_each_doubt_is_named(change, told):
+def test_each_doubt_is_named(change, message):
     (doubt,) = reasons_for_doubt(**{**GOOD, **change})
-    assert doubt.startswith(told)
+    assert doubt.startswith(message)
 
 
 def test_a_video_without_a_count_of_frames_is_not_called_compressed():

@@ -174,7 +174,7 @@ def test_the_run_ends_with_the_weighted_mean_of_its_owners(ended, program, expec
     assert spec.training["federated"]["rounds"] == ROUNDS and spec.training["metric"]["log_loss"] > 0
 
 
-def test_metrics_of_each_round_at_each_owner_are_told(ended, program, expected):
+def test_metrics_of_each_round_at_each_owner_are_reported(ended, program, expected):
     table = pd.read_csv(program.out / "performances.csv")
     federated = table[table["training"] == "federated"].set_index(["owner", "round", "metric"])["value"]
     assert set(federated.index) == set(expected[1])
@@ -208,7 +208,7 @@ def other_detector(samples: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [
         (lambda s: shutil.rmtree(s), "no owner's data samples"),
         (other_detector, "found with other settings than those of"),
@@ -218,12 +218,12 @@ def other_detector(samples: Path) -> None:
     ],
 )
 def test_samples_that_cannot_be_used_stop_a_run_before_it_begins(
-    program, tmp_path, run_main, config_file, change, told
+    program, tmp_path, run_main, config_file, change, message
 ):
     samples = broken(program, tmp_path, change)
     out = tmp_path / "out"
     code, _, err = run_main(main, "--samples", samples, "--config", config_file, "--out", out)
-    assert code == 2 and told in err
+    assert code == 2 and message in err
     assert not out.exists()
 
 
@@ -233,7 +233,7 @@ def test_a_config_of_another_family_is_refused(program, tmp_path, run_main, proj
     assert code == 2 and "train_xception.py" in err
 
 
-def test_missing_libraries_are_told(program, tmp_path, config_file, monkeypatch, run_main):
+def test_missing_libraries_are_reported(program, tmp_path, config_file, monkeypatch, run_main):
     monkeypatch.setitem(sys.modules, "substrafl", None)
     code, _, err = run_main(main, "--samples", program.samples, "--config", config_file, "--out", tmp_path / "out")
     assert code == 2 and "pip install -e '.[federated]'" in err

@@ -175,9 +175,9 @@ def test_failures_are_those_of_the_steps(layouts, mini_dfdc):
         cut(source, part / "a_small.mp4", 6, "-vf", "scale=256:256")
         fakes = {"b_x.mp4": "b.mp4", **{f"{name}.mp4": "a.mp4" for name in ("a_x", "a_short", "a_small")}}
         write_metadata(part, ["a.mp4", "b.mp4"], fakes)
-    told = [without_root(run_steps(layouts[0]), layouts[0]), without_root(failures(run_pass(layouts[1])), layouts[1])]
-    assert told[0] == told[1]
-    assert len(told[0]) == 3 + 2 + 4 and "no boxes of b" in told[1][CROPS.name, "b_x"]
+    ends = [without_root(run_steps(layouts[0]), layouts[0]), without_root(failures(run_pass(layouts[1])), layouts[1])]
+    assert ends[0] == ends[1]
+    assert len(ends[0]) == 3 + 2 + 4 and "no boxes of b" in ends[1][CROPS.name, "b_x"]
     assert tree(layouts[0]) == tree(layouts[1])
 
 

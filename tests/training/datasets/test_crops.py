@@ -77,7 +77,7 @@ def test_broken_crops_are_replaced_named_and_always_alike(data_root, contents):
     for i in range(len(data)):
         sample = data[i]
         if i in victims:
-            assert any(healthy[i].name in told for told in sample.broken)
+            assert any(healthy[i].name in message for message in sample.broken)
             assert sample.name not in names and sample.label == healthy[i].label
             again = crops(data_root)[i]
             assert again.name == sample.name and (again.image == sample.image).all()
@@ -93,8 +93,8 @@ def test_broken_landmarks_are_named_and_missing_ones_are_not(data_root):
     assert all(crops(data_root, SampleOptions())[i].broken == () for i in range(4))
     data = crops(data_root, SampleOptions())
     (data_root / "landmarks" / "r0" / "0_0.npy").write_bytes(b"junk")
-    told = [name for i in range(len(data)) for name in data[i].broken]
-    assert told and all("0_0.npy" in name for name in told)
+    message = [name for i in range(len(data)) for name in data[i].broken]
+    assert message and all("0_0.npy" in name for name in message)
 
 
 def test_nothing_but_broken_crops_stops(data_root):

@@ -159,8 +159,8 @@ def test_a_folder_without_pictures_is_a_broken_file(faces_root):
     for file in faces_root.glob("r0/*.png"):
         file.unlink()
     _, data = training(faces_root)
-    (told,) = {text for i in range(len(data)) for text in data[i].broken}
-    assert told.endswith("r0: no pictures in this folder")
+    (message,) = {text for i in range(len(data)) for text in data[i].broken}
+    assert message.endswith("r0: no pictures in this folder")
 
 
 def test_nothing_but_broken_pictures_ends(faces_root):

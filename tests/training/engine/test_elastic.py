@@ -113,10 +113,10 @@ def at(monkeypatch, method: str, epoch: int, step: int, act) -> None:
     """Calls `act` when a trainer begins `method` after so many epochs and, in the epoch, steps."""
     plain = getattr(engine.Trainer, method)
 
-    def disturbed(self, *told):
+    def disturbed(self, *arguments):
         if (self.progress.epoch, self.progress.step % self.task.steps) == (epoch, step):
             act()
-        return plain(self, *told)
+        return plain(self, *arguments)
 
     monkeypatch.setattr(engine.Trainer, method, disturbed)
 
@@ -387,9 +387,9 @@ def test_train_sh_hands_sigterm_on_and_ends_well(project_root, shared_data_root,
     while not list(tmp_path.glob("weights/*_last")) and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.01)
     process.terminate()
-    told = time.monotonic()
+    message = time.monotonic()
     output = end(process)
-    assert time.monotonic() - told < 30
+    assert time.monotonic() - message < 30
     assert "stopped in epoch" in output and "training tiny_2" not in output
     assert "stopped in epoch" in (tmp_path / "logs" / "tiny_1").read_text()
 
@@ -397,8 +397,8 @@ def test_train_sh_hands_sigterm_on_and_ends_well(project_root, shared_data_root,
 def test_train_sh_begins_no_other_network_when_one_was_stopped_elsewhere(project_root, config, tmp_path):
     """Also between two epochs, when there is no _step."""
     python = tmp_path / "python"
-    told = "2026-01-01 00:00:00 INFO stopped in epoch 1 after 0 steps; --resume auto goes on there"
-    python.write_text(f'#!/bin/sh\n[ "$1" = -c ] || echo "{told}" >> {tmp_path / "logs" / "tiny_1"}\n')
+    message = "2026-01-01 00:00:00 INFO stopped in epoch 1 after 0 steps; --resume auto goes on there"
+    python.write_text(f'#!/bin/sh\n[ "$1" = -c ] || echo "{message}" >> {tmp_path / "logs" / "tiny_1"}\n')
     python.chmod(0o755)
     (tmp_path / "logs").mkdir()
     process = train_sh(project_root, tmp_path, config, tmp_path, PYTHON=str(python), SEEDS="1 2")

@@ -123,11 +123,11 @@ def test_the_pictures_cropped_and_dropped_are_the_whole_ones(trainer, small, mon
     task = trainer.task
     batch = next(iter(task.train_batches(0)))
     seen = []
-    task.network.register_forward_pre_hook(lambda module, args, told: seen.append((*args, told)), with_kwargs=True)
+    task.network.register_forward_pre_hook(lambda module, args, named: seen.append((*args, named)), with_kwargs=True)
     task.loss(task.network, batch)
-    (whole, told), (cropped, _), (dropped, _) = seen
-    assert told["drop_maps"], "only the whole pictures' logits leave maps out"
-    assert not any("drop_maps" in told for _, told in seen[1:])
+    (whole, named), (cropped, _), (dropped, _) = seen
+    assert named["drop_maps"], "only the whole pictures' logits leave maps out"
+    assert not any("drop_maps" in named for _, named in seen[1:])
     kept = (dropped != 0).any(1, keepdim=True)
     torch.testing.assert_close(dropped, whole * kept)
     assert 0 < kept.float().mean() < 1 and not torch.equal(cropped, whole) and cropped.shape == whole.shape
@@ -342,7 +342,7 @@ def test_a_loss_that_is_no_number_stops_with_the_files_named(small, options, tmp
 
 @pytest.mark.parametrize("name", RUNS)
 @pytest.mark.parametrize(
-    ("changes", "told"),
+    ("changes", "message"),
     [
         ({"config": "no_such.json"}, "no readable config"),
         ({"resume": "no_such_checkpoint"}, "no such checkpoint"),
@@ -351,9 +351,9 @@ def test_a_loss_that_is_no_number_stops_with_the_files_named(small, options, tmp
         ({"data_dir": "no_such_folder"}, r"faces\.csv: not a list of faces"),
     ],
 )
-def test_bad_input_is_told(small, options, tmp_path, name, changes, told):
+def test_bad_input_is_reported(small, options, tmp_path, name, changes, message):
     paths = {k: tmp_path / v for k, v in changes.items() if k in ("config", "face_list", "data_dir")}
-    with pytest.raises(ValueError, match=told):
+    with pytest.raises(ValueError, match=message):
         RUNS[name](options(name, "bad", **{**changes, **paths}))
 
 
@@ -461,27 +461,27 @@ def test_errors_of_users_are_one_line(small, command, options, project_root, tmp
         ([chosen.config, "--resume", tmp_path / "none"], "no such checkpoint"),
         ([chosen.config, "--zero-score"], "--resume"),
     ]
-    for arguments, told in cases:
+    for arguments, message in cases:
         code, errors = command(COMMANDS[name], "--data-dir", chosen.data_dir, "--device", "cpu", *arguments)
-        assert code == 2 and errors.startswith("error: ") and told in errors and len(errors.splitlines()) == 1
+        assert code == 2 and errors.startswith("error: ") and message in errors and len(errors.splitlines()) == 1
 
 
 def test_a_run_that_diverges_and_one_that_is_interrupted(small, command, options, monkeypatch):
     def raising(error):
-        def train_epoch(self, *told):
+        def train_epoch(self, *arguments):
             raise error
 
         return train_epoch
 
     chosen = options("xception", "bad")
     places = ["--output-dir", chosen.output_dir, "--logdir", chosen.logdir, "--device", "cpu"]
-    for error, code, told in (
+    for error, code, message in (
         (engine.NonFiniteLoss("loss nan"), 1, "loss nan"),
         (KeyboardInterrupt(), 130, "--resume"),
     ):
         monkeypatch.setattr(engine.Trainer, "train_epoch", raising(error))
         ended, errors = command(train_xception.main, chosen.config, "--data-dir", chosen.data_dir, *places)
-        assert ended == code and told in errors
+        assert ended == code and message in errors
 
 
 # Starting from Xception's weights.
@@ -546,7 +546,7 @@ def test_the_command_lines_defaults_are_the_options_own(parse, kind, capsys):
         options, log_file = parse([*config, "--data-dir", "d"])
         assert log_file is None
         assert dataclasses.replace(options(), workers=0) == kind(config=Path("c.json"), data_dir=Path("d"))
-    for configs, told in (([], "required: --config"), (["a", "--config", "b"], "two configs")):
+    for configs, message in (([], "required: --config"), (["a", "--config", "b"], "two configs")):
         with pytest.raises(SystemExit) as ended:
             parse([*configs, "--data-dir", "d"])
-        assert ended.value.code == 2 and told in capsys.readouterr().err
+        assert ended.value.code == 2 and message in capsys.readouterr().err

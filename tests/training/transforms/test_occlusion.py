@@ -30,11 +30,11 @@ def test_landmarks_go_in_the_published_shares():
     rng = np.random.default_rng(0)
     for _ in range(800):
         image = white()
-        told = remove_landmark(image, POINTS, rng)
+        message = remove_landmark(image, POINTS, rng)
         blackened = [name for name, at in places.items() if not image[at].any()]
         kind = blackened[0] if blackened else "nothing"  # the dilated line of the nose does not reach the eyes
         seen[kind] += 1
-        assert told == ("" if kind == "nothing" else kind)
+        assert message == ("" if kind == "nothing" else kind)
         assert (kind == "nothing") == bool(image.all())
     assert seen["eyes"] / 800 == pytest.approx(1 / 2, abs=0.06)
     assert seen["mouth"] / 800 == pytest.approx(1 / 4, abs=0.06)
@@ -133,7 +133,7 @@ def test_shares_of_the_occlusions(monkeypatch):
     assert set(calls) == {"image"} and len(calls) / 2000 == pytest.approx(0.8 * 0.1, abs=0.02)
 
 
-def test_what_was_blacked_out_is_told():
+def test_what_was_blacked_out_is_reported():
     rng, kinds = np.random.default_rng(0), set()
     for _ in range(400):
         image = white()

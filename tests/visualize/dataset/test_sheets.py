@@ -55,11 +55,11 @@ def test_a_missing_picture_says_why_in_its_cell():
     def cell(reason):
         return draw_sheet(Sheet("", [Row([Cell("a", gray(100, 100)), Cell("b", reason)], 200)]))
 
-    told, other = cell("no crops: run extract_crops.py"), cell("no diffs")
-    assert set(told.places) == {(0, 0)}
-    changed = np.argwhere((told.image[: other.image.shape[0]] != other.image).any(axis=-1))
+    message, other = cell("no crops: run extract_crops.py"), cell("no diffs")
+    assert set(message.places) == {(0, 0)}
+    changed = np.argwhere((message.image[: other.image.shape[0]] != other.image).any(axis=-1))
     assert len(changed) and changed[:, 1].min() > WIDTH // 2, "the reason stands in the cell of the picture"
-    same = told.image[:, : WIDTH // 2] == other.image[:, : WIDTH // 2]
+    same = message.image[:, : WIDTH // 2] == other.image[:, : WIDTH // 2]
     assert same.all()
 
 

@@ -270,8 +270,8 @@ def test_worker_processes_write_the_same_files(video, tmp_path, workers):
     one, many_at_once = (Reporter(tmp_path / name, RUN, Uncalibrated()) for name in ("one", "many"))
     for entry in many(video):
         one.write(*entry)
-    told = dict(many_at_once.write_all(many(video), workers))
-    assert told == dict.fromkeys([name for name, _, _ in many(video)])
+    outcomes = dict(many_at_once.write_all(many(video), workers))
+    assert outcomes == dict.fromkeys([name for name, _, _ in many(video)])
     one.write_index()
     many_at_once.write_index()
     assert contents(tmp_path / "many") == contents(tmp_path / "one") and len(contents(tmp_path / "one")) == 11
@@ -288,8 +288,8 @@ def test_maps_are_made_where_the_networks_are(video, tmp_path, in_workers):
 def test_one_page_that_cannot_be_written_ends_no_other(video, tmp_path):
     (tmp_path / "one.mp4.html").mkdir()
     reporter = Reporter(tmp_path, RUN, Uncalibrated())
-    told = dict(reporter.write_all([("one.mp4", video, RESULT), ("two.mp4", video, RESULT)], 2))
-    assert "one.mp4.html" in told["one.mp4"] and told["two.mp4"] is None
+    outcomes = dict(reporter.write_all([("one.mp4", video, RESULT), ("two.mp4", video, RESULT)], 2))
+    assert "one.mp4.html" in outcomes["one.mp4"] and outcomes["two.mp4"] is None
     index = read(reporter.write_index())
     assert "two.mp4" in index.text and "one.mp4" not in index.text
 
@@ -304,7 +304,7 @@ def test_a_decoder_that_crashes_costs_the_pictures_of_one_video(video, tmp_path,
     crashing.write_bytes(video.read_bytes())
     monkeypatch.setattr("visualize.report.report.probe", crash)
     reporter = Reporter(tmp_path, RUN, Uncalibrated())
-    told = dict(reporter.write_all([("crash.mp4", crashing, RESULT), ("clip.mp4", video, RESULT)], 2))
-    assert told == {"crash.mp4": None, "clip.mp4": None}
+    outcomes = dict(reporter.write_all([("crash.mp4", crashing, RESULT), ("clip.mp4", video, RESULT)], 2))
+    assert outcomes == {"crash.mp4": None, "clip.mp4": None}
     content = json.loads((tmp_path / "crash.mp4.json").read_text())
     assert any("no pictures: the worker process died" in reason for reason in content["not_judged"])
