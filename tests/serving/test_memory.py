@@ -59,8 +59,11 @@ def save(name, out):
     """Draw a picture, transparent where its format can be, or an animation of three."""
     coarse = np.random.default_rng(0).integers(0, 256, (48, 86, 4), np.uint8)
     picture = Image.fromarray(cv2.resize(coarse, LARGEST, interpolation=cv2.INTER_CUBIC))
-    if out.suffix in (".jpg", ".avif", ".gif"):
+    if out.suffix in (".jpg", ".avif"):
         picture = picture.convert("RGB")
+    elif out.suffix == ".gif":
+        picture = picture.getchannel(0)  # choosing a palette of so many pixels takes most of a minute
+        picture.putpalette(coarse.reshape(-1, 4)[:256, :3].tobytes())
     moving = {"save_all": True, "append_images": [picture.rotate(180), picture]} if name.startswith("moving") else {}
     fast = {".png": {"compress_level": 1}, ".webp": {"method": 0}, ".avif": {"speed": 10}}
     picture.save(out, **moving, **fast.get(out.suffix, {}))

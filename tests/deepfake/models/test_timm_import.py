@@ -58,30 +58,29 @@ def test_the_compiler_is_imported_when_it_compiles():
 
 SCORED = """
 import sys
-import torch
 from deepfake.checkpoints.checkpoint import load_model
 from deepfake.prediction.face_scorer import FaceScorer
-network, spec = load_model(sys.argv[1])
-FaceScorer(network, output=spec.output)
-assert "torch._dynamo" not in sys.modules
+for path in sys.argv[1:]:
+    network, spec = load_model(path)
+    FaceScorer(network, output=spec.output)
+    assert "torch._dynamo" not in sys.modules, path
 """
+
+NETWORKS = {
+    "EfficientNet": ("DeepFakeClassifier", {"encoder": "test_efficientnet"}, "logit"),
+    "ResNet": ("DeepFakeClassifier", {"encoder": "resnet10t"}, "logit"),
+    "RegNet": ("DeepFakeClassifierSRM", {"encoder": "regnetx_002"}, "logit"),
+    "Xception": ("xception", {}, "softmax"),
+    "WS-DAN": ("wsdan_efficientnet_b3", {}, "softmax"),
+}
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("architecture", "options", "output"),
-    [
-        ("DeepFakeClassifier", {"encoder": "test_efficientnet"}, "logit"),
-        ("DeepFakeClassifier", {"encoder": "resnet10t"}, "logit"),
-        ("DeepFakeClassifierSRM", {"encoder": "regnetx_002"}, "logit"),
-        ("xception", {}, "softmax"),
-        ("wsdan_efficientnet_b3", {}, "softmax"),
-    ],
-)
-def test_networks_are_loaded_without_the_compiler(tmp_path, architecture, options, output):
-    spec = ModelSpec(architecture, options, 64, output=output)
-    save_checkpoint(tmp_path / "network", build_model(architecture, **options), spec)
-    run(SCORED, str(tmp_path / "network"))
+def test_networks_are_loaded_without_the_compiler(tmp_path):
+    for name, (architecture, options, output) in NETWORKS.items():
+        spec = ModelSpec(architecture, options, 64, output=output)
+        save_checkpoint(tmp_path / name, build_model(architecture, **options), spec)
+    run(SCORED, *(str(tmp_path / name) for name in NETWORKS))
 
 
 def test_what_timm_decorates_works_with_the_compiler():
