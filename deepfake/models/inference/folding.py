@@ -146,6 +146,10 @@ class _Reads(TorchDispatchMode):
         self._operations = 0
         self.within: list[str] = []
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False  # else torch imports its compiler to keep it out of here, two seconds and 150 MB
+
     def seen(self, tensor: torch.Tensor) -> _Seen:
         return self._seen.setdefault(tensor, _Seen())
 
