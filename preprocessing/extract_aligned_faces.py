@@ -60,6 +60,9 @@ DETECTOR = "retinaface"
 VIDEOS_AT_ONCE = 64
 """Videos whose detections are held in memory, on CUDA, until their faces are written."""
 
+MASKED_FRACTION = 8
+"""One in this many of them where masks choose: all faces of a frame are held, not the largest alone."""
+
 
 def parse_args() -> argparse.Namespace:
     parser = make_bare_parser(
@@ -255,8 +258,10 @@ def extract_on_cuda(
     yield from outcomes(finished, Task(partial(extract_video, job=job, detector=detector)), workers)
     masked = [video for video in videos if video.content != CROPS and video.mask is not None]
     others = [video for video in videos if video.content != CROPS and video.mask is None]
-    # A mask chooses among all faces, of which there are hundreds a frame.
-    for some, finder, most in ((masked, detector, -(-at_once // 8)), (others, LargestOnly(detector), at_once)):
+    for some, finder, most in (
+        (masked, detector, -(-at_once // MASKED_FRACTION)),
+        (others, LargestOnly(detector), at_once),
+    ):
         for start in range(0, len(some), most):
             yield from _extract_some(some[start : start + most], job, finder, workers)
 

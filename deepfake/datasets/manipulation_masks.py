@@ -14,6 +14,9 @@ import numpy as np
 from deepfake.faces.boxes import NO_MARGIN, Face, crop_face
 from deepfake.media.video import LIMITS, Frame, ReadLimits, iter_frames
 
+MASK_SOURCES = (SSIM, DATASET) = ("ssim", "dataset")
+"""Where the masks of fake crops come from: compared with the original's crops, or the data set's own."""
+
 _SHARE = 0.5
 """Faces that are covered this much of what the most covered one is are manipulated, too."""
 

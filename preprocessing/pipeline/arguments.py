@@ -18,6 +18,7 @@ from deepfake.cli.commandline import (
 from deepfake.cli.dataset_options import add_dataset, add_out_root, dataset_arguments, read_chosen
 from deepfake.cli.reading_options import add_limits
 from deepfake.datasets.data_root import CROP_SUFFIXES, FAILURES_DIR, DataRoot
+from deepfake.datasets.manipulation_masks import MASK_SOURCES, SSIM
 from deepfake.datasets.records import Dataset
 from deepfake.parallel import cluster
 from deepfake.parallel.pool import default_workers
@@ -174,8 +175,8 @@ def add_detection(parser: argparse.ArgumentParser) -> None:
 def add_masks(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--masks",
-        choices=["ssim", "dataset"],
-        default="ssim",
+        choices=MASK_SOURCES,
+        default=SSIM,
         help="ssim: where a fake's crops differ from its original's; dataset: the data set's own masks of what is "
         "manipulated, and ssim for fakes without one (default: %(default)s)",
     )

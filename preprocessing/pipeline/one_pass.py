@@ -15,6 +15,7 @@ from typing import Any
 
 from deepfake.cli.reading_options import chosen_limits, limit_arguments
 from deepfake.datasets.data_root import DataRoot, is_there
+from deepfake.datasets.manipulation_masks import DATASET
 from deepfake.datasets.records import Dataset, VideoRecord
 from deepfake.datasets.run_records import Header
 from deepfake.datasets.stages import CROPS, DETECT, DIFFS, LANDMARKS, Stage
@@ -150,7 +151,7 @@ def _landmarks(layout: DataRoot, dataset: Dataset, args: argparse.Namespace) -> 
 def _diffs(layout: DataRoot, dataset: Dataset, args: argparse.Namespace) -> Maker:
     compare = partial(compare_crops, layout=layout, masks=args.masks, limits=chosen_limits(args))
     alone = dataset.unattributed
-    own = [fake for fake in alone if fake.mask is not None] if args.masks == "dataset" else []
+    own = [fake for fake in alone if fake.mask is not None] if args.masks == DATASET else []
     more: dict[str, Any] = {"items": longest_first([*DIFFS.videos(dataset), *own])} if own else {}
     if without := len(alone) - len(own):
         reason = "name no original: their faces are looked for in themselves, they get no masks"

@@ -6,13 +6,13 @@ A step reads what the one before it wrote. Where that is still in memory it is t
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from deepfake.datasets.crops import CropFolder, CropName, Crops, KeptCrops, cut_out
 from deepfake.datasets.data_root import DataRoot, crop_name, diff_name, landmark_name
-from deepfake.datasets.manipulation_masks import iter_masks, manipulated, resized, with_masks
+from deepfake.datasets.manipulation_masks import DATASET, SSIM, iter_masks, manipulated, resized, with_masks
 from deepfake.datasets.records import VIDEO, VideoRecord
 from deepfake.faces.boxes import BoxFile, Face, as_stored, crop_face, read_boxes, write_boxes
 from deepfake.faces.detectors import FaceDetector
@@ -22,7 +22,6 @@ from deepfake.media.images import as_written, encode_image, write_image
 from deepfake.media.video import LIMITS, Frame, ReadLimits, VideoError, chunked, iter_every, iter_frames
 from deepfake.storage import atomic
 
-Masks = Literal["ssim", "dataset"]
 """Where masks come from: a fake's crops against its original's, or the data set's own where a fake has one."""
 
 
@@ -144,7 +143,7 @@ def compare_crops(
     layout: DataRoot,
     theirs: Crops | None = None,
     own: Crops | None = None,
-    masks: Masks = "ssim",
+    masks: str = SSIM,
     limits: ReadLimits = LIMITS,
 ) -> None:
     """Write the masks of one fake, for every crop that its original, or the data set's own mask, has too.
@@ -158,7 +157,7 @@ def compare_crops(
     Raises:
         ValueError: no crops, a damaged one, two that cannot be compared, or an unreadable mask.
     """
-    if masks == "dataset" and fake.mask is not None:
+    if masks == DATASET and fake.mask is not None:
         _write_own_masks(fake, layout, _read_crops(layout, fake.video_id) if own is None else own, limits)
         return
     theirs = _read_crops(layout, fake.identity) if theirs is None else theirs

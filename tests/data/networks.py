@@ -39,3 +39,14 @@ def poison(network: nn.Module, place: str, value: float = math.nan) -> nn.Module
     with torch.no_grad():
         getattr(modules[round(share * (len(modules) - 1))], attribute).view(-1)[chosen] = value
     return network
+
+
+SMALL_NETWORKS = {
+    "EfficientNet": ("DeepFakeClassifier", {"encoder": "test_efficientnet"}, "logit"),
+    "RegNet, SRM": ("DeepFakeClassifierSRM", {"encoder": "regnetx_002"}, "logit"),
+    "ResNet": ("DeepFakeClassifier", {"encoder": "resnet10t"}, "logit"),
+    "Xception": ("xception", {}, "softmax"),
+    "WS-DAN": ("wsdan_xception", {}, "softmax"),
+    "WS-DAN on B3": ("wsdan_efficientnet_b3", {}, "softmax"),
+}
+"""Of each kind one: architecture, options, output."""

@@ -21,6 +21,7 @@ from deepfake.datasets.data_root import (
     list_crops,
     parse_crop_name,
 )
+from deepfake.datasets.manipulation_masks import DATASET
 from deepfake.datasets.records import VIDEO, VideoRecord
 from deepfake.datasets.stages import DIFFS
 from deepfake.faces.boxes import MARGIN, BoxFile, Face, crop_window
@@ -233,7 +234,7 @@ def _overlay_cell(crop: np.ndarray | str, mask: np.ndarray | str) -> Cell:
 
 def _mask_cell(layout: DataRoot, fake: VideoRecord, mask: np.ndarray | str) -> Cell:
     settings = [run.header.settings for run in DIFFS.runs(layout)] if fake.mask is not None else []
-    is_given = bool(settings) and settings[-1].get("masks") == "dataset"
+    is_given = bool(settings) and settings[-1].get("masks") == DATASET
     title, unit = ("mask of the data set", "0 to 255") if is_given else ("SSIM mask", "255 · (1 − SSIM)")
     if isinstance(mask, str):
         return Cell(title, mask)

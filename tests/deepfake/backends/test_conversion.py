@@ -24,7 +24,7 @@ from deepfake.models.registry import build_model
 from deepfake.prediction.ensemble import Member
 from deepfake.prediction.face_scorer import FaceScorer, ScoringError
 from deepfake.prediction.loading import FEWEST_TO_CONVERT_FOR, choose_backend, load_models
-from tests.data.networks import PLACES, lively, poison
+from tests.data.networks import PLACES, SMALL_NETWORKS, lively, poison
 
 pytestmark = [
     pytest.mark.usefixtures("one_thread"),
@@ -35,15 +35,6 @@ pytestmark = [
 SIDE = 64
 IMAGES = np.random.default_rng(0).integers(0, 256, (5, SIDE, SIDE, 3), np.uint8)
 PRECISIONS = {"float32": 1e-5, "bf16": 5e-3}
-
-NETWORKS = {
-    "EfficientNet": ("DeepFakeClassifier", {"encoder": "test_efficientnet"}, "logit"),
-    "RegNet, SRM": ("DeepFakeClassifierSRM", {"encoder": "regnetx_002"}, "logit"),
-    "ResNet": ("DeepFakeClassifier", {"encoder": "resnet10t"}, "logit"),
-    "Xception": ("xception", {}, "softmax"),
-    "WS-DAN": ("wsdan_xception", {}, "softmax"),
-    "WS-DAN on B3": ("wsdan_efficientnet_b3", {}, "softmax"),
-}
 
 
 ALONE = """
@@ -84,7 +75,7 @@ assert received
 
 def network_of(name):
     torch.manual_seed(1)
-    architecture, options, output = NETWORKS[name]
+    architecture, options, output = SMALL_NETWORKS[name]
     return lively(build_model(architecture, **options)), output
 
 
@@ -100,7 +91,7 @@ def test_a_signal_is_received_after_networks_have_ended():
     assert ended.returncode == 0, ended.stderr
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", SMALL_NETWORKS)
 def test_it_scores_as_torch_in_any_batch(name):
     network, output = network_of(name)
     expected = FaceScorer(network, output=output)(IMAGES)

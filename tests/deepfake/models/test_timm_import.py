@@ -9,6 +9,7 @@ import pytest
 from deepfake.checkpoints.checkpoint import save_checkpoint
 from deepfake.checkpoints.spec import ModelSpec
 from deepfake.models.registry import build_model
+from tests.data.networks import SMALL_NETWORKS
 
 FRESH = """
 import sys
@@ -70,21 +71,13 @@ for path in sys.argv[1:]:
     assert "torch._dynamo" not in sys.modules, path
 """
 
-NETWORKS = {
-    "EfficientNet": ("DeepFakeClassifier", {"encoder": "test_efficientnet"}, "logit"),
-    "ResNet": ("DeepFakeClassifier", {"encoder": "resnet10t"}, "logit"),
-    "RegNet": ("DeepFakeClassifierSRM", {"encoder": "regnetx_002"}, "logit"),
-    "Xception": ("xception", {}, "softmax"),
-    "WS-DAN": ("wsdan_efficientnet_b3", {}, "softmax"),
-}
-
 
 @pytest.mark.slow
 def test_networks_are_loaded_and_run_without_the_compiler(tmp_path):
-    for name, (architecture, options, output) in NETWORKS.items():
+    for name, (architecture, options, output) in SMALL_NETWORKS.items():
         spec = ModelSpec(architecture, options, 64, output=output)
         save_checkpoint(tmp_path / name, build_model(architecture, **options), spec)
-    run(SCORED, *(str(tmp_path / name) for name in NETWORKS))
+    run(SCORED, *(str(tmp_path / name) for name in SMALL_NETWORKS))
 
 
 def test_what_timm_decorates_works_with_the_compiler():
